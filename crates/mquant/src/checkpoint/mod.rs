@@ -1,0 +1,1 @@
+//! A model folder as published: configuration, tensors, and where they lie.

@@ -1,0 +1,1 @@
+//! What a user gives, turned into what a model reads: chat template, tokenizer, images, videos, modality spans.

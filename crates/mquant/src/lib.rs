@@ -1,0 +1,11 @@
+//! `mquant` takes a multimodal LLM as published and runs it; later stages quantise it.
+//!
+//! The pipeline, in module order: a folder on disk is opened ([`checkpoint`]), its family recognised and its weights put
+//! into place, images and chat are prepared, and a session answers.
+
+pub mod error;
+pub mod checkpoint;
+pub mod input;
+
+pub use error::{Class, Error, Explain, Result};
+pub use mquant_kernels as kernels;
