@@ -13,7 +13,8 @@ import scenes
 ap = argparse.ArgumentParser()
 ap.add_argument("--out", required=True); ap.add_argument("--init"); ap.add_argument("--minutes", type=float, default=60)
 ap.add_argument("--batch", type=int, default=32); ap.add_argument("--lr", type=float, default=1.2e-3); ap.add_argument("--threads", type=int, default=2)
-ap.add_argument("--seed", type=int, default=0); ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+ap.add_argument("--seed", type=int, default=0); ap.add_argument("--freeze-tower", action="store_true"); ap.add_argument("--presence", type=int, default=4, help="presence questions an image")
+ap.add_argument("--bind", type=float, default=0, help="initial weight of the binding probe"); ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 a = ap.parse_args()
 torch.set_num_threads(a.threads); torch.manual_seed(a.seed); os.makedirs(a.out, exist_ok=True)
 PATCH, MERGE = 14, 2
@@ -42,7 +43,7 @@ def pixels(im):
 def more_questions(rng, objs):
     """Presence questions, half of them true, most of the false ones near misses; and the colour of every shape that occurs once."""
     qa = []
-    for _ in range(4):
+    for _ in range(a.presence):
         shape, color = rng.choice(objs); u = rng.random()
         if u > .5: color = rng.choice([o[1] for o in objs] if u < .7 else scenes.COLORS_L)
         if u > .85: shape = rng.choice(scenes.SHAPES)
@@ -50,8 +51,10 @@ def more_questions(rng, objs):
     kinds = [o[0] for o in objs]
     return qa + [("color", f"What color is the {k}?", c) for k, c in objs if kinds.count(k) == 1]
 
+BIND = dict(color=scenes.COLORS_L, mme=["yes", "no"])  # questions that need the shape they name found: the answer is probed at that word, half way up the decoder
+
 def sample(rng, train=True):
-    w, h = rng.choice(scenes.SIZES + scenes.SIZES[:3] * 2 if train else scenes.SIZES)
+    w, h = rng.choice(scenes.SIZES + scenes.SIZES[:3] * 3 if train else scenes.SIZES)
     im, qa = scenes.scene(rng, w, h); qa, caption = qa[:-1], qa[-1]
     if train and scenes.OBJECTS: qa = [x for x in qa if x[0] not in ("mme", "color")] + more_questions(rng, list(scenes.OBJECTS))
     if train and rng.random() < .15: qa.append(caption)
@@ -62,13 +65,14 @@ def sample(rng, train=True):
     ids = before + [ID["<|image_pad|>"]] * n + [ID["<|vision_end|>"]]
     after = s + max(gh, gw)
     pos = [(i,) * 3 for i in range(s)] + [(s, s + i // gw, s + i % gw) for i in range(n)] + [(after,) * 3]
-    lab, seg, spans = [-100] * len(ids), [0] * len(ids), []
+    lab, seg, spans, binds = [-100] * len(ids), [0] * len(ids), [], []
     for b, (kind, q, ans) in enumerate(qa, 1):
         ask = enc(q) + [ID["<|im_end|>"]] + enc("\n") + [ID["<|im_start|>"]] + enc("assistant\n"); tgt = enc(ans) + [ID["<|im_end|>"]]
         spans.append((kind, len(ids) + len(ask), len(tgt)))
+        if kind in BIND: binds.append((len(ids) + len(enc(q[:q.index(next(k for k in scenes.SHAPES if k in q)) + len(next(k for k in scenes.SHAPES if k in q))])) - 1, BIND[kind].index(ans) + (8 if kind == "mme" else 0)))
         pos += [(after + 1 + i,) * 3 for i in range(len(ask) + len(tgt))]
         ids += ask + tgt; lab += [-100] * len(ask) + tgt; seg += [b] * (len(ask) + len(tgt))
-    return dict(px=px, grid=grid, ids=ids, lab=lab, seg=seg, pos=pos, cells=cells, spans=spans)
+    return dict(px=px, grid=grid, ids=ids, lab=lab, seg=seg, pos=pos, cells=cells, spans=spans, binds=binds)
 
 def collate(b):
     L = max(len(x["ids"]) for x in b); B = len(b)
@@ -77,7 +81,8 @@ def collate(b):
         n = len(x["ids"]); ids[i, :n] = torch.tensor(x["ids"]); lab[i, :n] = torch.tensor(x["lab"]); seg[i, :n] = torch.tensor(x["seg"]); pos[:, i, :n] = torch.tensor(x["pos"]).T
     see = torch.tril(torch.ones(L, L, dtype=torch.bool))[None] & ((seg[:, :, None] == seg[:, None, :]) | (seg[:, None, :] == 0))
     mask = torch.zeros(B, 1, L, L).masked_fill(~(see | torch.eye(L, dtype=torch.bool))[:, None], -1e9)
-    return dict(labels=lab, spans=[x["spans"] for x in b], cells=torch.from_numpy(np.concatenate([x["cells"] for x in b])),
+    binds = [(i, p, c) for i, x in enumerate(b) for p, c in x["binds"]]
+    return dict(labels=lab, spans=[x["spans"] for x in b], binds=torch.tensor(binds).reshape(-1, 3), cells=torch.from_numpy(np.concatenate([x["cells"] for x in b])),
                 inputs=dict(input_ids=ids, attention_mask=mask, position_ids=pos, mm_token_type_ids=(ids == ID["<|image_pad|>"]).int(),
                             pixel_values=torch.from_numpy(np.concatenate([x["px"] for x in b])), image_grid_thw=torch.tensor([x["grid"] for x in b])))
 
@@ -97,11 +102,13 @@ def build():
 model = build().to(a.device); move = lambda b: {k: v.to(a.device) for k, v in b["inputs"].items()}
 probe = torch.nn.Linear(192, len(scenes.LABELS)).to(a.device); seen = {}  # reads each image token: which characters, shapes and colours are there
 model.model.visual.merger.register_forward_hook(lambda m, i, o: seen.__setitem__("out", o))
-params = list(model.parameters()) + list(probe.parameters())
+bind = torch.nn.Linear(192, 10).to(a.device); model.model.language_model.layers[2].register_forward_hook(lambda m, i, o: seen.__setitem__("mid", o[0] if isinstance(o, tuple) else o))
+if a.freeze_tower: model.model.visual.requires_grad_(False)
+params = [p for m in (model, probe, bind) for p in m.parameters() if p.requires_grad]
 opt = torch.optim.AdamW([dict(params=[p for p in params if p.ndim > 1], weight_decay=.03), dict(params=[p for p in params if p.ndim <= 1], weight_decay=0)], lr=a.lr, betas=(.9, .98))
 
 @torch.no_grad()
-def evaluate(batches=16):
+def evaluate(batches=12):
     """Exact match under teacher forcing, which is what greedy decoding scores; scenes no training seed draws."""
     model.eval(); rng = random.Random(99); hit, tot = {}, {}
     for _ in range(batches):
@@ -119,9 +126,11 @@ for b in DataLoader(Scenes(), batch_size=None, num_workers=1, prefetch_factor=6)
     if (time.time() - t0) / 60 >= due: model.save_pretrained(a.out); note(minutes=round(due), step=step, loss=mean, seed=a.seed, exact_match=evaluate()); due += 5
     lr = a.lr * min(1, (step + 1) / 200) * (1 if done < .1 else .5 * (1 + math.cos(math.pi * (done - .1) / .9)) * .98 + .02)
     for g in opt.param_groups: g["lr"] = lr
-    logits = model(**move(b)).logits; loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten().to(a.device))
-    aux = torch.nn.functional.binary_cross_entropy_with_logits(probe(seen["out"]), b["cells"].to(a.device), pos_weight=torch.tensor(4.0, device=a.device)) * 20
-    (loss + aux * max(.02, .2 * (1 - done * 1.6))).backward(); torch.nn.utils.clip_grad_norm_(params, 1.0); opt.step(); opt.zero_grad(set_to_none=True); step += 1
+    with torch.autocast(a.device, torch.bfloat16): logits = model(**move(b)).logits.float()
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten().to(a.device))
+    aux = torch.nn.functional.binary_cross_entropy_with_logits(probe(seen["out"].float()), b["cells"].to(a.device), pos_weight=torch.tensor(4.0, device=a.device)) * 20
+    at = b["binds"].to(a.device); found = torch.nn.functional.cross_entropy(bind(seen["mid"][at[:, 0], at[:, 1]].float()), at[:, 2]) if len(at) else 0
+    (loss + aux * max(.02, .2 * (1 - done * 1.6)) + found * a.bind * max(.1, 1 - done)).backward(); torch.nn.utils.clip_grad_norm_(params, 1.0); opt.step(); opt.zero_grad(set_to_none=True); step += 1
     mean = round(loss.item() if mean is None else .98 * mean + .02 * loss.item(), 5)
-    if step % 20 == 0: print(f"{(time.time() - t0) / 60:.1f} min  step {step}  loss {mean:.4f}  aux {aux.item():.3f}  lr {lr:.2e}", flush=True)
+    if step % 20 == 0: print(f"{(time.time() - t0) / 60:.1f} min  step {step}  loss {mean:.4f}  aux {aux.item():.3f}  bind {float(found):.3f}  lr {lr:.2e}", flush=True)
 model.save_pretrained(a.out); note(minutes=round((time.time() - t0) / 60), step=step, loss=mean, seed=a.seed, exact_match=evaluate(64))

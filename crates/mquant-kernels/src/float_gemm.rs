@@ -1,0 +1,238 @@
+//! Float products: a thin layer over an existing crate's matmul, and a dot-product path for a few rows.
+//!
+//! Many rows are bound by arithmetic: stored weights are widened to f32 a block of outputs at a time and multiplied by the
+//! library. A few rows are bound by memory: weights are read once, in their stored type.
+
+use std::sync::Mutex;
+
+use faer::linalg::matmul::{matmul, triangular};
+use faer::prelude::ReborrowMut;
+use faer::{Accum, MatMut, MatRef, Par};
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use crate::data::{Matrix, Rows, Values};
+use crate::features::{fma, per_level};
+
+/// Up to this many rows the weights are streamed once through dot products.
+const FEW_ROWS: usize = 8;
+/// Values of a widened weight block: it should stay in the last-level cache between being written and read.
+const BLOCK_VALUES: usize = 4 << 20;
+// Independent sums of a dot product: four vectors of sixteen.
+const LANES: usize = 64;
+
+/// Widened weights, kept between calls so that their pages are touched once.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch(Mutex<Vec<f32>>);
+
+/// y = x·Wᵀ + bias: `x` is rows × in, `w` out × in, the result rows × out.
+///
+/// # Panics
+/// If the inner dimensions or the bias do not fit.
+pub(crate) fn linear(x: &Rows, w: &Matrix, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
+    assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
+    assert!(bias.is_none_or(|b| b.len() == w.rows()), "bias of another size than the weight's outputs");
+    let mut y = if x.rows() <= FEW_ROWS { few_rows(x, w) } else { many_rows(x, w, scratch) };
+    if let Some(bias) = bias {
+        let features = y.features();
+        y.as_mut_slice().par_chunks_mut(features).with_min_len(16).for_each(|row| {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        });
+    }
+    y
+}
+
+fn many_rows(x: &Rows, w: &Matrix, scratch: &Scratch) -> Rows {
+    let (m, k, n) = (x.rows(), w.cols(), w.rows());
+    let mut y = Rows::zeros(m, n);
+    let x = MatRef::from_row_major_slice(x.as_slice(), m, k);
+    let mut out = MatMut::from_row_major_slice_mut(y.as_mut_slice(), m, n);
+    let mut product = |from: usize, to: usize, w: &[f32]| {
+        let w = MatRef::from_row_major_slice(w, to - from, k);
+        matmul(out.rb_mut().subcols_mut(from, to - from), Accum::Replace, x, w.transpose(), 1.0, threads());
+    };
+    if let Values::F32(values) = w.values() {
+        product(0, n, values);
+        return y;
+    }
+    let mut buffer = scratch.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let step = (BLOCK_VALUES / k).clamp(64, n.max(64));
+    for from in (0..n).step_by(step) {
+        let to = (from + step).min(n);
+        let held = buffer.len().max((to - from) * k);
+        buffer.resize(held, 0.0);
+        let block = &mut buffer[..(to - from) * k];
+        block.par_chunks_mut(16 * k).enumerate().for_each(|(i, part)| {
+            let first = from + 16 * i;
+            w.read_rows(first..first + part.len() / k, part);
+        });
+        product(from, to, block);
+    }
+    y
+}
+
+fn threads() -> Par {
+    match rayon::current_num_threads() {
+        1 => Par::Seq,
+        n => Par::rayon(n),
+    }
+}
+
+fn few_rows(x: &Rows, w: &Matrix) -> Rows {
+    let (m, k, n) = (x.rows(), w.cols(), w.rows());
+    // Weight rows are the outer loop, so results come out transposed: out × rows.
+    let mut columns = vec![0f32; n * m];
+    const TASK: usize = 32;
+    columns.par_chunks_mut(TASK * m).enumerate().for_each_init(Vec::new, |widened, (task, out)| {
+        let first = task * TASK;
+        for (i, out) in out.chunks_exact_mut(m).enumerate() {
+            let span = (first + i) * k..(first + i + 1) * k;
+            match w.values() {
+                Values::F32(v) => out.iter_mut().enumerate().for_each(|(r, o)| *o = dot(&v[span.clone()], x.row(r))),
+                Values::Bf16(v) if m == 1 => out[0] = dot_bf16(&v[span], x.row(0)),
+                Values::F16(v) if m == 1 => out[0] = dot_f16(&v[span], x.row(0)),
+                _ => {
+                    widened.resize(k, 0.0);
+                    w.read_rows(first + i..first + i + 1, widened);
+                    out.iter_mut().enumerate().for_each(|(r, o)| *o = dot(widened, x.row(r)));
+                }
+            }
+        }
+    });
+    if m == 1 {
+        return Rows::from_vec(columns, n);
+    }
+    let mut y = Rows::zeros(m, n);
+    for (j, column) in columns.chunks_exact(m).enumerate() {
+        column.iter().enumerate().for_each(|(r, v)| y.row_mut(r)[j] = *v);
+    }
+    y
+}
+
+#[inline(always)]
+fn dot_of<const FMA: bool, T: Copy>(w: &[T], x: &[f32], widen: impl Fn(T) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let ((wc, wt), (xc, xt)) = (w.as_chunks::<LANES>(), x.as_chunks::<LANES>());
+    for (w, x) in wc.iter().zip(xc) {
+        for i in 0..LANES {
+            lanes[i] = fma::<FMA>(widen(w[i]), x[i], lanes[i]);
+        }
+    }
+    for ((l, w), x) in lanes.iter_mut().zip(wt).zip(xt) {
+        *l = fma::<FMA>(widen(*w), *x, *l);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn dot_f32_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    dot_of::<FMA, f32>(a, b, |v| v)
+}
+
+#[inline(always)]
+fn dot_bf16_body<const FMA: bool>(w: &[bf16], x: &[f32]) -> f32 {
+    dot_of::<FMA, bf16>(w, x, |v| f32::from_bits(u32::from(v.to_bits()) << 16))
+}
+
+fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
+    dot_of::<false, f16>(w, x, f16::to_f32)
+}
+
+per_level! { pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_f32_body }
+per_level! { fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 = dot_bf16_body }
+
+/// sum ← sum + xᵀ·x, `features × features` row-major, lower triangle only: the rank-k update that second moments are
+/// gathered with.
+///
+/// # Panics
+/// If `sum` is not `features²` values.
+pub(crate) fn gram(x: &Rows, sum: &mut [f32]) {
+    let n = x.features();
+    let x = MatRef::from_row_major_slice(x.as_slice(), x.rows(), n);
+    let sum = MatMut::from_row_major_slice_mut(sum, n, n);
+    use triangular::BlockStructure::{Rectangular, TriangularLower};
+    let (lower, whole) = (TriangularLower, Rectangular);
+    triangular::matmul(sum, lower, Accum::Add, x.transpose(), whole, x, whole, 1.0, threads());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Bytes, Dtype};
+    use std::sync::Arc;
+
+    fn noise(n: usize, seed: u32) -> Vec<f32> {
+        let mut s = seed | 1;
+        let next = move || {
+            s = s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (s >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        std::iter::repeat_with(next).take(n).collect()
+    }
+
+    fn stored(values: &[f32], dtype: Dtype, rows: usize, cols: usize) -> Matrix {
+        let bytes: Vec<u8> = match dtype {
+            Dtype::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Dtype::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            Dtype::Bf16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+        };
+        Matrix::from_bytes(Bytes::new(Arc::new(bytes)), dtype, rows, cols)
+    }
+
+    #[test]
+    fn linear_equals_the_definition_for_every_shape_and_type() {
+        let scratch = Scratch::default();
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            for (m, k, n) in [(1, 1, 1), (1, 63, 5), (2, 64, 33), (8, 65, 40), (9, 130, 67), (33, 96, 129), (70, 200, 31)] {
+                let x = Rows::from_vec(noise(m * k, 3), k);
+                let w = stored(&noise(n * k, 7), dtype, n, k);
+                let bias = noise(n, 11);
+                let y = linear(&x, &w, Some(&bias), &scratch);
+                let wide = w.to_f32();
+                for i in 0..m {
+                    for j in 0..n {
+                        let exact: f64 =
+                            (0..k).map(|t| f64::from(x.row(i)[t]) * f64::from(wide[j * k + t])).sum::<f64>() + f64::from(bias[j]);
+                        let got = f64::from(y.row(i)[j]);
+                        assert!((got - exact).abs() < 1e-5 * (k as f64).sqrt().max(1.0), "{dtype} {m}x{k}x{n} [{i},{j}]");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_outputs_join_up() {
+        // More values than one widened block holds.
+        let (m, k, n) = (9, 5000, 1800);
+        let x = Rows::from_vec(noise(m * k, 5), k);
+        let w = stored(&noise(n * k, 9), Dtype::Bf16, n, k);
+        let y = linear(&x, &w, None, &Scratch::default());
+        for j in [0, 1, 837, 838, 839, 1676, 1799] {
+            let row = w.row_range(j..j + 1).to_f32();
+            let exact: f64 = row.iter().zip(x.row(8)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            assert!((f64::from(y.row(8)[j]) - exact).abs() < 1e-2, "output {j}");
+        }
+    }
+
+    #[test]
+    fn gram_adds_the_lower_triangle() {
+        let (m, n) = (37, 50);
+        let x = Rows::from_vec(noise(m * n, 21), n);
+        let mut sum = vec![1.0; n * n];
+        gram(&x, &mut sum);
+        for i in 0..n {
+            for j in 0..=i {
+                let exact: f64 = (0..m).map(|r| f64::from(x.row(r)[i]) * f64::from(x.row(r)[j])).sum::<f64>() + 1.0;
+                assert!((f64::from(sum[i * n + j]) - exact).abs() < 1e-4, "[{i},{j}]");
+            }
+        }
+    }
+}
