@@ -1,0 +1,60 @@
+//! Attention between the `qkv` and the `out` site: the only place that knows heads.
+
+use mquant_kernels::{AttendJob, HeadShape, Mask, Rows};
+
+use super::Cx;
+
+/// Which rows of its sequence a row sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// All of them.
+    Full,
+    /// Itself and those before, by original index; keys and values are remembered.
+    Causal,
+}
+
+/// Rotary embedding, cache, mask, softmax.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// Numbers of heads and their width.
+    pub shape: HeadShape,
+    /// Who sees whom.
+    pub visibility: Visibility,
+    /// Index of the block in its tower, and so in the cache.
+    pub block: usize,
+}
+
+impl Attention {
+    /// `q`: rows × (heads · head_dim); `k`, `v`: rows × (kv_heads · head_dim); result like `q`.
+    ///
+    /// # Panics
+    /// If a causal pass does not carry one cache for each sequence.
+    pub fn forward(&self, mut q: Rows, mut k: Rows, v: Rows, cx: &mut Cx<'_>) -> Rows {
+        let pass = cx.pass;
+        cx.backend.rope(&mut q, &pass.rope);
+        cx.backend.rope(&mut k, &pass.rope);
+        let job = |s: usize, keys, values, mask| {
+            let rows = &pass.sequences[s];
+            AttendJob { first_row: rows.start, rows: rows.len(), keys, values, mask }
+        };
+        let jobs: Vec<AttendJob<'_>> = match self.visibility {
+            Visibility::Full => {
+                let rows = pass.sequences.iter().enumerate();
+                rows.map(|(s, r)| job(s, k.range(r.clone()), v.range(r.clone()), Mask::Full)).collect()
+            }
+            Visibility::Causal => {
+                assert_eq!(cx.caches.len(), pass.sequences.len(), "caches and sequences");
+                for (cache, rows) in cx.caches.iter_mut().zip(&pass.sequences) {
+                    cache.store(self.block, &k, &v, rows.clone(), &pass.order);
+                }
+                let rows = pass.sequences.iter().enumerate();
+                rows.map(|(s, r)| {
+                    let (keys, values) = cx.caches[s].layer(self.block);
+                    job(s, keys, values, Mask::Causal(&pass.order[r.clone()]))
+                })
+                .collect()
+            }
+        };
+        cx.backend.attend(&q, self.shape, &jobs)
+    }
+}

@@ -1,0 +1,73 @@
+//! The pre-norm transformer block of towers and decoders.
+
+use mquant_kernels::Rows;
+
+use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
+use super::{Attention, Cx, Site, Up};
+
+/// x += out(attend(qkv(norm x))); x += down(f(up(norm x))).
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Which residual stream it reads and writes.
+    pub stream: Stream,
+    /// Query, key, value.
+    pub qkv: Site<3>,
+    /// Between `qkv` and `out`.
+    pub attention: Attention,
+    /// Output projection.
+    pub out: Site<1>,
+    /// Up to the activation.
+    pub up: Up,
+    /// Last projection.
+    pub down: Site<1>,
+}
+
+impl Block {
+    /// Adds the block's two branches to `x`: rows × stream features.
+    pub fn forward(&self, x: &mut Rows, cx: &mut Cx<'_>) {
+        let [q, k, v] = self.qkv.forward(x, cx);
+        let a = self.attention.forward(q, k, v, cx);
+        x.add(&self.out.one(&a, cx));
+        let h = self.up.forward(x, cx);
+        x.add(&self.down.one(&h, cx));
+    }
+}
+
+impl Part for Block {
+    fn sites(&mut self) -> Vec<SiteMut<'_>> {
+        vec![SiteMut::of(&mut self.qkv), SiteMut::of(&mut self.out), up_site(&mut self.up), SiteMut::of(&mut self.down)]
+    }
+
+    fn readers(&mut self) -> Vec<Reader<'_>> {
+        let stream = self.stream;
+        vec![Reader { stream, site: SiteMut::of(&mut self.qkv) }, Reader { stream, site: up_site(&mut self.up) }]
+    }
+
+    fn writers(&mut self) -> Vec<Writer<'_>> {
+        let stream = self.stream;
+        let [out] = &mut self.out.linears;
+        let [down] = &mut self.down.linears;
+        vec![Writer::linear(stream, out), Writer::linear(stream, down)]
+    }
+
+    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
+        let shape = self.attention.shape;
+        let [_, _, v] = &mut self.qkv.linears;
+        let value = ScalePair { producer: v, consumer: SiteMut::of(&mut self.out), fan: Some(shape) };
+        // Only the ungated factor passes a scale through unchanged: the activation function is not homogeneous.
+        match &mut self.up {
+            Up::Gated(site, _) => {
+                let [_, up] = &mut site.linears;
+                vec![value, ScalePair { producer: up, consumer: SiteMut::of(&mut self.down), fan: None }]
+            }
+            Up::Plain(..) => vec![value],
+        }
+    }
+}
+
+fn up_site(up: &mut Up) -> SiteMut<'_> {
+    match up {
+        Up::Gated(site, _) => SiteMut::of(site),
+        Up::Plain(site, _) => SiteMut::of(site),
+    }
+}

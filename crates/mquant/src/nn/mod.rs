@@ -1,0 +1,33 @@
+//! The parts a model is made of. Rows enter, rows leave; heads and images exist only inside attention and patchify.
+//!
+//! A matmul happens only inside a [`Site`]: one activation tensor together with the linears that read it. What happens
+//! there follows from the data in the site, so one `forward` serves every precision. Every [`Part`] restates its `forward`
+//! as readers, writers and pairs; a law test proves that they tell the truth.
+
+mod linear;
+mod norm;
+mod site;
+mod pass;
+mod rope;
+mod kv_cache;
+mod attention;
+mod mlp;
+mod block;
+mod projector;
+mod part;
+mod encoder;
+mod decoder;
+
+pub use attention::{Attention, Visibility};
+pub use block::Block;
+pub use decoder::{Decoder, Embedding, Head};
+pub use encoder::{Encoder, PatchEmbed};
+pub use kv_cache::KvCache;
+pub use linear::Linear;
+pub use mlp::Up;
+pub use norm::{Norm, NormKind};
+pub use part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
+pub use pass::{Cx, Pass, Tap};
+pub use projector::Projector;
+pub use rope::{Position, Rope};
+pub use site::{BlockSite, ProjectorSite, Site, SiteId, Tower};

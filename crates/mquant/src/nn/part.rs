@@ -1,0 +1,98 @@
+//! The wiring of a model as data: who reads a residual stream, who writes it, and where a scale can move.
+
+use mquant_kernels::{HeadShape, Matrix};
+
+use super::{Linear, Norm, Site, SiteId, Tower};
+
+/// A residual stream, named by its tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stream(pub Tower);
+
+/// A site of whatever number of linears.
+#[derive(Debug)]
+pub struct SiteMut<'p> {
+    /// Its name.
+    pub id: SiteId,
+    /// The norm in front.
+    pub norm: &'p mut Option<Norm>,
+    /// What reads the activation.
+    pub linears: &'p mut [Linear],
+}
+
+impl<'p> SiteMut<'p> {
+    /// Any site.
+    pub fn of<const N: usize>(site: &'p mut Site<N>) -> Self {
+        Self { id: site.id, norm: &mut site.norm, linears: &mut site.linears }
+    }
+}
+
+/// A site fed by a residual stream. If its norm repeats, its linears read that many copies of the stream side by side.
+#[derive(Debug)]
+pub struct Reader<'p> {
+    /// The stream.
+    pub stream: Stream,
+    /// Who reads it.
+    pub site: SiteMut<'p>,
+}
+
+/// Something that adds to a residual stream.
+#[derive(Debug)]
+pub struct Writer<'p> {
+    /// The stream.
+    pub stream: Stream,
+    /// What is added.
+    pub output: Output<'p>,
+}
+
+/// How a writer holds its stream features.
+#[derive(Debug)]
+pub enum Output<'p> {
+    /// As the outputs of a linear: rows of the weight, values of the bias.
+    Linear(&'p mut Linear),
+    /// As the columns of a table that rows are taken from.
+    Table(&'p mut Matrix),
+}
+
+impl<'p> Writer<'p> {
+    /// A linear that writes a stream.
+    pub fn linear(stream: Stream, linear: &'p mut Linear) -> Self {
+        Self { stream, output: Output::Linear(linear) }
+    }
+}
+
+/// A producer whose outputs reach a site's input unchanged but for a linear mixing of rows: scaling one and dividing the
+/// other changes nothing.
+#[derive(Debug)]
+pub struct ScalePair<'p> {
+    /// The linear that produces.
+    pub producer: &'p mut Linear,
+    /// The site that consumes.
+    pub consumer: SiteMut<'p>,
+    /// Grouped attention between them: producer output (kv head, c) feeds consumer input (head, c) of every head of that
+    /// group. None: output i feeds input i.
+    pub fan: Option<HeadShape>,
+}
+
+impl ScalePair<'_> {
+    /// The producer's output that feeds the consumer's input `i`.
+    pub fn source(&self, i: usize) -> usize {
+        match self.fan {
+            None => i,
+            Some(HeadShape { heads, kv_heads, head_dim }) => i / head_dim / (heads / kv_heads) * head_dim + i % head_dim,
+        }
+    }
+}
+
+/// The unit that is loaded, transformed, calibrated, quantised and written: an embedding, one block, a projector, a head.
+///
+/// `readers`, `writers` and `pairs` restate its `forward` as data.
+pub trait Part {
+    /// All its sites, in the order they run.
+    fn sites(&mut self) -> Vec<SiteMut<'_>>;
+    /// Sites fed by a residual stream.
+    fn readers(&mut self) -> Vec<Reader<'_>>;
+    /// What adds to a residual stream.
+    fn writers(&mut self) -> Vec<Writer<'_>>;
+    /// Where a scale can move from a producer to its consumer.
+    fn pairs(&mut self) -> Vec<ScalePair<'_>>;
+}

@@ -1,0 +1,47 @@
+//! What one pass over some rows carries.
+
+use std::ops::Range;
+
+use mquant_kernels::{Backend, RopeTable, Rows};
+
+use super::{KvCache, SiteId};
+use crate::input::ModalitySpans;
+
+/// The rows of one pass: which sequence, place and modality each belongs to.
+#[derive(Debug)]
+pub struct Pass {
+    /// Row ranges of the sequences, in row order, gapless. In a vision tower each frame is a sequence.
+    pub sequences: Vec<Range<usize>>,
+    /// Original index of each row in its sequence: what masks and caches go by, whatever the row order.
+    pub order: Vec<u32>,
+    /// Which modality each row belongs to.
+    pub spans: ModalitySpans,
+    /// Each row's rotary angles.
+    pub rope: RopeTable,
+}
+
+/// Watches the activations of sites, after the norm: exactly what the site's linears read.
+pub trait Tap {
+    /// `x`: the rows a site's linears read.
+    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass);
+}
+
+/// Where to compute, what each row is, what is cached, who is watching.
+pub struct Cx<'a> {
+    /// Who computes.
+    pub backend: &'a dyn Backend,
+    /// What the rows are.
+    pub pass: &'a Pass,
+    /// One cache for each sequence; empty where keys and values need not outlive the pass.
+    pub caches: &'a mut [&'a mut KvCache],
+    /// Who is watching.
+    pub tap: Option<&'a mut dyn Tap>,
+}
+
+impl Cx<'_> {
+    pub(crate) fn observe(&mut self, site: SiteId, x: &Rows) {
+        if let Some(tap) = &mut self.tap {
+            tap.observe(site, x, self.pass);
+        }
+    }
+}

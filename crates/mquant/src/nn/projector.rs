@@ -1,0 +1,47 @@
+//! From a tower's stream to the decoder's.
+
+use mquant_kernels::{Activation, Rows};
+
+use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
+use super::{Cx, Site, Tower};
+
+/// y = down(f(up(norm x))), the norm regrouping k² patches to one row (Qwen2-VL's merger).
+#[derive(Clone, Debug)]
+pub struct Projector {
+    /// Whose stream it reads.
+    pub tower: Tower,
+    /// Norm and first projection.
+    pub up: Site<1>,
+    /// Between the two.
+    pub activation: Activation,
+    /// Second projection.
+    pub down: Site<1>,
+}
+
+impl Projector {
+    /// Patches × tower features in, tokens × decoder features out.
+    pub fn forward(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
+        let mut h = self.up.one(x, cx);
+        cx.backend.activate(self.activation, &mut h);
+        self.down.one(&h, cx)
+    }
+}
+
+impl Part for Projector {
+    fn sites(&mut self) -> Vec<SiteMut<'_>> {
+        vec![SiteMut::of(&mut self.up), SiteMut::of(&mut self.down)]
+    }
+
+    fn readers(&mut self) -> Vec<Reader<'_>> {
+        vec![Reader { stream: Stream(self.tower), site: SiteMut::of(&mut self.up) }]
+    }
+
+    fn writers(&mut self) -> Vec<Writer<'_>> {
+        let [down] = &mut self.down.linears;
+        vec![Writer::linear(Stream(Tower::Language), down)]
+    }
+
+    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
+        Vec::new()
+    }
+}
