@@ -1,5 +1,22 @@
 //! What a user gives, turned into what a model reads: chat template, tokenizer, images, videos, modality spans.
 
-mod spans;
+pub mod messages;
+pub mod chat_template;
+pub mod tokenizer;
+pub mod prompt;
+pub mod generation_config;
+pub mod image;
+pub mod video;
+pub mod resize;
+pub mod vision_processor;
 
+mod spans;
+mod excerpt;
+mod json_file;
+
+pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
+pub use generation_config::GenerationConfig;
+pub use messages::{Body, Content, MediaSource, Message};
+pub use prompt::{encode_chat, encode_text};
 pub use spans::{Modality, ModalitySpans};
+pub use tokenizer::{SkipSpecial, Tokenizer};

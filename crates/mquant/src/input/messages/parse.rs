@@ -1,0 +1,206 @@
+//! JSON text to messages: OpenAI's part types and Hugging Face's.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::source::{MediaKind, SourceError, source};
+use super::{Body, Content, MAX_INLINE_BYTES, MAX_JSON_BYTES, MAX_MEDIA, MAX_MESSAGES, MAX_PARTS, MAX_ROLE_CHARS};
+use super::{MediaSource, Message, MessagesError, Place};
+use crate::input::excerpt::excerpt;
+
+/// The messages in `json`: a list, or an object whose `messages` is the list. Media paths are relative to `base`;
+/// `file` names the text in errors. Opens no media.
+///
+/// # Errors
+/// Every [`MessagesError`]: broken JSON, a field of a wrong type, an unknown part, a remote url, a limit passed.
+pub fn parse(json: &str, base: &Path, file: &str) -> Result<Vec<Message>, MessagesError> {
+    Parser { base, file, media: 0 }.conversation(json)
+}
+
+struct Parser<'a> {
+    base: &'a Path,
+    file: &'a str,
+    media: usize,
+}
+
+impl Parser<'_> {
+    fn conversation(mut self, json: &str) -> Result<Vec<Message>, MessagesError> {
+        self.limit("bytes of JSON", MAX_JSON_BYTES, json.len())?;
+        let json = json.strip_prefix('\u{feff}').unwrap_or(json);
+        let value: Value = serde_json::from_str(json)
+            .map_err(|e| MessagesError::Json { file: self.file.into(), found: excerpt(&e.to_string()) })?;
+        let list = match &value {
+            Value::Array(list) => list,
+            Value::Object(object) => match object.get("messages") {
+                Some(Value::Array(list)) => list,
+                Some(other) => return Err(self.form(&format!("`messages` that is {}", kind(other)))),
+                None => return Err(self.form("an object without `messages`")),
+            },
+            other => return Err(self.form(kind(other))),
+        };
+        if list.is_empty() {
+            return Err(self.form("an empty list"));
+        }
+        self.limit("messages", MAX_MESSAGES, list.len())?;
+        list.iter().enumerate().map(|(index, message)| self.message(index, message)).collect()
+    }
+
+    fn message(&mut self, index: usize, value: &Value) -> Result<Message, MessagesError> {
+        let place = Place { message: index, part: None };
+        let Value::Object(object) = value else {
+            return Err(self.field(place, "message", "an object with `role` and `content`", kind(value)));
+        };
+        if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "role" | "content")) {
+            return Err(self.unsupported(place, format!("the message field {}", excerpt(key))));
+        }
+        let role = match object.get("role") {
+            Some(Value::String(role)) if is_role(role) => role.clone(),
+            Some(Value::String(role)) => return Err(self.field(place, "role", ROLE, excerpt(role))),
+            other => return Err(self.field(place, "role", ROLE, found(other))),
+        };
+        let body = match object.get("content") {
+            Some(Value::String(text)) => Body::Plain(text.clone()),
+            Some(Value::Array(parts)) if parts.is_empty() => {
+                return Err(self.field(place, "content", CONTENT, "an empty list"));
+            }
+            Some(Value::Array(parts)) => {
+                self.limit("parts in a message", MAX_PARTS, parts.len())?;
+                let parts = parts.iter().enumerate();
+                let place = |part| Place { message: index, part: Some(part) };
+                Body::Parts(parts.map(|(at, part)| self.part(place(at), part)).collect::<Result<_, _>>()?)
+            }
+            other => return Err(self.field(place, "content", CONTENT, found(other))),
+        };
+        Ok(Message { role, body })
+    }
+
+    fn part(&mut self, place: Place, value: &Value) -> Result<Content, MessagesError> {
+        let Value::Object(part) = value else {
+            return Err(self.field(place, "part", "an object with `type`", kind(value)));
+        };
+        let Some(Value::String(tag)) = part.get("type") else {
+            return Err(self.field(place, "type", "a string", found(part.get("type"))));
+        };
+        match tag.as_str() {
+            "text" => {
+                self.only(place, part, &["type", "text"])?;
+                match part.get("text") {
+                    Some(Value::String(text)) => Ok(Content::Text(text.clone())),
+                    other => Err(self.field(place, "text", "a string", found(other))),
+                }
+            }
+            "image_url" => {
+                self.only(place, part, &["type", "image_url"])?;
+                Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image_url"])?))
+            }
+            "video_url" => {
+                self.only(place, part, &["type", "video_url"])?;
+                Ok(Content::Video(self.media(place, MediaKind::Video, part, &["video_url"])?))
+            }
+            "image" => {
+                self.only(place, part, &["type", "image", "url", "path"])?;
+                Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image", "url", "path"])?))
+            }
+            "video" => {
+                self.only(place, part, &["type", "video", "url", "path"])?;
+                Ok(Content::Video(self.media(place, MediaKind::Video, part, &["video", "url", "path"])?))
+            }
+            other => Err(self.unsupported(place, format!("a part of type {}", excerpt(other)))),
+        }
+    }
+
+    /// The one source among `keys`: a string, or an object with `url` (and OpenAI's `detail`, which is no concern here).
+    fn media(
+        &mut self,
+        place: Place,
+        kind: MediaKind,
+        part: &Map<String, Value>,
+        keys: &[&'static str],
+    ) -> Result<MediaSource, MessagesError> {
+        let mut given = keys.iter().filter_map(|&key| Some((key, part.get(key)?)));
+        let (key, value) = given.next().ok_or_else(|| self.field(place, keys[0], SOURCE, "nothing"))?;
+        if let Some((second, _)) = given.next() {
+            return Err(self.field(place, key, "one source", format!("`{second}` as well")));
+        }
+        let url = match value {
+            Value::String(url) => url,
+            Value::Object(object) => {
+                self.only(place, object, &["url", "detail"])?;
+                match object.get("url") {
+                    Some(Value::String(url)) => url,
+                    other => return Err(self.field(place, "url", "a string", found(other))),
+                }
+            }
+            other => return Err(self.field(place, key, SOURCE, found(Some(other)))),
+        };
+        self.media += 1;
+        self.limit("images and videos", MAX_MEDIA, self.media)?;
+        let file = self.file.to_owned();
+        source(url, kind, self.base).map_err(|e| match e {
+            SourceError::Scheme(what) => MessagesError::Unsupported { file, place, what },
+            SourceError::Data(problem) => MessagesError::DataUrl { file, place, problem },
+            SourceError::TooLarge { found } => {
+                MessagesError::Limit { file, what: "bytes of an inline image or video", limit: MAX_INLINE_BYTES, found }
+            }
+            SourceError::Path(found) => MessagesError::Field { file, place, field: key, expected: "a path", found },
+        })
+    }
+
+    fn only(&self, place: Place, object: &Map<String, Value>, known: &[&str]) -> Result<(), MessagesError> {
+        match object.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(self.unsupported(place, format!("the field {}", excerpt(key)))),
+            None => Ok(()),
+        }
+    }
+
+    fn limit(&self, what: &'static str, limit: usize, found: usize) -> Result<(), MessagesError> {
+        if found > limit {
+            return Err(MessagesError::Limit { file: self.file.into(), what, limit, found });
+        }
+        Ok(())
+    }
+
+    fn form(&self, found: &str) -> MessagesError {
+        MessagesError::Form { file: self.file.into(), found: found.into() }
+    }
+
+    fn field(
+        &self,
+        place: Place,
+        field: &'static str,
+        expected: &'static str,
+        found: impl Into<String>,
+    ) -> MessagesError {
+        MessagesError::Field { file: self.file.into(), place, field, expected, found: found.into() }
+    }
+
+    fn unsupported(&self, place: Place, what: String) -> MessagesError {
+        MessagesError::Unsupported { file: self.file.into(), place, what }
+    }
+}
+
+const ROLE: &str = "a lower-case word such as user";
+const CONTENT: &str = "a string or a list of at least one part";
+const SOURCE: &str = "a path or url, or an object with `url`";
+
+/// A word of lower-case letters, with `_` or `-` inside: nothing that could spell a part of a control token's frame.
+fn is_role(role: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c == '_' || c == '-';
+    role.len() <= MAX_ROLE_CHARS && role.starts_with(|c: char| c.is_ascii_lowercase()) && role.chars().all(word)
+}
+
+fn found(value: Option<&Value>) -> &'static str {
+    value.map_or("nothing", kind)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
