@@ -1,0 +1,150 @@
+//! From upright pictures to the rows a Qwen2-VL vision tower reads: resize, rescale and normalise, cut into patches.
+//!
+//! The reference is the default (torchvision) back end of transformers 5.23, which this equals bit for bit:
+//!
+//! 1. *Size.* Both sides become multiples of `patch · merge` near their own, with `min_pixels ≤ height · width ≤ max_pixels`
+//!    as far as multiples allow; at most 200 : 1. Resampled by [`resize`](super::resize::resize).
+//! 2. *Values.* `(v − mean/rescale) / (std/rescale)` in f32, the quotients taken in f32 first.
+//! 3. *Patches.* Row order `[t][h/merge][w/merge][merge][merge]`, so that `merge²` consecutive rows are one token; within a row
+//!    `[channel][temporal][y][x]`. A picture is repeated to fill `temporal` frames; a video repeats its last frame.
+
+mod config;
+mod error;
+mod fields;
+mod patchify;
+mod smart_resize;
+
+use std::path::Path;
+
+use mquant_kernels::Rows;
+
+use super::image::RgbImage;
+use config::{Settings, Video};
+
+pub use config::ProcessorFiles;
+pub use error::ProcessorError;
+
+/// Patches of a picture or video: `t · h · w` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grid {
+    /// Groups of `temporal` frames; 1 for a picture.
+    pub t: usize,
+    /// Rows of patches.
+    pub h: usize,
+    /// Patches in a row.
+    pub w: usize,
+}
+
+impl Grid {
+    /// `t · h · w`.
+    pub fn patches(self) -> usize {
+        self.t * self.h * self.w
+    }
+}
+
+/// What the vision tower reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patches {
+    /// `patches × (3 · temporal · patch · patch)`.
+    pub rows: Rows,
+    /// Their arrangement.
+    pub grid: Grid,
+}
+
+/// Bounds that a user sets in place of the published ones; `None` keeps a published bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PixelBounds {
+    /// Fewest pixels after resizing.
+    pub min: Option<u64>,
+    /// Most pixels after resizing.
+    pub max: Option<u64>,
+}
+
+/// How a model wants its pictures and videos prepared.
+#[derive(Clone, Debug)]
+pub struct VisionProcessor {
+    image: Settings,
+    video: Video,
+}
+
+impl VisionProcessor {
+    /// Reads a model folder: `processor_config.json` with nested parts where it has them, else `preprocessor_config.json`,
+    /// for videos preceded by `video_preprocessor_config.json`.
+    ///
+    /// # Errors
+    /// Files that are missing, unreadable, no JSON; fields out of range, with file and field.
+    pub fn open(folder: &Path) -> Result<Self, ProcessorError> {
+        config::open(folder)
+    }
+
+    /// The same from files that were read already.
+    ///
+    /// # Errors
+    /// No file describes images; fields out of range, with file and field.
+    pub fn from_json(files: ProcessorFiles<'_>) -> Result<Self, ProcessorError> {
+        config::from_json(files)
+    }
+
+    /// Sets the pixel bounds of pictures.
+    ///
+    /// # Errors
+    /// Bounds out of range or crossing.
+    pub fn with_image_bounds(mut self, bounds: PixelBounds) -> Result<Self, ProcessorError> {
+        self.image.set_bounds(bounds)?;
+        Ok(self)
+    }
+
+    /// Sets the pixel bounds of a video's frames.
+    ///
+    /// # Errors
+    /// Bounds out of range or crossing; the model has no video processor that is known here.
+    pub fn with_video_bounds(mut self, bounds: PixelBounds) -> Result<Self, ProcessorError> {
+        self.video.settings_mut()?.set_bounds(bounds)?;
+        Ok(self)
+    }
+
+    /// Patches that a picture of `width × height` will take.
+    ///
+    /// # Errors
+    /// An aspect ratio over 200 : 1, an empty picture.
+    pub fn image_grid(&self, width: u32, height: u32) -> Result<Grid, ProcessorError> {
+        self.image.grid(1, width, height)
+    }
+
+    /// Patches that `frames` frames of `width × height` will take.
+    ///
+    /// # Errors
+    /// No frames; an aspect ratio over 200 : 1; the model has no video processor that is known here.
+    pub fn video_grid(&self, frames: usize, width: u32, height: u32) -> Result<Grid, ProcessorError> {
+        self.video.settings()?.grid(frames, width, height)
+    }
+
+    /// Placeholder tokens of a picture.
+    pub fn image_tokens(&self, grid: Grid) -> usize {
+        self.image.tokens(grid)
+    }
+
+    /// Placeholder tokens of a video.
+    ///
+    /// # Errors
+    /// The model has no video processor that is known here.
+    pub fn video_tokens(&self, grid: Grid) -> Result<usize, ProcessorError> {
+        Ok(self.video.settings()?.tokens(grid))
+    }
+
+    /// Prepares a picture.
+    ///
+    /// # Errors
+    /// As [`image_grid`](Self::image_grid).
+    pub fn image(&self, image: &RgbImage) -> Result<Patches, ProcessorError> {
+        patchify::patches(&self.image, std::slice::from_ref(image))
+    }
+
+    /// Prepares frames of one size.
+    ///
+    /// # Errors
+    /// As [`video_grid`](Self::video_grid); frames that differ in size.
+    pub fn video(&self, frames: &[RgbImage]) -> Result<Patches, ProcessorError> {
+        patchify::patches(self.video.settings()?, frames)
+    }
+}
