@@ -1,0 +1,129 @@
+"""The cases: media and OpenAI chat messages, chosen so that each one can catch a fault the others cannot.
+
+A case is a function of the media and of a question, and gives messages, or for a batch a list of messages.
+`Media` writes each file once.
+"""
+
+import os
+
+from pictures import save_picture, save_video
+
+
+QUESTIONS = [
+    "Read all the text.",
+    "What color is the star?",
+    "How many shapes are there?",
+    "Describe the image.",
+    "What is written in the second line?",
+    "Is there a red circle in the image? Please answer yes or no.",
+    "How many triangles are there?",
+    "What color is the square?",
+    "What is the total?",
+    "Count the blue stars.",
+]
+
+
+def text(value):
+    return {"type": "text", "text": value}
+
+
+def user(*content):
+    return {"role": "user", "content": list(content)}
+
+
+class Media:
+    """Writes a case's pictures and videos into a model's folder and returns the content parts that name them."""
+
+    def __init__(self, folder, seed):
+        self.folder, self.seed = folder, seed
+
+    def image(self, name, size):
+        path = os.path.join(self.folder, f"{name}.png")
+        if not os.path.exists(path):
+            self.seed += 1
+            save_picture(path, size, self.seed)
+        return {"type": "image_url", "image_url": {"url": f"{name}.png"}}
+
+    def video(self, name, size, frames):
+        path = os.path.join(self.folder, name)
+        if not os.path.exists(path):
+            self.seed += 1
+            save_video(path, size, self.seed, frames)
+        return {"type": "video_url", "video_url": {"url": name}}
+
+
+def one(media, question):
+    """A portrait picture; both sides are rounded to the patch grid."""
+    return [user(media.image("one-0", (97, 143)), text(question))]
+
+
+def two(media, question):
+    """Text between two pictures: one above the pixel limit, one whose 7.5 cells must round to the even 8."""
+    return [
+        user(
+            media.image("two-0", (196, 112)),
+            text("And beside it:"),
+            media.image("two-1", (60, 210)),
+            text(question),
+        )
+    ]
+
+
+def wide(media, question):
+    """One row of cells: height and width cannot be confused."""
+    return [user(media.image("wide-0", (400, 37)), text(question))]
+
+
+def text_only(_, question):
+    """No picture: plain positions; the content is a string, not a list."""
+    return [{"role": "user", "content": question}]
+
+
+def video(media, question):
+    """Five frames: the last is repeated to fill its pair. Time outlasts space (3 steps, 2 x 2 cells)."""
+    return [user(media.video("video-frames", (70, 60), 5), text(question))]
+
+
+def image_video(media, question):
+    """A picture and a video of four frames, text between and after; only the video's pixel limit shrinks its frames."""
+    return [
+        user(
+            media.image("image-video-0", (92, 61)),
+            text("First the picture."),
+            media.video("image-video-frames", (120, 90), 4),
+            text(question),
+        )
+    ]
+
+
+def turns(media, question):
+    """Three messages; the second user turn brings a picture below the pixel limit, after its text."""
+    return [
+        user(media.image("turns-0", (84, 120)), text("How many triangles are there?")),
+        {"role": "assistant", "content": "2"},
+        user(text(question), media.image("turns-1", (31, 20))),
+    ]
+
+
+def batch(media, question):
+    """Three conversations of different lengths; the shorter ones are padded on the left by transformers."""
+    return [
+        [user(media.image("one-0", (97, 143)), text(question))],
+        [{"role": "user", "content": f"{question} Please answer with one word."}],
+        [
+            {"role": "system", "content": "Answer with one word."},
+            user(media.video("video-frames", (70, 60), 5), text(question), media.image("two-1", (60, 210))),
+        ],
+    ]
+
+
+CASES = {
+    "one": one,
+    "two": two,
+    "wide": wide,
+    "text": text_only,
+    "video": video,
+    "image-video": image_video,
+    "turns": turns,
+    "batch": batch,
+}

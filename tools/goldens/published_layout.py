@@ -1,0 +1,144 @@
+"""A Qwen2-VL model folder in the layout of the published checkpoints, written without transformers' own writer.
+
+Flat `config.json`, `preprocessor_config.json` with pixel limits, `chat_template.json`, bf16 weights in three shards
+with an index, no `lm_head.weight`: the head is tied.
+"""
+
+import json
+import os
+
+import torch
+from safetensors.torch import save_file
+
+SHARDS = 3
+
+
+def write_json(path, value):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def write_weights(folder, state):
+    """`state`: tensor name to tensor. Shards are filled in name order to equal sizes, so that blocks straddle them."""
+    state = {name: value.to(torch.bfloat16).contiguous() for name, value in sorted(state.items())}
+    total = sum(value.nbytes for value in state.values())
+    shards, done = [{} for _ in range(SHARDS)], 0
+    for name, value in state.items():
+        shards[min(done * SHARDS // total, SHARDS - 1)][name] = value
+        done += value.nbytes
+    weight_map = {}
+    for i, shard in enumerate(shards, 1):
+        file = f"model-{i:05}-of-{SHARDS:05}.safetensors"
+        save_file(shard, os.path.join(folder, file), metadata={"format": "pt"})
+        weight_map.update({name: file for name in shard})
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    write_json(os.path.join(folder, "model.safetensors.index.json"), index)
+
+
+def flat_config(config):
+    """The published form of a `Qwen2VLConfig`: decoder fields at the top, rotary positions in the older words."""
+    text, vision = config.text_config, config.vision_config
+    return {
+        "architectures": ["Qwen2VLForConditionalGeneration"],
+        "attention_dropout": 0.0,
+        "bos_token_id": text.bos_token_id,
+        "eos_token_id": text.eos_token_id,
+        "vision_start_token_id": config.vision_start_token_id,
+        "vision_end_token_id": config.vision_end_token_id,
+        "vision_token_id": config.vision_end_token_id + 1,
+        "image_token_id": config.image_token_id,
+        "video_token_id": config.video_token_id,
+        "hidden_act": "silu",
+        "hidden_size": text.hidden_size,
+        "initializer_range": 0.02,
+        "intermediate_size": text.intermediate_size,
+        "max_position_embeddings": text.max_position_embeddings,
+        "max_window_layers": text.num_hidden_layers,
+        "model_type": "qwen2_vl",
+        "num_attention_heads": text.num_attention_heads,
+        "num_hidden_layers": text.num_hidden_layers,
+        "num_key_value_heads": text.num_key_value_heads,
+        "rms_norm_eps": text.rms_norm_eps,
+        "rope_theta": text.rope_parameters["rope_theta"],
+        "sliding_window": text.max_position_embeddings,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.41.2",
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vision_config": {
+            "depth": vision.depth,
+            "embed_dim": vision.embed_dim,
+            "mlp_ratio": vision.mlp_ratio,
+            "num_heads": vision.num_heads,
+            "in_chans": vision.in_channels,
+            "hidden_size": vision.hidden_size,
+            "patch_size": vision.patch_size,
+            "spatial_merge_size": vision.spatial_merge_size,
+            "spatial_patch_size": vision.patch_size,
+            "temporal_patch_size": vision.temporal_patch_size,
+        },
+        "rope_scaling": {"type": "mrope", "mrope_section": list(text.rope_parameters["mrope_section"])},
+        "vocab_size": text.vocab_size,
+    }
+
+
+def published_name(name):
+    """Module path in transformers 5 to tensor name in a published checkpoint; None for the tied head."""
+    if name == "lm_head.weight":
+        return None
+    return name.removeprefix("model.") if name.startswith("model.visual.") else name.replace("language_model.", "")
+
+
+def write_folder(folder, model, processor):
+    """`processor`: min_pixels, max_pixels, mean, std, chat_template and special_tokens."""
+    state = {published_name(name): value for name, value in model.state_dict().items() if published_name(name)}
+    write_weights(folder, state)
+    config = flat_config(model.config)
+    write_json(os.path.join(folder, "config.json"), config)
+    write_json(
+        os.path.join(folder, "generation_config.json"),
+        {
+            "bos_token_id": config["bos_token_id"],
+            "pad_token_id": config["bos_token_id"],
+            "do_sample": True,
+            "eos_token_id": [config["eos_token_id"], config["bos_token_id"]],
+            "repetition_penalty": 1.0,
+            "temperature": 0.01,
+            "top_p": 0.001,
+            "top_k": 1,
+            "transformers_version": "4.37.0",
+        },
+    )
+    write_json(
+        os.path.join(folder, "preprocessor_config.json"),
+        {
+            "min_pixels": processor["min_pixels"],
+            "max_pixels": processor["max_pixels"],
+            "patch_size": config["vision_config"]["patch_size"],
+            "temporal_patch_size": config["vision_config"]["temporal_patch_size"],
+            "merge_size": config["vision_config"]["spatial_merge_size"],
+            "image_mean": processor["mean"],
+            "image_std": processor["std"],
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "processor_class": "Qwen2VLProcessor",
+        },
+    )
+    write_json(os.path.join(folder, "chat_template.json"), {"chat_template": processor["chat_template"]})
+    write_json(
+        os.path.join(folder, "tokenizer_config.json"),
+        {
+            "additional_special_tokens": processor["special_tokens"],
+            "bos_token": None,
+            "chat_template": processor["chat_template"],
+            "clean_up_tokenization_spaces": False,
+            "eos_token": "<|im_end|>",
+            "errors": "replace",
+            "model_max_length": config["max_position_embeddings"],
+            "pad_token": "<|endoftext|>",
+            "split_special_tokens": False,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "unk_token": None,
+        },
+    )
