@@ -7,6 +7,7 @@ pub mod error;
 pub mod checkpoint;
 pub mod input;
 pub mod nn;
+pub mod models;
 
 pub use error::{Class, Error, Explain, Result};
 pub use mquant_kernels as kernels;

@@ -1,0 +1,174 @@
+//! Families of models. A checkpoint enters, a [`Loaded`] model leaves: parts in place, weights checked, and the family's
+//! rules for placeholders and positions.
+//!
+//! A family declares dimensions, tensor names and how media become rows; it holds no forward pass and no kernel.
+//! To add one: a module here and a line in [`FAMILIES`].
+
+mod qwen2_vl;
+
+use thiserror::Error;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, TensorSpec};
+use crate::error::{Class, Explain};
+use crate::input::vision_processor::Grid;
+use crate::nn::{Decoder, Encoder, Part, Pass, Position};
+
+/// Every family there is.
+pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl];
+
+/// One family of models, recognised by `model_type` of `config.json`.
+pub trait Family: Sync {
+    /// Its `model_type` values.
+    fn model_types(&self) -> &'static [&'static str];
+
+    /// What the configuration says.
+    ///
+    /// # Errors
+    /// A field that is missing, out of range, at odds with another, or asks for something not handled.
+    fn blueprint(&self, checkpoint: &crate::checkpoint::Fields) -> Result<Box<dyn Blueprint>, ModelError>;
+}
+
+/// A model of a family before its weights: everything that follows from `config.json`.
+pub trait Blueprint: Send + Sync {
+    /// Every tensor a checkpoint of this model has, under its published name.
+    fn tensors(&self) -> Vec<TensorSpec>;
+
+    /// Puts the weights of a checkpoint in place.
+    ///
+    /// # Errors
+    /// Tensors that are missing, unknown, or of a wrong shape or type: all of them at once.
+    fn build(&self, checkpoint: &Checkpoint) -> Result<Model, ModelError>;
+
+    /// Placeholders and positions.
+    fn layout(&self) -> Box<dyn Layout>;
+
+    /// Rows of the token embedding: every token id is below.
+    fn vocabulary(&self) -> usize;
+
+    /// Tokens a sequence may have, from `max_position_embeddings`.
+    fn context(&self) -> usize;
+}
+
+/// How a family arranges media among tokens.
+pub trait Layout: Send + Sync {
+    /// The token that stands for a row of an image or of a video.
+    fn placeholder(&self, kind: MediaKind) -> u32;
+
+    /// Rows of the decoder's stream that media with this grid take.
+    fn tokens(&self, grid: Grid) -> usize;
+
+    /// Position of every token: text runs of the given lengths between media with the given grids. The second value is
+    /// the position of the token that would follow.
+    fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32);
+
+    /// What a vision tower needs to know of the patches of some media, in row order.
+    fn vision_pass(&self, grids: &[Grid]) -> Pass;
+}
+
+/// A stretch of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// This many text tokens.
+    Text(usize),
+    /// The placeholders of one image or video.
+    Media(Grid),
+}
+
+/// Kinds of media that pass a vision tower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// One picture.
+    Image,
+    /// Several frames.
+    Video,
+}
+
+/// A model in memory.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The vision tower, with the projector into the decoder's stream.
+    pub vision: Encoder,
+    /// The language model.
+    pub decoder: Decoder,
+}
+
+impl Model {
+    /// All parts, in the order they run.
+    pub fn parts(&mut self) -> Vec<&mut dyn Part> {
+        let mut parts = self.vision.parts();
+        parts.extend(self.decoder.parts());
+        parts
+    }
+}
+
+/// Why a model could not be put together.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Something is wrong with the folder or its tensors.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Something is wrong with a field of a configuration.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// No family of this name.
+    #[error("config.json: model_type is \"{found}\", expected one of {}", known_families())]
+    Family {
+        /// What the configuration says.
+        found: String,
+    },
+    /// A configuration that is fine but asks for something that is not handled.
+    #[error("{file}: {field} is {found}, which is not handled: {expected}")]
+    Unsupported {
+        /// The configuration file.
+        file: String,
+        /// The dotted path of the field.
+        field: String,
+        /// What it asks for.
+        found: String,
+        /// What is handled.
+        expected: String,
+    },
+}
+
+impl Explain for ModelError {
+    fn class(&self) -> Class {
+        match self {
+            ModelError::Checkpoint(e) => e.class(),
+            ModelError::Field(e) => e.class(),
+            ModelError::Family { .. } | ModelError::Unsupported { .. } => Class::Unsupported,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            ModelError::Checkpoint(e) => e.code(),
+            ModelError::Field(e) => e.code(),
+            ModelError::Family { .. } => "MODEL_FAMILY",
+            ModelError::Unsupported { .. } => "MODEL_UNSUPPORTED",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ModelError::Checkpoint(e) => e.hint(),
+            ModelError::Field(e) => e.hint(),
+            ModelError::Family { .. } => Some("the model is of a family this version does not know".to_owned()),
+            ModelError::Unsupported { .. } => None,
+        }
+    }
+}
+
+fn known_families() -> String {
+    FAMILIES.iter().flat_map(|f| f.model_types()).copied().collect::<Vec<_>>().join(", ")
+}
+
+/// Finds the family of a configuration and reads its blueprint.
+///
+/// # Errors
+/// An unknown `model_type`, or what the family finds wrong.
+pub fn blueprint(config: &crate::checkpoint::Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+    let found = config.string("model_type")?;
+    let family = FAMILIES.iter().find(|f| f.model_types().contains(&found));
+    family.ok_or_else(|| ModelError::Family { found: found.chars().take(64).collect() })?.blueprint(config)
+}

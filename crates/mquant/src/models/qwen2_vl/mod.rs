@@ -1,0 +1,49 @@
+//! Qwen2-VL (arXiv 2409.12191): a vision tower with 2-D RoPE and full attention within each frame, a 2×2 patch merger, and
+//! a Qwen2 decoder with M-RoPE.
+
+mod build;
+mod config;
+mod layout;
+mod tensors;
+
+use super::{Blueprint, Family, Layout, Model, ModelError};
+use crate::checkpoint::{Checkpoint, Fields, TensorSpec};
+use config::Config;
+
+/// The family.
+#[derive(Debug)]
+pub(super) struct Qwen2Vl;
+
+impl Family for Qwen2Vl {
+    fn model_types(&self) -> &'static [&'static str] {
+        &["qwen2_vl"]
+    }
+
+    fn blueprint(&self, config: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+        Ok(Box::new(Config::read(config)?))
+    }
+}
+
+impl Blueprint for Config {
+    fn tensors(&self) -> Vec<TensorSpec> {
+        tensors::published(self)
+    }
+
+    fn build(&self, checkpoint: &Checkpoint) -> Result<Model, ModelError> {
+        let tensors = checkpoint.select(&tensors::NAMING, &tensors::wanted(self))?;
+        tensors.check_finite()?;
+        Ok(build::model(self, &tensors))
+    }
+
+    fn layout(&self) -> Box<dyn Layout> {
+        Box::new(layout::Qwen2VlLayout::new(self))
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.text.vocab_size
+    }
+
+    fn context(&self) -> usize {
+        self.text.max_position_embeddings
+    }
+}
