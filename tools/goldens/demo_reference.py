@@ -3,10 +3,10 @@
 usage: demo_reference.py MODEL_DIR BENCH_DIR OUT.json [--limit N] [--new-tokens 24] [--batch 32]
 
 BENCH_DIR holds VLMEvalKit TSV files (index, image as base64, question, answer). Every question goes through the
-processor and the chat template as one user message, image first; answers are greedy and end at the end token, in float32
-on one thread; a sample scores when the answer equals the expected one exactly, outer white space aside. Samples of equal
-prompt length and image grid run together, so no prompt is padded. OUT.json: per benchmark its score in percent and for
-every sample index, question, answer, prediction and whether it hit; and the mean of the scores.
+processor and the chat template as one user message, image first; answers are greedy and end at the end token, in
+float32 on one thread; a sample scores when the answer equals the expected one exactly, outer white space aside. Samples
+of equal prompt length and image grid run together, so no prompt is padded. OUT.json: per benchmark its score in percent
+and for every sample index, question, answer, prediction and whether it hit; and the mean of the scores.
 """
 
 import argparse
