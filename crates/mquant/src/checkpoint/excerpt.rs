@@ -1,0 +1,47 @@
+//! Names and values of untrusted files, made fit for an error message: printable and short.
+
+/// Most bytes of a file's content that one message repeats in a row.
+const EXCERPT_BYTES: usize = 100;
+
+/// `text` with control characters escaped, cut after [`EXCERPT_BYTES`].
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        let printable = c.escape_debug().filter(|_| c != '"' && c != '\'').collect::<String>();
+        let printable = if printable.is_empty() { c.to_string() } else { printable };
+        if out.len() + printable.len() > EXCERPT_BYTES {
+            out.push('…');
+            return out;
+        }
+        out.push_str(&printable);
+    }
+    out
+}
+
+/// The first `most` items, one per line and indented, and how many more there are.
+pub(crate) fn rows<T: std::fmt::Display>(items: &[T], most: usize) -> String {
+    let mut out: String = items.iter().take(most).map(|item| format!("\n  {item}")).collect();
+    if items.len() > most {
+        out.push_str(&format!("\n  and {} more", items.len() - most));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_printable() {
+        assert_eq!(excerpt("model.layers.0 'x' \"y\""), "model.layers.0 'x' \"y\"");
+        assert_eq!(excerpt("a\n\u{1b}[31m"), "a\\n\\u{1b}[31m");
+        let long = excerpt(&"é".repeat(10_000));
+        assert!(long.len() <= EXCERPT_BYTES + '…'.len_utf8() && long.ends_with('…'));
+    }
+
+    #[test]
+    fn rows_say_how_many_are_left_out() {
+        assert_eq!(rows(&[1, 2, 3], 2), "\n  1\n  2\n  and 1 more");
+        assert_eq!(rows(&[1], 2), "\n  1");
+    }
+}

@@ -1,0 +1,195 @@
+//! From published tensors to the ones a family asks for: names mapped, everything compared before anything is computed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use mquant_kernels::{Bytes, Dtype, Matrix};
+
+use super::error::CheckpointError;
+use super::finite::{self, Scan};
+use super::mismatch::{Mismatch, Problem};
+use super::shard::StoredTensor;
+
+/// Ends of published names that carry nothing a model needs: tables that are computed from the configuration.
+const DERIVED: [&str; 3] = ["rotary_emb.inv_freq", "rotary_pos_emb.inv_freq", "rotary_emb.original_inv_freq"];
+
+/// Renames published prefixes to the family's own: the first rule whose prefix matches replaces it. A name that no rule
+/// matches is the family's name already.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming(pub &'static [(&'static str, &'static str)]);
+
+impl Naming {
+    /// The family's name of a published tensor.
+    pub fn rename(&self, published: &str) -> String {
+        let rule = self.0.iter().find_map(|(from, to)| published.strip_prefix(from).map(|rest| (to, rest)));
+        rule.map_or_else(|| published.to_owned(), |(to, rest)| format!("{to}{rest}"))
+    }
+}
+
+/// A tensor a family asks for.
+#[derive(Clone, Debug)]
+pub struct TensorSpec {
+    /// The family's name.
+    pub name: String,
+    /// The published dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Whether a model can do without it.
+    pub presence: Presence,
+}
+
+/// Whether a model can do without a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It must be there.
+    Required,
+    /// It may be absent; when it is there, it must have the shape.
+    Optional,
+}
+
+impl TensorSpec {
+    /// A tensor that must be there.
+    pub fn required(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { name: name.into(), shape: shape.into(), presence: Presence::Required }
+    }
+
+    /// A tensor that may be absent.
+    pub fn optional(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { name: name.into(), shape: shape.into(), presence: Presence::Optional }
+    }
+}
+
+/// The tensors a family asked for, by its own names, all of them there, of the right shape and of a float type.
+#[derive(Clone, Debug)]
+pub struct Tensors {
+    /// Every name that was asked for; `None` for an optional one that is absent.
+    by_name: BTreeMap<String, Option<Selected>>,
+}
+
+#[derive(Clone, Debug)]
+struct Selected {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Bytes,
+}
+
+impl Tensors {
+    /// The tensor as a matrix: its first dimension by all others. Shares the mapped values.
+    ///
+    /// # Panics
+    /// If the name is none of the specs, or of an optional tensor that is absent: a defect of the caller.
+    pub fn matrix(&self, name: &str) -> Matrix {
+        self.optional_matrix(name).unwrap_or_else(|| panic!("tensor {name} is optional and absent"))
+    }
+
+    /// The tensor as a matrix, if it is there.
+    ///
+    /// # Panics
+    /// If the name is none of the specs: a defect of the caller.
+    pub fn optional_matrix(&self, name: &str) -> Option<Matrix> {
+        self.selected(name).map(|tensor| {
+            let rows = tensor.shape.first().copied().unwrap_or(1);
+            let cols = tensor.shape.iter().skip(1).product();
+            Matrix::from_bytes(tensor.bytes.clone(), tensor.dtype, rows, cols)
+        })
+    }
+
+    /// All values of the tensor as f32, row-major.
+    ///
+    /// # Panics
+    /// If the name is none of the specs, or of an optional tensor that is absent: a defect of the caller.
+    pub fn vector(&self, name: &str) -> Vec<f32> {
+        self.matrix(name).to_f32()
+    }
+
+    /// All values of the tensor as f32, row-major, if it is there.
+    ///
+    /// # Panics
+    /// If the name is none of the specs: a defect of the caller.
+    pub fn optional_vector(&self, name: &str) -> Option<Vec<f32>> {
+        self.optional_matrix(name).map(|matrix| matrix.to_f32())
+    }
+
+    /// Whether the tensor is there.
+    ///
+    /// # Panics
+    /// If the name is none of the specs: a defect of the caller.
+    pub fn has(&self, name: &str) -> bool {
+        self.selected(name).is_some()
+    }
+
+    /// Bytes all tensors take as stored.
+    pub fn byte_len(&self) -> u64 {
+        self.by_name.values().flatten().map(|tensor| tensor.bytes.as_ref().len() as u64).sum()
+    }
+
+    /// Reads every value once and refuses NaN and infinity.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NotFinite`], which lists every tensor that has some.
+    pub fn check_finite(&self) -> Result<(), CheckpointError> {
+        let scans = self.by_name.iter().filter_map(|(name, tensor)| {
+            tensor.as_ref().map(|t| Scan { tensor: name, dtype: t.dtype, bytes: t.bytes.as_ref() })
+        });
+        let tensors = finite::scan(&scans.collect::<Vec<_>>());
+        if tensors.is_empty() { Ok(()) } else { Err(CheckpointError::NotFinite { tensors }) }
+    }
+
+    fn selected(&self, name: &str) -> Option<&Selected> {
+        let asked = self.by_name.get(name);
+        asked.unwrap_or_else(|| panic!("tensor {name} was not asked for")).as_ref()
+    }
+}
+
+/// Compares all of `specs` with all of `stored`.
+///
+/// # Panics
+/// If two specs have one name: a defect of the caller.
+pub(crate) fn select(
+    stored: &[StoredTensor],
+    naming: &Naming,
+    specs: &[TensorSpec],
+) -> Result<Tensors, CheckpointError> {
+    let mut mismatches = Vec::new();
+    let mut there: BTreeMap<String, &StoredTensor> = BTreeMap::new();
+    let needed = stored.iter().filter(|tensor| !DERIVED.iter().any(|end| tensor.name.ends_with(end)));
+    for tensor in needed {
+        let name = naming.rename(&tensor.name);
+        if let Some(first) = there.get(&name) {
+            let published = [first.name.clone(), tensor.name.clone()];
+            mismatches.push(Mismatch { tensor: name, problem: Problem::Collision { published } });
+        } else {
+            there.insert(name, tensor);
+        }
+    }
+
+    let mut asked: HashMap<&str, &TensorSpec> = HashMap::with_capacity(specs.len());
+    let mut by_name = BTreeMap::new();
+    for spec in specs {
+        assert!(asked.insert(&spec.name, spec).is_none(), "tensor {} is asked for twice", spec.name);
+        let tensor = there.get(&spec.name);
+        match tensor.map_or_else(|| absent(spec), |tensor| check(spec, tensor).map(Some)) {
+            Ok(selected) => drop(by_name.insert(spec.name.clone(), selected)),
+            Err(problem) => mismatches.push(Mismatch { tensor: spec.name.clone(), problem }),
+        }
+    }
+    let unexpected = there.into_iter().filter(|(name, _)| !asked.contains_key(name.as_str()));
+    mismatches.extend(unexpected.map(|(name, tensor)| Mismatch {
+        tensor: name,
+        problem: Problem::Unexpected { dtype: tensor.dtype, found: tensor.shape.clone() },
+    }));
+    if mismatches.is_empty() { Ok(Tensors { by_name }) } else { Err(CheckpointError::Tensors { mismatches }) }
+}
+
+fn absent(spec: &TensorSpec) -> Result<Option<Selected>, Problem> {
+    match spec.presence {
+        Presence::Optional => Ok(None),
+        Presence::Required => Err(Problem::Missing { expected: spec.shape.clone() }),
+    }
+}
+
+fn check(spec: &TensorSpec, tensor: &StoredTensor) -> Result<Selected, Problem> {
+    if spec.shape != tensor.shape {
+        return Err(Problem::Shape { expected: spec.shape.clone(), found: tensor.shape.clone() });
+    }
+    let dtype = tensor.dtype.float().ok_or(Problem::Dtype { found: tensor.dtype })?;
+    Ok(Selected { dtype, shape: tensor.shape.clone(), bytes: tensor.bytes.clone() })
+}
