@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod input;
 pub mod nn;
 pub mod models;
+pub mod run;
 
 pub use error::{Class, Error, Explain, Result};
 pub use mquant_kernels as kernels;

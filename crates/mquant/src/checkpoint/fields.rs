@@ -321,7 +321,7 @@ impl Fields {
         Err(self.out_of_range(field, number(range), value))
     }
 
-    fn field(&self, key: &str) -> String {
+    pub fn field(&self, key: &str) -> String {
         let key = excerpt(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }

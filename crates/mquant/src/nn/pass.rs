@@ -26,6 +26,17 @@ pub trait Tap {
     fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass);
 }
 
+/// Someone watching, or nobody.
+pub type Watcher<'t> = Option<&'t mut (dyn Tap + Send + 't)>;
+
+/// The same watcher for a shorter time.
+pub(crate) fn again<'s>(watcher: &'s mut Watcher<'_>) -> Watcher<'s> {
+    match watcher {
+        Some(tap) => Some(&mut **tap),
+        None => None,
+    }
+}
+
 /// Where to compute, what each row is, what is cached, who is watching.
 pub struct Cx<'a> {
     /// Who computes.
@@ -35,7 +46,7 @@ pub struct Cx<'a> {
     /// One cache for each sequence; empty where keys and values need not outlive the pass.
     pub caches: &'a mut [&'a mut KvCache],
     /// Who is watching.
-    pub tap: Option<&'a mut dyn Tap>,
+    pub tap: Watcher<'a>,
 }
 
 impl Cx<'_> {

@@ -40,7 +40,8 @@ impl Layout for Qwen2VlLayout {
     }
 
     /// M-RoPE (section 2.1): text counts on all three axes at once; media count on time, height and width from where the
-    /// text stands, and the text goes on after the longer side.
+    /// text stands, and the text goes on after the longer side. As in transformers 5.23, time does not hold up the text
+    /// that follows a video, but what follows the whole prompt comes after every position in it.
     fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32) {
         let mut positions = Vec::new();
         let mut next = 0u32;
@@ -59,7 +60,8 @@ impl Layout for Qwen2VlLayout {
                 }
             }
         }
-        (positions, next)
+        let after = positions.iter().flatten().max().map_or(0, |p| p + 1);
+        (positions, after)
     }
 
     /// Patches come in merge×merge groups; attention stays within a frame.

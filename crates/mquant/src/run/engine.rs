@@ -1,0 +1,333 @@
+//! Prompts and tokens through the model: one sequence or many, whole or in chunks.
+
+use std::sync::Arc;
+
+use mquant_kernels::{CpuBackend, Rows, Threads};
+
+use super::prompt::PlacedMedia;
+use super::{LoadedModel, Prompt, RunError, Sequence};
+use crate::input::vision_processor::Grid;
+use crate::input::{Modality, ModalitySpans};
+use crate::models::{Layout, Model};
+use crate::nn::{Cx, KvCache, Pass, Position, Watcher, again};
+
+/// How to compute.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Threads; 0 takes one for each core.
+    pub threads: usize,
+    /// Rows of a prompt computed at once; more need more memory for activations.
+    pub chunk: usize,
+    /// Tokens a sequence may have; None takes the model's.
+    pub context: Option<usize>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { threads: 0, chunk: 1024, context: None }
+    }
+}
+
+/// Patches a vision pass takes at once, in whole frames; what leaves the tower does not depend on it.
+const PATCHES_AT_ONCE: usize = 4096;
+/// Rows whose scores over the vocabulary are computed at once.
+const SCORED_AT_ONCE: usize = 64;
+
+/// A model with the threads to compute it.
+pub struct Engine {
+    model: Arc<Model>,
+    layout: Box<dyn Layout>,
+    backend: CpuBackend,
+    threads: Threads,
+    chunk: usize,
+    context: usize,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { threads, chunk, context, .. } = self;
+        f.debug_struct("Engine").field("threads", &threads.count()).field("chunk", chunk).field("context", context).finish()
+    }
+}
+
+/// Some rows of one sequence, embedded.
+struct Work<'a> {
+    cache: &'a mut KvCache,
+    /// Rows of the sequence before these.
+    start: usize,
+    x: Rows,
+    positions: &'a [Position],
+    spans: ModalitySpans,
+}
+
+impl Engine {
+    /// An engine for a loaded model.
+    ///
+    /// # Errors
+    /// If the context asked for is larger than the model's, or the system gives no threads.
+    pub fn new(loaded: &LoadedModel, options: EngineOptions) -> Result<Self, RunError> {
+        let limit = loaded.blueprint.context();
+        let context = options.context.unwrap_or(limit);
+        if context > limit || context == 0 {
+            return Err(RunError::ContextTooLarge { asked: context, limit });
+        }
+        let threads = Threads::new(options.threads)
+            .map_err(|e| RunError::Threads { count: options.threads, reason: e.to_string() })?;
+        Ok(Self {
+            model: loaded.model.clone(),
+            layout: loaded.blueprint.layout(),
+            backend: CpuBackend::new(),
+            threads,
+            chunk: options.chunk.max(1),
+            context,
+        })
+    }
+
+    /// Tokens a sequence may have.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.threads.count()
+    }
+
+    /// An empty sequence.
+    pub fn sequence(&self) -> Sequence {
+        Sequence::new(self.model.decoder.new_cache())
+    }
+
+    /// An image or video through its tower: tokens × decoder features.
+    pub fn encode(&self, media: &PlacedMedia) -> Rows {
+        self.encode_watched(media, None)
+    }
+
+    /// [`encode`](Self::encode), with someone watching the sites.
+    pub fn encode_watched(&self, media: &PlacedMedia, mut tap: Watcher<'_>) -> Rows {
+        let Grid { t, h, w } = media.patches.grid;
+        let frames_at_once = (PATCHES_AT_ONCE / (h * w)).max(1);
+        let mut out: Option<Rows> = None;
+        for from in (0..t).step_by(frames_at_once) {
+            let frames = frames_at_once.min(t - from);
+            let patches = media.patches.rows.range(from * h * w..(from + frames) * h * w).to_vec();
+            let patches = Rows::from_vec(patches, media.patches.rows.features());
+            let pass = self.layout.vision_pass(&[Grid { t: frames, h, w }]);
+            let tap = again(&mut tap);
+            let rows = self.threads.run(|| {
+                let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut [], tap };
+                self.model.vision.forward(&patches, &mut cx)
+            });
+            match &mut out {
+                Some(out) => out.append(&rows),
+                None => out = Some(rows),
+            }
+        }
+        out.expect("a grid has at least one frame")
+    }
+
+    /// Computes what of `prompt` the sequence does not remember yet, and returns the scores of the next token.
+    ///
+    /// # Errors
+    /// If the prompt does not fit the context, or a score is not finite.
+    pub fn prefill(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<Vec<f32>, RunError> {
+        let scores = self.prefill_batch(&mut [sequence], &[prompt])?;
+        Ok(scores.into_vec())
+    }
+
+    /// [`prefill`](Self::prefill) of several sequences in the same passes: one row of scores for each.
+    ///
+    /// # Errors
+    /// If a prompt does not fit the context, or a score is not finite.
+    ///
+    /// # Panics
+    /// If there is not one prompt for each sequence.
+    pub fn prefill_batch(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<Rows, RunError> {
+        assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
+        let mut done = Vec::new();
+        for (sequence, prompt) in sequences.iter_mut().zip(prompts) {
+            self.check_fits(prompt.ids.len(), prompt.ids.len())?;
+            let kept = sequence.keep_common(prompt);
+            sequence.cache.reserve(prompt.ids.len() - kept);
+            done.push(kept);
+        }
+        let media: Vec<Vec<Option<Rows>>> = done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept)).collect();
+        let mut last: Vec<Option<Rows>> = vec![None; prompts.len()];
+        while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
+            let mut room = self.chunk;
+            let mut works = Vec::new();
+            let mut who = Vec::new();
+            for (i, sequence) in sequences.iter_mut().enumerate() {
+                let (prompt, from) = (prompts[i], done[i]);
+                let to = prompt.ids.len().min(from + room);
+                if from == to {
+                    continue;
+                }
+                let sequence: &mut Sequence = sequence;
+                sequence.extend(prompt, to);
+                let mut spans = ModalitySpans::default();
+                spans.extend(&prompt.spans, from..to);
+                let x = self.embed(prompt, &media[i], from, to);
+                let positions = &prompt.positions[from..to];
+                works.push(Work { cache: &mut sequence.cache, start: from, x, positions, spans });
+                who.push(i);
+                room -= to - from;
+                done[i] = to;
+            }
+            let (hidden, ranges) = self.pass(works, None);
+            for (i, rows) in who.into_iter().zip(ranges) {
+                let row = hidden.range(rows.end - 1..rows.end).to_vec();
+                last[i] = Some(Rows::from_vec(row, hidden.features()));
+            }
+        }
+        let features = self.model.decoder.embedding.0.cols();
+        let rows = last.iter().flatten().flat_map(|r| r.as_slice()).copied().collect();
+        let scores = self.score(&Rows::from_vec(rows, features));
+        for (i, prompt) in prompts.iter().enumerate() {
+            check_finite(scores.row(i), prompt.ids.len())?;
+        }
+        Ok(scores)
+    }
+
+    /// Appends one token to each sequence and returns the scores of the next: one row for each.
+    ///
+    /// # Errors
+    /// If a sequence is as long as the context, or a score is not finite.
+    ///
+    /// # Panics
+    /// If there is not one id for each sequence.
+    pub fn decode(&self, sequences: &mut [&mut Sequence], ids: &[u32]) -> Result<Rows, RunError> {
+        assert_eq!(sequences.len(), ids.len(), "sequences and ids");
+        for sequence in sequences.iter() {
+            self.check_fits(sequence.len() + 1, sequence.len())?;
+        }
+        let positions: Vec<Position> = sequences.iter_mut().zip(ids).map(|(s, id)| s.push(*id)).collect();
+        let x = self.model.decoder.embedding.forward(ids);
+        let works = sequences.iter_mut().enumerate().map(|(i, sequence)| Work {
+            start: sequence.tokens_before_last(),
+            cache: &mut sequence.cache,
+            x: Rows::from_vec(x.row(i).to_vec(), x.features()),
+            positions: &positions[i..=i],
+            spans: ModalitySpans::uniform(Modality::Text, 1),
+        });
+        let (hidden, _) = self.pass(works.collect(), None);
+        let scores = self.score(&hidden);
+        for (i, sequence) in sequences.iter().enumerate() {
+            check_finite(scores.row(i), sequence.len())?;
+        }
+        Ok(scores)
+    }
+
+    /// Scores after every row of a prompt, in an empty sequence: rows × vocabulary.
+    ///
+    /// # Errors
+    /// If the prompt does not fit the context.
+    pub fn all_scores(&self, prompt: &Prompt) -> Result<Rows, RunError> {
+        self.all_scores_watched(prompt, None)
+    }
+
+    /// [`all_scores`](Self::all_scores), with someone watching the sites of decoder and head.
+    ///
+    /// # Errors
+    /// If the prompt does not fit the context.
+    pub fn all_scores_watched(
+        &self,
+        prompt: &Prompt,
+        mut tap: Watcher<'_>,
+    ) -> Result<Rows, RunError> {
+        let rows = prompt.ids.len();
+        self.check_fits(rows, rows)?;
+        let media = self.encode_after(prompt, 0);
+        let mut sequence = self.sequence();
+        let mut scores = Vec::new();
+        for from in (0..rows).step_by(self.chunk) {
+            let to = rows.min(from + self.chunk);
+            let mut spans = ModalitySpans::default();
+            spans.extend(&prompt.spans, from..to);
+            let x = self.embed(prompt, &media, from, to);
+            let positions = &prompt.positions[from..to];
+            let work = Work { cache: &mut sequence.cache, start: from, x, positions, spans };
+            let (hidden, _) = self.pass(vec![work], again(&mut tap));
+            for at in (0..hidden.rows()).step_by(SCORED_AT_ONCE) {
+                let some = hidden.range(at..hidden.rows().min(at + SCORED_AT_ONCE)).to_vec();
+                scores.extend(self.score(&Rows::from_vec(some, hidden.features())).into_vec());
+            }
+        }
+        Ok(Rows::from_vec(scores, self.model.decoder.head.0.linears[0].weight.rows()))
+    }
+
+    /// Features of the media that have rows at or after `row`.
+    fn encode_after(&self, prompt: &Prompt, row: usize) -> Vec<Option<Rows>> {
+        prompt.media.iter().map(|m| (m.rows.end > row).then(|| self.encode(m))).collect()
+    }
+
+    /// Rows `from..to` of the stream's beginning: token embeddings, and media features where placeholders stand.
+    fn embed(&self, prompt: &Prompt, features: &[Option<Rows>], from: usize, to: usize) -> Rows {
+        let mut x = self.model.decoder.embedding.forward(&prompt.ids[from..to]);
+        for (media, features) in prompt.media.iter().zip(features) {
+            let Some(features) = features else { continue };
+            for row in media.rows.start.max(from)..media.rows.end.min(to) {
+                x.row_mut(row - from).copy_from_slice(features.row(row - media.rows.start));
+            }
+        }
+        x
+    }
+
+    /// One pass over the rows of some sequences: the stream after the last block, and the rows of each sequence in it.
+    fn pass(
+        &self,
+        works: Vec<Work<'_>>,
+        tap: Watcher<'_>,
+    ) -> (Rows, Vec<std::ops::Range<usize>>) {
+        let features = self.model.decoder.embedding.0.cols();
+        let mut x = Vec::new();
+        let (mut order, mut positions, mut spans, mut ranges) = (Vec::new(), Vec::new(), ModalitySpans::default(), Vec::new());
+        let mut caches = Vec::new();
+        for work in works {
+            let rows = work.x.rows();
+            let at = order.len();
+            ranges.push(at..at + rows);
+            order.extend((work.start..work.start + rows).map(|i| i as u32));
+            positions.extend_from_slice(work.positions);
+            spans.extend(&work.spans, 0..rows);
+            x.extend(work.x.into_vec());
+            caches.push(work.cache);
+        }
+        let rope = self.model.decoder.rope.table(&positions);
+        let pass = Pass { sequences: ranges.clone(), order, spans, rope };
+        let hidden = self.threads.run(|| {
+            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut caches, tap };
+            self.model.decoder.forward(Rows::from_vec(x, features), &mut cx)
+        });
+        (hidden, ranges)
+    }
+
+    /// Scores of the next token after each of some rows.
+    fn score(&self, hidden: &Rows) -> Rows {
+        let rows = hidden.rows();
+        let pass = Pass {
+            sequences: std::iter::once(0..rows).collect(),
+            order: (0..rows as u32).collect(),
+            spans: ModalitySpans::uniform(Modality::Text, rows),
+            rope: self.model.decoder.rope.table(&[]),
+        };
+        self.threads.run(|| {
+            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut [], tap: None };
+            self.model.decoder.logits(hidden, &mut cx)
+        })
+    }
+
+    fn check_fits(&self, needed: usize, prompt: usize) -> Result<(), RunError> {
+        if needed > self.context {
+            return Err(RunError::Context { needed, prompt, limit: self.context });
+        }
+        Ok(())
+    }
+}
+
+fn check_finite(scores: &[f32], tokens: usize) -> Result<(), RunError> {
+    match scores.iter().position(|s| !s.is_finite()) {
+        Some(token) => Err(RunError::NotFinite { token, tokens }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,128 @@
+//! Answers, a token at a time.
+
+use std::ops::ControlFlow;
+
+use super::{Engine, LoadedModel, Prompt, Sampler, Sequence};
+use crate::error::Result;
+use crate::input::tokenizer::{SkipSpecial, StopStrings, Stopped};
+
+/// Where an answer's text goes as it comes; may end it.
+pub type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+/// When to end an answer.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateOptions {
+    /// Most tokens of the answer; None goes on to the end of the context.
+    pub max_tokens: Option<usize>,
+    /// Strings that end it; they are not part of it.
+    pub stop: Vec<String>,
+    /// Tokens that end it; they are not part of it.
+    pub end_tokens: Vec<u32>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The model gave an end token, or a stop string appeared.
+    Stop,
+    /// `max_tokens` or the context is used up.
+    Length,
+    /// The sink asked for it.
+    Interrupted,
+}
+
+/// A finished answer.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// Its text.
+    pub text: String,
+    /// Its tokens, without the end token.
+    pub ids: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// Answers `prompt`: computes what `sequence` does not remember of it, then draws tokens until told to stop.
+///
+/// # Errors
+/// If prompt and answer do not fit the context at all, or a score is not finite.
+pub fn generate(
+    loaded: &LoadedModel,
+    engine: &Engine,
+    sequence: &mut Sequence,
+    prompt: &Prompt,
+    sampler: &mut Sampler,
+    options: &GenerateOptions,
+    sink: &mut Sink<'_>,
+) -> Result<Generated> {
+    let mut scores = engine.prefill(sequence, prompt)?;
+    let room = engine.context() - sequence.len();
+    let limit = options.max_tokens.unwrap_or(usize::MAX).min(room.max(1));
+    let mut out = Writer {
+        stops: StopStrings::new(options.stop.iter().cloned()),
+        stream: loaded.tokenizer.decode_stream(SkipSpecial::Yes),
+        text: String::new(),
+        sink,
+    };
+    let mut ids = Vec::new();
+    let mut finish = Finish::Length;
+    while ids.len() < limit {
+        let seen: Vec<u32> = sequence.ids().collect();
+        let id = sampler.choose(&mut scores, seen.into_iter());
+        if options.end_tokens.contains(&id) {
+            finish = Finish::Stop;
+            break;
+        }
+        ids.push(id);
+        let piece = out.stream.push(id)?;
+        if let ControlFlow::Break(why) = out.write(&piece) {
+            finish = why;
+            break;
+        }
+        if ids.len() < limit {
+            scores = engine.decode(&mut [sequence], &[id])?.into_vec();
+        }
+    }
+    let text = out.finish(finish)?;
+    Ok(Generated { text, ids, finish })
+}
+
+struct Writer<'a, 'b> {
+    stops: StopStrings,
+    stream: crate::input::tokenizer::DecodeStream<'a>,
+    text: String,
+    sink: &'a mut Sink<'b>,
+}
+
+impl Writer<'_, '_> {
+    fn write(&mut self, piece: &str) -> ControlFlow<Finish> {
+        let (text, stopped) = match self.stops.push(piece) {
+            Stopped::No(text) => (text, ControlFlow::Continue(())),
+            Stopped::Yes(text) => (text, ControlFlow::Break(Finish::Stop)),
+        };
+        self.emit(&text)?;
+        stopped
+    }
+
+    fn emit(&mut self, text: &str) -> ControlFlow<Finish> {
+        self.text.push_str(text);
+        if !text.is_empty() && (self.sink)(text).is_break() {
+            return ControlFlow::Break(Finish::Interrupted);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Lets out what was held back, unless a stop string ended the answer.
+    fn finish(mut self, finish: Finish) -> Result<String> {
+        let rest = self.stream.finish()?;
+        if let Stopped::No(text) = self.stops.push(&rest) {
+            let held = text + &self.stops.finish();
+            let _ = finish;
+            self.text.push_str(&held);
+            if !held.is_empty() {
+                let _ = (self.sink)(&held);
+            }
+        }
+        Ok(self.text)
+    }
+}

@@ -1,0 +1,101 @@
+//! Everything a model folder holds, read once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::Result;
+use crate::input::chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
+use crate::input::generation_config::GenerationConfig;
+use crate::input::image::ImageLimits;
+use crate::input::messages::Message;
+use crate::input::tokenizer::{Limits, Tokenizer};
+use crate::input::video::VideoLimits;
+use crate::input::vision_processor::{PixelBounds, VisionProcessor};
+use crate::models::{self, Blueprint, Layout, MediaKind, Model};
+
+use super::Prompt;
+
+/// How to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Where chat templates are rendered.
+    pub isolation: Isolation,
+    /// Bounds on pictures and frames after resizing, in place of the published ones.
+    pub pixels: PixelBounds,
+}
+
+/// A model folder: weights in place, and all that turns messages into rows and rows into text.
+pub struct LoadedModel {
+    /// The opened folder.
+    pub checkpoint: Checkpoint,
+    /// What its configuration says.
+    pub blueprint: Box<dyn Blueprint>,
+    /// Placeholders and positions.
+    pub layout: Box<dyn Layout>,
+    /// The parts.
+    pub model: Arc<Model>,
+    /// Text to ids and back.
+    pub tokenizer: Tokenizer,
+    /// Messages to a prompt.
+    pub template: ChatTemplate,
+    /// Pictures to patches.
+    pub processor: VisionProcessor,
+    /// How the model was published to be sampled.
+    pub generation: GenerationConfig,
+    /// What pictures may cost.
+    pub image_limits: ImageLimits,
+    /// What videos may cost.
+    pub video_limits: VideoLimits,
+}
+
+impl std::fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedModel").field("dir", &self.checkpoint.dir()).finish_non_exhaustive()
+    }
+}
+
+impl LoadedModel {
+    /// Opens a folder or Hub id. Small files are read first, so that a wrong one is told before weights are touched.
+    ///
+    /// # Errors
+    /// Whatever is wrong with any file.
+    pub fn open(model: &str, options: &LoadOptions) -> Result<Self> {
+        let checkpoint = Checkpoint::open(model)?;
+        let blueprint = models::blueprint(checkpoint.config())?;
+        let dir: PathBuf = checkpoint.dir().to_path_buf();
+        let generation = GenerationConfig::read(&dir, blueprint.vocabulary())?;
+        let layout = blueprint.layout();
+        let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| layout.placeholder(kind));
+        let limits = Limits { vocabulary_rows: blueprint.vocabulary(), placeholders: &placeholders };
+        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), &limits)?;
+        let template = ChatTemplate::read(&dir, options.isolation.clone())?;
+        let processor = VisionProcessor::open(&dir)?.with_image_bounds(options.pixels)?;
+        let processor = if options.pixels == PixelBounds::default() {
+            processor
+        } else {
+            processor.with_video_bounds(options.pixels)?
+        };
+        let model = Arc::new(blueprint.build(&checkpoint)?);
+        Ok(Self {
+            layout,
+            checkpoint,
+            blueprint,
+            model,
+            tokenizer,
+            template,
+            processor,
+            generation,
+            image_limits: ImageLimits::default(),
+            video_limits: VideoLimits::default(),
+        })
+    }
+
+    /// Reads the media of a conversation and arranges it as rows.
+    ///
+    /// # Errors
+    /// A picture, message or template that is wrong.
+    pub fn prepare(&self, messages: &[Message], add: AddGenerationPrompt) -> Result<Prompt> {
+        Prompt::prepare(self, messages, add)
+    }
+}

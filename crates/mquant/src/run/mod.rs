@@ -1,0 +1,20 @@
+//! Answering: messages enter, text leaves, a token at a time.
+//!
+//! A [`LoadedModel`] is everything a folder holds. It prepares a conversation as a [`Prompt`]; an [`Engine`] takes prompts of
+//! one or many [`Sequence`]s through the model, whole or in chunks, and a [`Sampler`] chooses what comes next.
+
+mod error;
+mod loaded;
+mod prompt;
+mod sequence;
+mod engine;
+mod sampler;
+mod generate;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::RunError;
+pub use generate::{Finish, GenerateOptions, Generated, Sink, generate};
+pub use loaded::{LoadOptions, LoadedModel};
+pub use prompt::{PlacedMedia, Prompt};
+pub use sampler::{Sampler, SamplerOptions};
+pub use sequence::Sequence;

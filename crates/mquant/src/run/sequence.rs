@@ -1,0 +1,81 @@
+//! What is remembered of one conversation.
+
+use super::Prompt;
+use super::prompt::MediaKey;
+use crate::nn::{KvCache, Position};
+
+/// What decides a remembered row: change any of it and the row must be computed anew.
+#[derive(Clone, Debug, PartialEq)]
+struct Token {
+    id: u32,
+    position: Position,
+    media: Option<MediaKey>,
+}
+
+/// The rows of one conversation that have been computed, with their keys and values.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub(super) cache: KvCache,
+    tokens: Vec<Token>,
+    next_position: u32,
+}
+
+impl Sequence {
+    pub(super) fn new(cache: KvCache) -> Self {
+        Self { cache, tokens: Vec::new(), next_position: 0 }
+    }
+
+    /// Rows computed.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether nothing has been computed.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Ids of the rows computed.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.tokens.iter().map(|t| t.id)
+    }
+
+    /// Bytes of keys and values.
+    pub fn byte_len(&self) -> usize {
+        self.cache.byte_len()
+    }
+
+    /// Index of the newest row.
+    pub(super) fn tokens_before_last(&self) -> usize {
+        self.tokens.len() - 1
+    }
+
+    /// Keeps the rows that `prompt` begins with and forgets the others; returns how many stay. At least one row of the
+    /// prompt is left to compute.
+    pub(super) fn keep_common(&mut self, prompt: &Prompt) -> usize {
+        let theirs = (0..prompt.ids.len().saturating_sub(1)).map(|row| token(prompt, row));
+        let kept = self.tokens.iter().zip(theirs).take_while(|(ours, theirs)| *ours == theirs).count();
+        self.tokens.truncate(kept);
+        self.cache.truncate(kept);
+        kept
+    }
+
+    /// Notes that rows up to `end` of `prompt` have been computed.
+    pub(super) fn extend(&mut self, prompt: &Prompt, end: usize) {
+        self.tokens.extend((self.tokens.len()..end).map(|row| token(prompt, row)));
+        self.next_position = prompt.next_position;
+    }
+
+    /// Notes one generated token and returns its position.
+    pub(super) fn push(&mut self, id: u32) -> Position {
+        let position = [self.next_position; 3];
+        self.tokens.push(Token { id, position, media: None });
+        self.next_position += 1;
+        position
+    }
+}
+
+fn token(prompt: &Prompt, row: usize) -> Token {
+    let media = prompt.media_of(row).map(|m| m.key);
+    Token { id: prompt.ids[row], position: prompt.positions[row], media }
+}
