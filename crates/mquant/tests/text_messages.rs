@@ -48,12 +48,12 @@ fn both_conventions_are_read() {
 #[test]
 fn broken_messages_name_their_place() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let many_media = format!(
-        r#"[{{"role":"user","content":[{}]}}]"#,
-        vec![r#"{"type":"image","image":"a"}"#; 17].join(",")
-    );
+    let many_media =
+        format!(r#"[{{"role":"user","content":[{}]}}]"#, vec![r#"{"type":"image","image":"a"}"#; 17].join(","));
     let many = format!("[{}]", vec![r#"{"role":"user","content":"x"}"#; 10_001].join(","));
-    let part = |part: &str| format!(r#"[{{"role":"user","content":"x"}},{{"role":"user","content":[{{"type":"text","text":""}},{part}]}}]"#);
+    let part = |part: &str| {
+        format!(r#"[{{"role":"user","content":"x"}},{{"role":"user","content":[{{"type":"text","text":""}},{part}]}}]"#)
+    };
     let cases = [
         (String::new(), "MESSAGES_JSON", ""),
         ("[".into(), "MESSAGES_JSON", ""),
@@ -127,15 +127,27 @@ fn generation_defaults_and_ranges() {
     assert_eq!(GenerationConfig::read(folder.path(), 100).unwrap(), expected);
     assert_eq!(read(r#"{"eos_token_id": 99}"#).unwrap().eos_token_ids, [99]);
     let bad = [
-        ("", "FORM"), ("[]", "FORM"), ("3", "FORM"), ("{", "FORM"),
-        (r#"{"eos_token_id": 100}"#, "eos_token_id"), (r#"{"eos_token_id": -1}"#, "eos_token_id"),
-        (r#"{"eos_token_id": [1, "2"]}"#, "eos_token_id"), (r#"{"eos_token_id": 1.5}"#, "eos_token_id"),
-        (r#"{"pad_token_id": 4294967296}"#, "pad_token_id"), (r#"{"bos_token_id": {}}"#, "bos_token_id"),
-        (r#"{"do_sample": 1}"#, "do_sample"), (r#"{"temperature": -0.1}"#, "temperature"),
-        (r#"{"temperature": 1e9}"#, "temperature"), (r#"{"temperature": "1"}"#, "temperature"),
-        (r#"{"top_p": 0}"#, "top_p"), (r#"{"top_p": 1.1}"#, "top_p"), (r#"{"top_k": -1}"#, "top_k"),
-        (r#"{"top_k": 0.5}"#, "top_k"), (r#"{"repetition_penalty": 0}"#, "repetition_penalty"),
-        (r#"{"max_new_tokens": 0}"#, "max_new_tokens"), (r#"{"max_new_tokens": 1e300}"#, "max_new_tokens"),
+        ("", "FORM"),
+        ("[]", "FORM"),
+        ("3", "FORM"),
+        ("{", "FORM"),
+        (r#"{"eos_token_id": 100}"#, "eos_token_id"),
+        (r#"{"eos_token_id": -1}"#, "eos_token_id"),
+        (r#"{"eos_token_id": [1, "2"]}"#, "eos_token_id"),
+        (r#"{"eos_token_id": 1.5}"#, "eos_token_id"),
+        (r#"{"pad_token_id": 4294967296}"#, "pad_token_id"),
+        (r#"{"bos_token_id": {}}"#, "bos_token_id"),
+        (r#"{"do_sample": 1}"#, "do_sample"),
+        (r#"{"temperature": -0.1}"#, "temperature"),
+        (r#"{"temperature": 1e9}"#, "temperature"),
+        (r#"{"temperature": "1"}"#, "temperature"),
+        (r#"{"top_p": 0}"#, "top_p"),
+        (r#"{"top_p": 1.1}"#, "top_p"),
+        (r#"{"top_k": -1}"#, "top_k"),
+        (r#"{"top_k": 0.5}"#, "top_k"),
+        (r#"{"repetition_penalty": 0}"#, "repetition_penalty"),
+        (r#"{"max_new_tokens": 0}"#, "max_new_tokens"),
+        (r#"{"max_new_tokens": 1e300}"#, "max_new_tokens"),
     ];
     for (text, words) in bad {
         let e = read(text).unwrap_err();

@@ -1,5 +1,7 @@
 //! Chat templates: equal to Jinja2 in `transformers`, found where models keep them, refused in words.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -176,7 +178,10 @@ fn json_is_written_as_python_does() {
         ("{{ 'é\\n\"\\\\/<&>' | tojson }}", r#""é\n\"\\/<&>""#),
         ("{{ 'é🎉' | tojson(ensure_ascii=true) }}", r#""\u00e9\ud83c\udf89""#),
         ("{{ {'b': 1, 'a': []} | tojson(sort_keys=true, separators=[',', ':']) }}", r#"{"a":[],"b":1}"#),
-        ("{{ {'b': [1, {'c': 2}], 'a': {}} | tojson(indent=2) }}", "{\n  \"b\": [\n    1,\n    {\n      \"c\": 2\n    }\n  ],\n  \"a\": {}\n}"),
+        (
+            "{{ {'b': [1, {'c': 2}], 'a': {}} | tojson(indent=2) }}",
+            "{\n  \"b\": [\n    1,\n    {\n      \"c\": 2\n    }\n  ],\n  \"a\": {}\n}",
+        ),
     ];
     for (source, expected) in cases {
         assert_eq!(render(source, &[]).unwrap(), expected);

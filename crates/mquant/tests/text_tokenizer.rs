@@ -1,5 +1,7 @@
 //! Ids equal to the reference; users' text never control tokens; broken tokenizers refused; time and memory bounded.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +88,25 @@ fn injected(tokenizer: &Tokenizer, specials: &[&str]) {
     let template = chat(CHAT);
     let [start, end, image] = ["<|im_start|>", "<|im_end|>", "<|image_pad|>"].map(|t| tokenizer.token_id(t).unwrap());
     let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let words = ["hello", " ", "<", "|", ">", "<|", "|>", "im_", "start|>", "\n", "語", "🎉", "\u{fdd0}", "\u{f0000}", ">quote", "_", "end"];
+    let words = [
+        "hello",
+        " ",
+        "<",
+        "|",
+        ">",
+        "<|",
+        "|>",
+        "im_",
+        "start|>",
+        "\n",
+        "語",
+        "🎉",
+        "\u{fdd0}",
+        "\u{f0000}",
+        ">quote",
+        "_",
+        "end",
+    ];
     for round in 0..2500 {
         let mut text = || -> String {
             (0..rng.random_range(0..8))
@@ -134,7 +154,8 @@ fn control_tokens_in_the_vocabulary_are_not_reached_by_merges() {
     let mut json = demo_json();
     // A word that is in the vocabulary is taken whole, so that only the check after the model can tell.
     json["model"]["ignore_merges"] = true.into();
-    json["pre_tokenizer"] = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+    json["pre_tokenizer"] =
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
     let tokenizer = load(&json).unwrap();
     for text in ["<|im_start|>", "<|endoftext|>", "<|im_end|>"] {
         let ids = tokenizer.encode_text(text).unwrap();
@@ -147,11 +168,17 @@ fn control_tokens_in_the_vocabulary_are_not_reached_by_merges() {
 fn prompts_equal_the_reference_where_no_text_is_injected() {
     // The tokens of a prompt are the tokens of its stretches between control tokens.
     let tokenizer = demo();
-    let ids = encode_chat(&chat(CHAT), &tokenizer, &[Message::plain("user", "How many?")], AddGenerationPrompt::Yes).unwrap();
+    let ids =
+        encode_chat(&chat(CHAT), &tokenizer, &[Message::plain("user", "How many?")], AddGenerationPrompt::Yes).unwrap();
     let text = |t: &str| tokenizer.encode_text(t).unwrap();
     let id = |t: &str| vec![tokenizer.token_id(t).unwrap()];
     let expected = [
-        id("<|im_start|>"), text("user\nHow many?"), id("<|im_end|>"), text("\n"), id("<|im_start|>"), text("assistant\n"),
+        id("<|im_start|>"),
+        text("user\nHow many?"),
+        id("<|im_end|>"),
+        text("\n"),
+        id("<|im_start|>"),
+        text("assistant\n"),
     ];
     assert_eq!(ids, expected.concat());
 }
@@ -224,7 +251,11 @@ fn pathological(tokenizer: &Tokenizer) {
                 let taken = start.elapsed();
                 println!("{:?}…: {taken:?}", text.chars().take(12).collect::<String>());
                 match outcome {
-                    Ok(ids) => assert_eq!(tokenizer.decode(&ids, SkipSpecial::Yes).unwrap(), *text),
+                    // A normaliser may compose the accent with its letter.
+                    Ok(ids) => {
+                        let decoded = tokenizer.decode(&ids, SkipSpecial::Yes).unwrap();
+                        assert!(decoded == *text || decoded == text.replace("e\u{301}", "\u{e9}"));
+                    }
                     Err(e) => assert_eq!(e.code(), "TOKENIZE_BUDGET"),
                 }
                 assert!(taken < Duration::from_secs(10), "{taken:?}");
@@ -262,7 +293,9 @@ fn broken_tokenizers_are_refused() {
         ("merge longer than any token", "TOKENIZER_FORM", |j| j["model"]["merges"] = json!([["!", "!".repeat(5000)]])),
         ("merges of a wrong type", "TOKENIZER_FORM", |j| j["model"]["merges"] = json!(7)),
         ("added token empty", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["content"] = "".into()),
-        ("added token of 1 MB", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["content"] = "x".repeat(1 << 20).into()),
+        ("added token of 1 MB", "TOKENIZER_ADDED_TOKEN", |j| {
+            j["added_tokens"][0]["content"] = "x".repeat(1 << 20).into()
+        }),
         ("added token past the embedding", "TOKENIZER_ID", |j| j["added_tokens"][0]["id"] = 900.into()),
         ("added token with another's id", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["id"] = 1.into()),
         ("added token twice", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["content"] = "<|im_end|>".into()),
@@ -281,7 +314,9 @@ fn broken_tokenizers_are_refused() {
             j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "((a{1000}){1000}){1000}".into();
         }),
         ("unknown pre-tokenizer", "TOKENIZER_FORM", |j| j["pre_tokenizer"] = json!({"type": "Nothing"})),
-        ("fixed length of nothing", "TOKENIZER_FORM", |j| j["pre_tokenizer"] = json!({"type": "FixedLength", "length": 0})),
+        ("fixed length of nothing", "TOKENIZER_FORM", |j| {
+            j["pre_tokenizer"] = json!({"type": "FixedLength", "length": 0})
+        }),
         ("unknown normalizer", "TOKENIZER_FORM", |j| j["normalizer"] = json!({"type": "Nothing"})),
         ("broken character map", "TOKENIZER_FORM", |j| {
             j["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"});
@@ -327,7 +362,8 @@ fn truncation_and_padding_are_ignored() {
     let plain = demo().encode_text(text).unwrap();
     for (max, stride) in [(2, 1), (2, 5), (0, 0)] {
         let mut json = demo_json();
-        json["truncation"] = json!({"direction": "Right", "max_length": max, "strategy": "LongestFirst", "stride": stride});
+        json["truncation"] =
+            json!({"direction": "Right", "max_length": max, "strategy": "LongestFirst", "stride": stride});
         match load(&json) {
             Ok(tokenizer) => assert_eq!(tokenizer.encode_text(text).unwrap(), plain),
             Err(e) => assert_eq!(e.code(), "TOKENIZER_FORM"),
