@@ -189,7 +189,7 @@ fn json_is_written_as_python_does() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     /// Templates with bytes changed, cut, or spliced from others render, or fail with a documented code; none panics.
     #[test]

@@ -372,7 +372,7 @@ fn truncation_and_padding_are_ignored() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     /// A tokenizer.json with bytes changed loads or is refused; one that loads encodes and decodes or refuses.
     #[test]
