@@ -30,10 +30,9 @@ pub(super) fn discover(folder: &Path) -> Result<Found, TemplateError> {
     }
     let separate = object(folder, JSON)?;
     for (file, value) in [(JSON, separate), (CONFIG, config)] {
-        if let Some(template) = value.as_ref().and_then(|object| object.get("chat_template")) {
-            if let Some(source) = chosen(template).map_err(|found| form(file, CHAT_TEMPLATE, found))? {
-                return Ok(Found { source, file: file.into(), variables });
-            }
+        let Some(template) = value.as_ref().and_then(|object| object.get("chat_template")) else { continue };
+        if let Some(source) = chosen(template).map_err(|found| form(file, CHAT_TEMPLATE, found))? {
+            return Ok(Found { source, file: file.into(), variables });
         }
     }
     Err(TemplateError::Missing)

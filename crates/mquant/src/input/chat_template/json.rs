@@ -98,7 +98,10 @@ impl Style {
                 })?;
             }
             other => {
-                return Err(Error::new(ErrorKind::InvalidOperation, format!("tojson: cannot write a value of kind {other}")));
+                return Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    format!("tojson: cannot write a value of kind {other}"),
+                ));
             }
         }
         Ok(())

@@ -82,9 +82,7 @@ pub struct ChatTemplate {
 #[non_exhaustive]
 pub enum TemplateError {
     /// The model folder has no chat template.
-    #[error(
-        "expected a chat template in chat_template.jinja, chat_template.json or tokenizer_config.json, found none"
-    )]
+    #[error("expected a chat template in chat_template.jinja, chat_template.json or tokenizer_config.json, found none")]
     Missing,
     /// A file cannot be read.
     #[error("{file}: cannot be read")]
@@ -183,7 +181,9 @@ impl Explain for TemplateError {
             TemplateError::Missing => {
                 Some("a base model has none; save the template of its chat version as chat_template.jinja".into())
             }
-            TemplateError::Refused { .. } => Some("check the order of roles and whether this model takes images".into()),
+            TemplateError::Refused { .. } => {
+                Some("check the order of roles and whether this model takes images".into())
+            }
             _ => None,
         }
     }

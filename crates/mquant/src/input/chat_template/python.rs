@@ -53,7 +53,18 @@ pub(super) fn unix_seconds_now() -> i64 {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
@@ -153,9 +164,6 @@ mod tests {
     #[test]
     fn generation_tags_become_conditions() {
         assert_eq!(without_generation_tags("a{% if x %}b{% endif %}"), "a{% if x %}b{% endif %}");
-        assert_eq!(
-            without_generation_tags("{%- generation -%}x{% endgeneration +%}"),
-            "{%- if true -%}x{% endif +%}"
-        );
+        assert_eq!(without_generation_tags("{%- generation -%}x{% endgeneration +%}"), "{%- if true -%}x{% endif +%}");
     }
 }

@@ -141,7 +141,9 @@ pub enum MessagesError {
         found: String,
     },
     /// Neither a list of messages nor an object holding one, or the list is empty.
-    #[error("{file}: expected a list of at least one message, or an object with such a list as `messages`, found {found}")]
+    #[error(
+        "{file}: expected a list of at least one message, or an object with such a list as `messages`, found {found}"
+    )]
     Form {
         /// The messages file.
         file: String,

@@ -94,7 +94,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 fn data(rest: &str, kind: MediaKind) -> Result<MediaSource, SourceError> {
-    let (header, body) = rest.split_once(',').ok_or_else(|| SourceError::Data("has no comma after its header".into()))?;
+    let (header, body) =
+        rest.split_once(',').ok_or_else(|| SourceError::Data("has no comma after its header".into()))?;
     let mut fields = header.split(';');
     let media_type = fields.next().unwrap_or("");
     let expected = kind.media_type_prefix();

@@ -146,12 +146,7 @@ fn check_id(token: &str, id: u32, limits: &Limits<'_>, file: &str) -> Result<(),
     Err(TokenizerError::Id { file: file.into(), token: excerpt(token), id, problem })
 }
 
-fn check_vocabulary(
-    inner: &Inner,
-    outline: &Outline,
-    limits: &Limits<'_>,
-    file: &str,
-) -> Result<(), TokenizerError> {
+fn check_vocabulary(inner: &Inner, outline: &Outline, limits: &Limits<'_>, file: &str) -> Result<(), TokenizerError> {
     let mut seen = vec![false; limits.vocabulary_rows];
     for (token, id) in inner.get_vocab(false) {
         check_id(&token, id, limits, file)?;

@@ -1,0 +1,182 @@
+//! Messages as users write them, and generation defaults as models publish them: accepted forms, and a code for each
+//! broken one.
+
+use std::path::Path;
+
+use mquant::Explain as _;
+use mquant::input::generation_config::{Decoding, GenerationConfig};
+use mquant::input::messages::{Body, Content, MediaSource, Message, MessagesError, parse};
+use proptest::prelude::*;
+
+fn read(json: &str) -> Result<Vec<Message>, MessagesError> {
+    parse(json, Path::new("folder"), "m.json")
+}
+
+fn path(name: &str) -> MediaSource {
+    MediaSource::Path(Path::new("folder").join(name))
+}
+
+#[test]
+fn both_conventions_are_read() {
+    let json = r#"{"model": "x", "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}},
+            {"type": "image_url", "image_url": "b.png"},
+            {"type": "image", "image": "c.png"}, {"type": "image", "url": "d.png"}, {"type": "image", "path": "e.png"},
+            {"type": "video_url", "video_url": {"url": "f.mp4"}}, {"type": "video", "video": "g.mp4"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQID"}},
+            {"type": "text", "text": "Why?"}]}]}"#;
+    let parts = vec![
+        Content::Image(path("a.png")),
+        Content::Image(path("b.png")),
+        Content::Image(path("c.png")),
+        Content::Image(path("d.png")),
+        Content::Image(path("e.png")),
+        Content::Video(path("f.mp4")),
+        Content::Video(path("g.mp4")),
+        Content::Image(MediaSource::Bytes([1, 2, 3].as_slice().into())),
+        Content::Text("Why?".into()),
+    ];
+    let messages = read(json).unwrap();
+    assert_eq!(messages, [Message::plain("system", "Be brief."), Message::parts("user", parts)]);
+    assert_eq!(messages[1].media().count(), 8);
+    assert_eq!(messages.iter().flat_map(Message::texts).collect::<Vec<_>>(), ["Be brief.", "Why?"]);
+    assert_eq!(read(r#"[{"role":"user","content":""}]"#).unwrap()[0].body, Body::Plain(String::new()));
+}
+
+#[test]
+fn broken_messages_name_their_place() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let many_media =
+        format!(r#"[{{"role":"user","content":[{}]}}]"#, vec![r#"{"type":"image","image":"a"}"#; 17].join(","));
+    let many = format!("[{}]", vec![r#"{"role":"user","content":"x"}"#; 10_001].join(","));
+    let part = |part: &str| {
+        format!(r#"[{{"role":"user","content":"x"}},{{"role":"user","content":[{{"type":"text","text":""}},{part}]}}]"#)
+    };
+    let cases = [
+        (String::new(), "MESSAGES_JSON", ""),
+        ("[".into(), "MESSAGES_JSON", ""),
+        (deep, "MESSAGES_JSON", "recursion"),
+        ("[] x".into(), "MESSAGES_JSON", ""),
+        ("[]".into(), "MESSAGES_FORM", "empty"),
+        ("3".into(), "MESSAGES_FORM", "number"),
+        ("{}".into(), "MESSAGES_FORM", "without"),
+        (r#"{"messages": "x"}"#.into(), "MESSAGES_FORM", "string"),
+        ("[3]".into(), "MESSAGES_FIELD", "message 0"),
+        (r#"[{"content":"x"}]"#.into(), "MESSAGES_FIELD", "role"),
+        (r#"[{"role":"User","content":"x"}]"#.into(), "MESSAGES_FIELD", "role"),
+        (r#"[{"role":"","content":"x"}]"#.into(), "MESSAGES_FIELD", "role"),
+        (r#"[{"role":"a|>","content":"x"}]"#.into(), "MESSAGES_FIELD", "role"),
+        (r#"[{"role":7,"content":"x"}]"#.into(), "MESSAGES_FIELD", "a number"),
+        (r#"[{"role":"user"}]"#.into(), "MESSAGES_FIELD", "content"),
+        (r#"[{"role":"user","content":null}]"#.into(), "MESSAGES_FIELD", "null"),
+        (r#"[{"role":"user","content":[]}]"#.into(), "MESSAGES_FIELD", "empty list"),
+        (r#"[{"role":"user","content":{}}]"#.into(), "MESSAGES_FIELD", "object"),
+        (r#"[{"role":"user","content":"x","tool_calls":[]}]"#.into(), "MESSAGES_UNSUPPORTED", "tool_calls"),
+        (part("3"), "MESSAGES_FIELD", "message 1, part 1"),
+        (part("{}"), "MESSAGES_FIELD", "type"),
+        (part(r#"{"type":"input_audio"}"#), "MESSAGES_UNSUPPORTED", "message 1, part 1"),
+        (part(r#"{"type":"text"}"#), "MESSAGES_FIELD", "text"),
+        (part(r#"{"type":"text","text":3}"#), "MESSAGES_FIELD", "a number"),
+        (part(r#"{"type":"text","text":"x","cache":1}"#), "MESSAGES_UNSUPPORTED", "cache"),
+        (part(r#"{"type":"image"}"#), "MESSAGES_FIELD", "nothing"),
+        (part(r#"{"type":"image","image":"a","url":"b"}"#), "MESSAGES_FIELD", "one source"),
+        (part(r#"{"type":"image_url","image_url":{}}"#), "MESSAGES_FIELD", "url"),
+        (part(r#"{"type":"image_url","image_url":{"url":null}}"#), "MESSAGES_FIELD", "null"),
+        (part(r#"{"type":"image_url","image_url":[]}"#), "MESSAGES_FIELD", "a list"),
+        (part(r#"{"type":"image","image":"https://a/b.png"}"#), "MESSAGES_UNSUPPORTED", "https"),
+        (part(r#"{"type":"image","image":"data:image/png;base64,*"}"#), "MESSAGES_DATA_URL", "base64"),
+        (part(r#"{"type":"video","video":"data:image/png;base64,AQID"}"#), "MESSAGES_DATA_URL", "video/"),
+        (part(r#"{"type":"image","image":"a\u0000b"}"#), "MESSAGES_FIELD", "NUL"),
+        (many_media, "MESSAGES_LIMIT", "16"),
+        (many, "MESSAGES_LIMIT", "10000"),
+    ];
+    for (json, code, words) in cases {
+        let e = read(&json).unwrap_err();
+        let start: String = json.chars().take(100).collect();
+        assert_eq!(e.code(), code, "{start}: {e}");
+        assert!(e.to_string().contains(words), "{start}: {e}");
+        assert!(e.to_string().len() < 300, "{e}");
+    }
+    let secret = "s".repeat(10_000);
+    let e = read(&format!(r#"[{{"role":"{secret}","content":"x"}}]"#)).unwrap_err().to_string();
+    assert!(!e.contains(&secret[..200]));
+}
+
+#[test]
+fn generation_defaults_and_ranges() {
+    let read = |text: &str| GenerationConfig::parse(text, 100);
+    assert_eq!(read("{}").unwrap(), GenerationConfig::default());
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(GenerationConfig::read(folder.path(), 100).unwrap(), GenerationConfig::default());
+    let text = r#"{"eos_token_id": [2, 7], "pad_token_id": 0, "bos_token_id": null, "do_sample": true, "temperature": 0.01,
+        "top_p": 0.001, "top_k": 1, "repetition_penalty": 1.05, "max_new_tokens": 64, "transformers_version": "5"}"#;
+    std::fs::write(folder.path().join("generation_config.json"), text).unwrap();
+    let expected = GenerationConfig {
+        eos_token_ids: vec![2, 7],
+        pad_token_id: Some(0),
+        bos_token_id: None,
+        decoding: Decoding::Sample,
+        temperature: 0.01,
+        top_p: 0.001,
+        top_k: 1,
+        repetition_penalty: 1.05,
+        max_new_tokens: Some(64),
+    };
+    assert_eq!(GenerationConfig::read(folder.path(), 100).unwrap(), expected);
+    assert_eq!(read(r#"{"eos_token_id": 99}"#).unwrap().eos_token_ids, [99]);
+    let bad = [
+        ("", "FORM"),
+        ("[]", "FORM"),
+        ("3", "FORM"),
+        ("{", "FORM"),
+        (r#"{"eos_token_id": 100}"#, "eos_token_id"),
+        (r#"{"eos_token_id": -1}"#, "eos_token_id"),
+        (r#"{"eos_token_id": [1, "2"]}"#, "eos_token_id"),
+        (r#"{"eos_token_id": 1.5}"#, "eos_token_id"),
+        (r#"{"pad_token_id": 4294967296}"#, "pad_token_id"),
+        (r#"{"bos_token_id": {}}"#, "bos_token_id"),
+        (r#"{"do_sample": 1}"#, "do_sample"),
+        (r#"{"temperature": -0.1}"#, "temperature"),
+        (r#"{"temperature": 1e9}"#, "temperature"),
+        (r#"{"temperature": "1"}"#, "temperature"),
+        (r#"{"top_p": 0}"#, "top_p"),
+        (r#"{"top_p": 1.1}"#, "top_p"),
+        (r#"{"top_k": -1}"#, "top_k"),
+        (r#"{"top_k": 0.5}"#, "top_k"),
+        (r#"{"repetition_penalty": 0}"#, "repetition_penalty"),
+        (r#"{"max_new_tokens": 0}"#, "max_new_tokens"),
+        (r#"{"max_new_tokens": 1e300}"#, "max_new_tokens"),
+    ];
+    for (text, words) in bad {
+        let e = read(text).unwrap_err();
+        let code = if words == "FORM" { "GENERATION_CONFIG_FORM" } else { "GENERATION_CONFIG_FIELD" };
+        assert_eq!(e.code(), code, "{text}");
+        assert!(words == "FORM" || e.to_string().contains(words), "{text}: {e}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+    /// Whatever happens to the bytes of a messages file, it is read or refused with a code; limits hold on what is read.
+    #[test]
+    fn mutated_messages_never_panic(edits in prop::collection::vec((0_usize..400, any::<u8>(), 0_usize..3), 1..6)) {
+        let mut bytes = br#"[{"role":"system","content":"Be \u00e9 brief."},{"role":"user","content":[{"type":"image_url","image_url":
+            {"url":"data:image/png;base64,AQIDBAUG"}},{"type":"video","video":"file:///x%20y.mp4"},{"type":"text","text":"Why?"}]}]"#.to_vec();
+        for (at, byte, kind) in edits {
+            let at = at % bytes.len();
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        match read(&text) {
+            Ok(messages) => prop_assert!(!messages.is_empty()),
+            Err(e) => prop_assert!(e.code().starts_with("MESSAGES_") && e.to_string().len() < 400, "{}", e),
+        }
+    }
+}
