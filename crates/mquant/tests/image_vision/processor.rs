@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use crate::picture::{columns, fixture, folder, hash, noise, noise_picture, number};
 use mquant::Explain;
 use mquant::input::image::{ImageLimits, RgbImage, open};
 use mquant::input::vision_processor::{Grid, Patches, PixelBounds, ProcessorError, ProcessorFiles, VisionProcessor};
-use crate::picture::{columns, fixture, folder, hash, noise, noise_picture, number};
 use serde_json::{Value, json};
 
 fn flat(config: &Value) -> Result<VisionProcessor, ProcessorError> {
@@ -153,8 +153,7 @@ fn a_user_may_set_bounds() {
 
 #[test]
 fn every_field_is_checked_by_name() {
-    let numbers =
-        [json!(0), json!(-1), json!(1e300), json!(1.5), json!("14"), json!([]), json!({}), json!(true)];
+    let numbers = [json!(0), json!(-1), json!(1e300), json!(1.5), json!("14"), json!([]), json!({}), json!(true)];
     for field in ["patch_size", "temporal_patch_size", "merge_size", "min_pixels", "max_pixels"] {
         for bad in numbers.iter().chain([&json!(u64::MAX)]) {
             refused(&json!({ field: bad }), field, "PROCESSOR_FIELD");

@@ -1,7 +1,7 @@
 //! Resampling against the reference's bytes on pictures of noise, the hardest for rounding (tools/fixtures/image_reference.py).
 
-use mquant::input::resize::resize;
 use crate::picture::{columns, fixture, hash, noise_picture};
+use mquant::input::resize::resize;
 
 #[test]
 fn every_byte_equals_the_reference() {

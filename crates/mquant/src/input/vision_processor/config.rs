@@ -199,7 +199,8 @@ fn read(folder: &Path, file: &'static str) -> Result<Option<Value>, ProcessorErr
 pub(super) fn from_json(files: ProcessorFiles<'_>) -> Result<VisionProcessor, ProcessorError> {
     let processor = files.processor.map(|value| Fields::root(PROCESSOR, value)).transpose()?;
     let preprocessor = files.preprocessor.map(|value| Fields::root(PREPROCESSOR, value)).transpose()?;
-    let video_preprocessor = files.video_preprocessor.map(|value| Fields::root(VIDEO_PREPROCESSOR, value)).transpose()?;
+    let video_preprocessor =
+        files.video_preprocessor.map(|value| Fields::root(VIDEO_PREPROCESSOR, value)).transpose()?;
     let nested = |name| processor.as_ref().map_or(Ok(None), |fields| fields.object(name));
     let image = nested("image_processor")?.or(preprocessor.clone()).ok_or(ProcessorError::Missing)?;
     let video = nested("video_processor")?.or(video_preprocessor).or(preprocessor);
