@@ -1,4 +1,5 @@
 //! Every stored form of a picture against what Pillow and transformers make of it (tools/fixtures/image_files.py).
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Hostile pictures: bombs, cuts, and one code for each class of fault. One process of its own, for it measures memory.
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

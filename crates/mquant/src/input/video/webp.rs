@@ -120,10 +120,10 @@ fn blend(from: [u8; 4], to: [u8; 4]) -> [u8; 4] {
         0 => to,
         255 => from,
         _ => {
-            let rest = u64::from(to[3]) * (256 - alpha) >> 8;
+            let rest = (u64::from(to[3]) * (256 - alpha)) >> 8;
             let sum = alpha + rest;
             let scale = (1 << 24) / sum;
-            let mix = |c: usize| ((u64::from(from[c]) * alpha + u64::from(to[c]) * rest) * scale >> 24) as u8;
+            let mix = |c: usize| (((u64::from(from[c]) * alpha + u64::from(to[c]) * rest) * scale) >> 24) as u8;
             [mix(0), mix(1), mix(2), sum as u8]
         }
     }
