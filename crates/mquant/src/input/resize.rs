@@ -55,7 +55,9 @@ impl Weights {
             taps.push((first, start..exact.len()));
         }
         let largest = exact.iter().copied().fold(0.0, f64::max);
-        let precision = (0..MAX_PRECISION).find(|&p| (0.5 + largest * f64::from(1u32 << (p + 1))) as i32 >= 1 << 15).unwrap_or(MAX_PRECISION);
+        let precision = (0..MAX_PRECISION)
+            .find(|&p| (0.5 + largest * f64::from(1u32 << (p + 1))) as i32 >= 1 << 15)
+            .unwrap_or(MAX_PRECISION);
         let one = f64::from(1u32 << precision);
         let values = exact.iter().map(|w| (w * one + 0.5f64.copysign(*w)) as i16).collect();
         Self { taps, values, precision }
@@ -83,18 +85,16 @@ fn cubic(t: f64) -> f64 {
 /// `from = (width, height)`; the result is `height × to × 3`.
 fn resample_columns(pixels: &[u8], from: (usize, usize), to: usize) -> Vec<u8> {
     let weights = Weights::new(from.0, to);
-    let mut output = vec![0; from.1 * to * 3];
-    // One value of LANES rows side by side: the sum over columns then runs on whole vectors.
-    let mut tile = vec![[0i16; LANES]; from.0 * 3];
-    for (rows, out_rows) in pixels.chunks(LANES * from.0 * 3).zip(output.chunks_mut(LANES * to * 3)) {
-        for (lane, row) in rows.chunks_exact(from.0 * 3).enumerate() {
-            for (values, &v) in tile.iter_mut().zip(row) {
-                values[lane] = i16::from(v);
-            }
-        }
-        for (x, (first, range)) in weights.taps.iter().enumerate() {
-            let mut sums = [[weights.half(); LANES]; 3];
+    let (row, out_row) = (from.0 * 3, to * 3);
+    let mut output = vec![0; from.1 * out_row];
+    // One value of LANES rows side by side: sums over columns then run on whole vectors.
+    let mut tile = vec![[0u8; LANES]; row];
+    let mut out_tile = vec![[0u8; LANES]; out_row];
+    for (rows, out_rows) in pixels.chunks(LANES * row).zip(output.chunks_mut(LANES * out_row)) {
+        rows_to_tile(rows, row, &mut tile);
+        for ((first, range), out) in weights.taps.iter().zip(out_tile.as_chunks_mut::<3>().0) {
             let (inputs, _) = tile[first * 3..].as_chunks::<3>();
+            let mut sums = [[weights.half(); LANES]; 3];
             for (&w, input) in weights.values[range.clone()].iter().zip(inputs) {
                 for (sum, values) in sums.iter_mut().zip(input) {
                     for (s, &v) in sum.iter_mut().zip(values) {
@@ -102,14 +102,62 @@ fn resample_columns(pixels: &[u8], from: (usize, usize), to: usize) -> Vec<u8> {
                     }
                 }
             }
-            for (lane, row) in out_rows.chunks_exact_mut(to * 3).enumerate() {
-                for (out, sum) in row[x * 3..x * 3 + 3].iter_mut().zip(&sums) {
-                    *out = byte(sum[lane], weights.precision);
-                }
+            *out = sums.map(|sum| sum.map(|s| byte(s, weights.precision)));
+        }
+        tile_to_rows(&out_tile, out_rows, out_row);
+    }
+    output
+}
+
+/// Lane `l` of value `i` becomes byte `i` of row `l`; lanes without a row are left as zeros.
+fn rows_to_tile(rows: &[u8], row: usize, tile: &mut [[u8; LANES]]) {
+    for (block, values) in tile.chunks_mut(8).enumerate() {
+        let columns = block * 8..block * 8 + values.len();
+        for half in (0..LANES).step_by(8) {
+            let mut words = [0u64; 8];
+            for (word, row) in words.iter_mut().zip(rows.chunks_exact(row).skip(half)) {
+                let bytes = &row[columns.clone()];
+                *word = u64::from_le_bytes(bytes.try_into().unwrap_or_else(|_| {
+                    let mut padded = [0; 8];
+                    padded[..bytes.len()].copy_from_slice(bytes);
+                    padded
+                }));
+            }
+            transpose(&mut words);
+            for (value, word) in values.iter_mut().zip(words) {
+                value[half..half + 8].copy_from_slice(&word.to_le_bytes());
             }
         }
     }
-    output
+}
+
+/// The inverse of [`rows_to_tile`].
+fn tile_to_rows(tile: &[[u8; LANES]], rows: &mut [u8], row: usize) {
+    for (block, values) in tile.chunks(8).enumerate() {
+        let columns = block * 8..block * 8 + values.len();
+        for half in (0..LANES).step_by(8) {
+            let mut words = [0u64; 8];
+            for (word, value) in words.iter_mut().zip(values) {
+                let (_, lanes) = value.split_at(half);
+                *word = u64::from_le_bytes(*lanes.first_chunk().expect("LANES is a multiple of 8"));
+            }
+            transpose(&mut words);
+            for (word, row) in words.iter().zip(rows.chunks_exact_mut(row).skip(half)) {
+                row[columns.clone()].copy_from_slice(&word.to_le_bytes()[..values.len()]);
+            }
+        }
+    }
+}
+
+/// Byte `j` of word `i` changes places with byte `i` of word `j`.
+fn transpose(words: &mut [u64; 8]) {
+    for (distance, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff)] {
+        for i in (0..8).filter(|i| i & distance == 0) {
+            let swap = ((words[i] >> (distance * 8)) ^ words[i + distance]) & mask;
+            words[i + distance] ^= swap;
+            words[i] ^= swap << (distance * 8);
+        }
+    }
 }
 
 /// `row` values in each of `from` rows; the result has `to` rows.

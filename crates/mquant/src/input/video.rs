@@ -10,13 +10,13 @@ use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use image::codecs::gif::GifDecoder;
-use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder, Frames, ImageDecoder, ImageResult};
+use image::{AnimationDecoder, ImageDecoder, RgbaImage};
 
 use super::image::{self as picture, Format, Header, ImageError, ImageLimits, RgbImage};
 use crate::error::{Class, Explain, io_class};
 
 mod count;
+mod webp;
 
 /// What a video may cost. Exceeding any of these is an error before a frame is decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,31 +195,26 @@ fn check_total(frames: usize, (width, height): (u32, u32), limits: &VideoLimits)
 
 fn composed_frames(bytes: &[u8], header: Header, limits: &VideoLimits) -> Result<Vec<RgbImage>, VideoError> {
     let format = header.format;
-    let failed = |e| picture::decoder_error(e, format, bytes.len());
-    let frames = animation(bytes, format, &limits.image).map_err(failed)?;
     let orientation = picture::orientation(bytes, format);
     let mut images = Vec::new();
-    for frame in frames {
-        let rgba = frame.map_err(failed)?.into_buffer();
+    let mut keep = |rgba: &RgbaImage| -> Result<(), VideoError> {
         let (width, height) = rgba.dimensions();
         let (pixels, _) = rgba.as_raw().as_chunks::<4>();
         let rgb = pixels.iter().flat_map(|&[r, g, b, a]| [r, g, b].map(|v| picture::over_white(v, a))).collect();
         images.push(picture::upright(RgbImage::new(width, height, rgb)?, orientation));
+        Ok(())
+    };
+    if format == Format::WebP {
+        webp::composed(bytes, header, &limits.image, keep)?;
+    } else {
+        let failed = |e| picture::decoder_error(e, format, bytes.len());
+        let mut decoder = GifDecoder::new(Cursor::new(bytes)).map_err(failed)?;
+        decoder.set_limits(picture::decoder_limits(&limits.image)).map_err(failed)?;
+        for frame in decoder.into_frames() {
+            keep(frame.map_err(failed)?.buffer())?;
+        }
     }
     Ok(images)
-}
-
-fn animation<'a>(bytes: &'a [u8], format: Format, limits: &ImageLimits) -> ImageResult<Frames<'a>> {
-    let limits = picture::decoder_limits(limits);
-    if format == Format::Gif {
-        let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
-        decoder.set_limits(limits)?;
-        Ok(decoder.into_frames())
-    } else {
-        let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
-        decoder.set_limits(limits)?;
-        Ok(decoder.into_frames())
-    }
 }
 
 fn folder(path: &Path, limits: &VideoLimits) -> Result<Vec<RgbImage>, VideoError> {

@@ -18,6 +18,9 @@ use super::{Format, Header, ImageLimits, RgbImage, header, jpeg, le32};
 /// Passes over one picture that are still taken for honest.
 const JPEG_SCANS: usize = 100;
 
+/// Bytes that the chunks around a PNG's pixels may unpack to.
+const PNG_CHUNKS: u64 = 8 << 20;
+
 pub(super) fn decode(bytes: &[u8], limits: &ImageLimits) -> Result<RgbImage, ImageError> {
     let header = checked_header(bytes, limits)?;
     contain(header.format, || {
@@ -77,7 +80,10 @@ fn decode_pixels(bytes: &[u8], header: Header, limits: &ImageLimits) -> Result<R
     let input = Cursor::new(bytes);
     match format {
         Format::Png => {
-            read(PngDecoder::with_limits(input, decoder_limits(limits)).map_err(failed)?, bytes, header, limits)
+            let mut bounds = decoder_limits(limits);
+            // Charged for comments, colour profiles and a few rows; the pixels themselves are checked in `read`.
+            bounds.max_alloc = Some(PNG_CHUNKS.min(limits.decoder_bytes));
+            read(PngDecoder::with_limits(input, bounds).map_err(failed)?, bytes, header, limits)
         }
         Format::Jpeg => read(JpegDecoder::new(input).map_err(failed)?, bytes, header, limits),
         Format::WebP => read(WebPDecoder::new(input).map_err(failed)?, bytes, header, limits),
@@ -131,5 +137,20 @@ pub(crate) fn decoder_error(error: image::ImageError, format: Format, found: usi
         }
         image::ImageError::Unsupported(e) => ImageError::Unsupported { format, feature: clip(e) },
         e => ImageError::Decode { format, reason: clip(e) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Explain;
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let result: Result<(), ImageError> = contain(Format::Gif, || panic!("as a decoder might"));
+        std::panic::set_hook(hook);
+        assert_eq!(result.unwrap_err().code(), "IMAGE_DECODER");
     }
 }

@@ -82,9 +82,7 @@ fn bmp_size(bytes: &[u8]) -> Size {
 fn webp_size(bytes: &[u8]) -> Size {
     match bytes.get(12..16) {
         Some(b"VP8 ") => match bytes.get(23..26) {
-            Some(b"\x9d\x01\x2a") => {
-                Size::of(le16(bytes, 26).map(|w| w & 0x3fff), le16(bytes, 28).map(|h| h & 0x3fff))
-            }
+            Some(b"\x9d\x01\x2a") => Size::of(le16(bytes, 26).map(|w| w & 0x3fff), le16(bytes, 28).map(|h| h & 0x3fff)),
             Some(_) => Size::Wrong("VP8 start code missing"),
             None => Size::Cut,
         },

@@ -143,23 +143,29 @@ impl Settings {
         let min = bounds.min.unwrap_or(self.min_pixels);
         let max = bounds.max.unwrap_or(self.max_pixels);
         check_bounds("option", min, max, self.patch * self.merge)?;
+        if max < min {
+            return Err(out_of_range("option", "max_pixels", format!("at least min_pixels, {min}"), max));
+        }
         (self.min_pixels, self.max_pixels) = (min, max);
         Ok(())
     }
 }
 
+/// Published bounds may cross, as those of a file that sets one of them and takes the other's default: too many pixels are then
+/// looked for first, as in the reference.
 fn check_bounds(file: &'static str, min: u64, max: u64, factor: usize) -> Result<(), ProcessorError> {
-    let wrong = |field: &str, expected, found: u64| {
-        Err(ProcessorError::Field { file, field: field.to_owned(), expected, found: found.to_string() })
-    };
     let token = (factor * factor) as u64;
     if !(1..=MIN_PIXELS).contains(&min) {
-        wrong("min_pixels", format!("1 to {MIN_PIXELS}"), min)
-    } else if max < min.max(token) || max > MAX_PIXELS {
-        wrong("max_pixels", format!("{} (min_pixels, and one token) to {MAX_PIXELS}", min.max(token)), max)
+        Err(out_of_range(file, "min_pixels", format!("1 to {MIN_PIXELS}"), min))
+    } else if !(token..=MAX_PIXELS).contains(&max) {
+        Err(out_of_range(file, "max_pixels", format!("{token} (one token) to {MAX_PIXELS}"), max))
     } else {
         Ok(())
     }
+}
+
+fn out_of_range(file: &'static str, field: &str, expected: String, found: u64) -> ProcessorError {
+    ProcessorError::Field { file, field: field.to_owned(), expected, found: found.to_string() }
 }
 
 pub(super) fn open(folder: &Path) -> Result<VisionProcessor, ProcessorError> {
@@ -193,7 +199,8 @@ fn read(folder: &Path, file: &'static str) -> Result<Option<Value>, ProcessorErr
 pub(super) fn from_json(files: ProcessorFiles<'_>) -> Result<VisionProcessor, ProcessorError> {
     let processor = files.processor.map(|value| Fields::root(PROCESSOR, value)).transpose()?;
     let preprocessor = files.preprocessor.map(|value| Fields::root(PREPROCESSOR, value)).transpose()?;
-    let video_preprocessor = files.video_preprocessor.map(|value| Fields::root(VIDEO_PREPROCESSOR, value)).transpose()?;
+    let video_preprocessor =
+        files.video_preprocessor.map(|value| Fields::root(VIDEO_PREPROCESSOR, value)).transpose()?;
     let nested = |name| processor.as_ref().map_or(Ok(None), |fields| fields.object(name));
     let image = nested("image_processor")?.or(preprocessor.clone()).ok_or(ProcessorError::Missing)?;
     let video = nested("video_processor")?.or(video_preprocessor).or(preprocessor);

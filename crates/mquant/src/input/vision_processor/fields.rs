@@ -58,9 +58,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn count(&self, name: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64, ProcessorError> {
         let Some(found) = self.get(name) else { return Ok(default) };
-        found.as_u64().filter(|n| range.contains(n)).ok_or_else(|| {
-            self.wrong(name, format!("a whole number from {} to {}", range.start(), range.end()), found)
-        })
+        found
+            .as_u64()
+            .filter(|n| range.contains(n))
+            .ok_or_else(|| self.wrong(name, format!("a whole number from {} to {}", range.start(), range.end()), found))
     }
 
     pub(super) fn number(&self, name: &str, range: RangeInclusive<f64>, default: f64) -> Result<f64, ProcessorError> {

@@ -52,8 +52,7 @@ fn write_frame(settings: &Settings, grid: Grid, pixels: &[u8], slot: usize, rows
                 let to = step * area + py * patch;
                 for (px, pixel) in pixels[from..from + patch].iter().enumerate() {
                     for (channel, &v) in pixel.iter().enumerate() {
-                        row[channel * settings.temporal * area + to + px] =
-                            settings.values[channel][usize::from(v)];
+                        row[channel * settings.temporal * area + to + px] = settings.values[channel][usize::from(v)];
                     }
                 }
             }
