@@ -44,7 +44,7 @@ pub struct Cx<'a> {
     /// What the rows are.
     pub pass: &'a Pass,
     /// One cache for each sequence; empty where keys and values need not outlive the pass.
-    pub caches: &'a mut [&'a mut KvCache],
+    pub caches: Vec<&'a mut KvCache>,
     /// Who is watching.
     pub tap: Watcher<'a>,
 }

@@ -115,7 +115,7 @@ impl Engine {
             let pass = self.layout.vision_pass(&[Grid { t: frames, h, w }]);
             let tap = again(&mut tap);
             let rows = self.threads.run(|| {
-                let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut [], tap };
+                let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap };
                 self.model.vision.forward(&patches, &mut cx)
             });
             match &mut out {
@@ -277,7 +277,7 @@ impl Engine {
     fn pass(
         &self,
         works: Vec<Work<'_>>,
-        tap: Watcher<'_>,
+        mut tap: Watcher<'_>,
     ) -> (Rows, Vec<std::ops::Range<usize>>) {
         let features = self.model.decoder.embedding.0.cols();
         let mut x = Vec::new();
@@ -296,7 +296,7 @@ impl Engine {
         let rope = self.model.decoder.rope.table(&positions);
         let pass = Pass { sequences: ranges.clone(), order, spans, rope };
         let hidden = self.threads.run(|| {
-            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut caches, tap };
+            let mut cx = Cx { backend: &self.backend, pass: &pass, caches, tap: again(&mut tap) };
             self.model.decoder.forward(Rows::from_vec(x, features), &mut cx)
         });
         (hidden, ranges)
@@ -312,7 +312,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: &mut [], tap: None };
+            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap: None };
             self.model.decoder.logits(hidden, &mut cx)
         })
     }
