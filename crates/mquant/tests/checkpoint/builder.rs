@@ -20,7 +20,8 @@ pub fn whole(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
     for (name, dtype, shape, bytes) in tensors {
         let end = data.len() + bytes.len();
         let name = serde_json::to_string(name).unwrap();
-        entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{},{end}]}}"#, data.len()));
+        entries
+            .push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{},{end}]}}"#, data.len()));
         data.extend_from_slice(bytes);
     }
     let mut file = raw(format!("{{{}}}", entries.join(",")).as_bytes(), 0);
