@@ -138,15 +138,19 @@ impl Explain for CheckpointError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            CheckpointError::NotCached { .. } | CheckpointError::HubRevision { .. } => Some(match cfg!(feature = "hub") {
-                true => "HF_HUB_OFFLINE forbids to download it: unset it, or give a folder".into(),
-                false => "give the folder of a downloaded model, or build with the `hub` feature, which downloads".into(),
-            }),
+            CheckpointError::NotCached { .. } | CheckpointError::HubRevision { .. } => {
+                Some(match cfg!(feature = "hub") {
+                    true => "HF_HUB_OFFLINE forbids to download it: unset it, or give a folder".into(),
+                    false => {
+                        "give the folder of a downloaded model, or build with the `hub` feature, which downloads".into()
+                    }
+                })
+            }
             CheckpointError::NoFolder { .. } => Some("give an existing folder, or a Hub id such as org/name".into()),
             CheckpointError::Header { source, .. } => source.hint().map(str::to_owned),
-            CheckpointError::OtherFormat { .. } => {
-                Some("publish or convert the weights as safetensors; pickled files can run code and are never read".into())
-            }
+            CheckpointError::OtherFormat { .. } => Some(
+                "publish or convert the weights as safetensors; pickled files can run code and are never read".into(),
+            ),
             CheckpointError::MissingShards { .. } | CheckpointError::NoWeights | CheckpointError::NoIndex { .. } => {
                 Some("the download is incomplete: fetch the missing files".into())
             }

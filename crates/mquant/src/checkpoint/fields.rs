@@ -245,11 +245,7 @@ impl Fields {
     ///
     /// # Errors
     /// If it is no list, of another length, or an item is no string.
-    pub fn opt_string_list(
-        &self,
-        key: &str,
-        count: RangeInclusive<usize>,
-    ) -> Result<Option<Vec<String>>, FieldError> {
+    pub fn opt_string_list(&self, key: &str, count: RangeInclusive<usize>) -> Result<Option<Vec<String>>, FieldError> {
         self.opt_list(key, &count, |value, field| match value {
             Value::String(text) => Ok(text.clone()),
             _ => Err(self.wrong_kind(field, "a string".to_owned(), value)),
@@ -341,7 +337,7 @@ impl Fields {
 
 /// Whether the number is kept as a float although it could be whole: `3.0`, but not `1e30`, which no integer type holds.
 fn is_written_with_fraction(value: &Value) -> bool {
-    value.as_f64().is_some_and(|n| value.is_f64() && n.abs() < u64::MAX as f64)
+    value.as_f64().is_some_and(|n| value.is_f64() && n > i64::MIN as f64 && n < u64::MAX as f64)
 }
 
 fn show(value: &Value) -> String {

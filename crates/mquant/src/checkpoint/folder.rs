@@ -136,7 +136,9 @@ pub(crate) fn open_beneath(base: &Path, inside: &Path) -> Result<File, Errno> {
 pub(crate) fn check_name(name: &str) -> Result<(), CheckpointError> {
     let stem = name.split('.').next().unwrap_or("").to_ascii_uppercase();
     let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
-        || (stem.len() == 4 && (stem.starts_with("COM") || stem.starts_with("LPT")) && stem.as_bytes()[3].is_ascii_digit());
+        || (stem.len() == 4
+            && (stem.starts_with("COM") || stem.starts_with("LPT"))
+            && stem.as_bytes()[3].is_ascii_digit());
     let reason = if name.is_empty() || name.len() > 255 {
         "expected 1 to 255 bytes"
     } else if name == "." || name == ".." {

@@ -86,12 +86,12 @@ impl HeaderError {
     /// What the user can do, in one sentence.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            HeaderError::Length { .. } | HeaderError::Truncated { .. } => {
-                Some("the file is incomplete or no safetensors file: fetch it again and compare its size with the published one")
-            }
-            HeaderError::Start { found: b' ' | b'\t' | b'\n' | b'\r' } => {
-                Some("some writers pad the header in front, where the format allows it only behind: save the file again")
-            }
+            HeaderError::Length { .. } | HeaderError::Truncated { .. } => Some(
+                "the file is incomplete or no safetensors file: fetch it again and compare its size with the published one",
+            ),
+            HeaderError::Start { found: b' ' | b'\t' | b'\n' | b'\r' } => Some(
+                "some writers pad the header in front, where the format allows it only behind: save the file again",
+            ),
             _ => None,
         }
     }
@@ -101,7 +101,9 @@ fn length_message(found: Option<u64>, file_len: u64) -> String {
     match found {
         None => format!("the file has {file_len} bytes, too few for a safetensors file"),
         Some(found) => {
-            format!("header length {found} is out of range: expected 2 to {HEADER_CAP}, and inside the {file_len} bytes of the file")
+            format!(
+                "header length {found} is out of range: expected 2 to {HEADER_CAP}, and inside the {file_len} bytes of the file"
+            )
         }
     }
 }

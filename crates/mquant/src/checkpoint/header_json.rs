@@ -194,9 +194,8 @@ impl Visitor<'_> for DtypeSeed<'_, '_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StoredDtype, E> {
-        StoredDtype::parse(text).ok_or_else(|| {
-            self.verdict.refuse(HeaderError::Dtype { tensor: excerpt(self.name), found: excerpt(text) })
-        })
+        StoredDtype::parse(text)
+            .ok_or_else(|| self.verdict.refuse(HeaderError::Dtype { tensor: excerpt(self.name), found: excerpt(text) }))
     }
 }
 

@@ -150,13 +150,34 @@ mod tests {
 
     #[test]
     fn ids_have_two_parts_and_perhaps_a_revision() {
-        let expected = |revision: &str| HubId { org: "Qwen".into(), name: "Qwen2-VL-2B".into(), revision: revision.into() };
+        let expected =
+            |revision: &str| HubId { org: "Qwen".into(), name: "Qwen2-VL-2B".into(), revision: revision.into() };
         assert_eq!(HubId::parse("Qwen/Qwen2-VL-2B"), Some(expected("main")));
         assert_eq!(HubId::parse("Qwen/Qwen2-VL-2B@refs/pr/3"), Some(expected("refs/pr/3")));
         let refused = [
-            "", "/", "name", "/org/name", "org/", "/name", "org/name/more", "../name", "org/..", "org/.name", "org/na--me",
-            "org/na me", "org/name@", "org/name@../../x", "org/name@/main", "org/name@a//b", "org/na\\me", "org\0/name",
-            "./org/name", "~/name", "org/n\u{e4}me", "org/name@main@more", "-org/name",
+            "",
+            "/",
+            "name",
+            "/org/name",
+            "org/",
+            "/name",
+            "org/name/more",
+            "../name",
+            "org/..",
+            "org/.name",
+            "org/na--me",
+            "org/na me",
+            "org/name@",
+            "org/name@../../x",
+            "org/name@/main",
+            "org/name@a//b",
+            "org/na\\me",
+            "org\0/name",
+            "./org/name",
+            "~/name",
+            "org/n\u{e4}me",
+            "org/name@main@more",
+            "-org/name",
         ];
         for text in refused {
             assert_eq!(HubId::parse(text), None, "{text:?}");

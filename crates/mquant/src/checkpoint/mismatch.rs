@@ -114,9 +114,10 @@ pub(crate) fn table(mismatches: &[Mismatch]) -> String {
 
 /// Advice when the whole picture is a known one.
 pub(crate) fn hint(mismatches: &[Mismatch]) -> Option<String> {
-    let packed = [".qweight", ".qzeros", ".weight_packed", ".weight_scale", ".weight_scale_inv", ".quant_state", ".absmax"];
-    let quantised = mismatches.iter().any(|m| {
-        matches!(m.problem, Problem::Unexpected { .. }) && packed.iter().any(|end| m.tensor.ends_with(end))
-    });
+    let packed =
+        [".qweight", ".qzeros", ".weight_packed", ".weight_scale", ".weight_scale_inv", ".quant_state", ".absmax"];
+    let quantised = mismatches
+        .iter()
+        .any(|m| matches!(m.problem, Problem::Unexpected { .. }) && packed.iter().any(|end| m.tensor.ends_with(end)));
     quantised.then(|| "these weights are already quantised: give the original float model".to_owned())
 }

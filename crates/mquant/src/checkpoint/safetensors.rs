@@ -119,7 +119,8 @@ impl RawEntry {
             return Err(overflow("an offset is over 2^56"));
         }
         let elements = self.shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-        let bits = elements.and_then(|n| n.checked_mul(self.dtype.bits())).ok_or_else(|| overflow("too many elements"))?;
+        let bits =
+            elements.and_then(|n| n.checked_mul(self.dtype.bits())).ok_or_else(|| overflow("too many elements"))?;
         if bits == 0 {
             return Err(HeaderError::Empty { tensor: excerpt(&self.name) });
         }

@@ -7,7 +7,7 @@ use mquant::checkpoint::{Checkpoint, CheckpointError};
 use tempfile::TempDir;
 
 /// A safetensors file of this header text and `data` bytes, whether or not they belong together.
-pub fn raw(header: &[u8], data: usize) -> Vec<u8> {
+pub(crate) fn raw(header: &[u8], data: usize) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend_from_slice(header);
     file.extend((0..data).map(|i| (i % 61) as u8));
@@ -15,12 +15,13 @@ pub fn raw(header: &[u8], data: usize) -> Vec<u8> {
 }
 
 /// A whole safetensors file: name, element type, dimensions, data.
-pub fn whole(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn whole(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
     let (mut entries, mut data) = (Vec::new(), Vec::new());
     for (name, dtype, shape, bytes) in tensors {
         let end = data.len() + bytes.len();
         let name = serde_json::to_string(name).unwrap();
-        entries.push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{},{end}]}}"#, data.len()));
+        entries
+            .push(format!(r#"{name}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{},{end}]}}"#, data.len()));
         data.extend_from_slice(bytes);
     }
     let mut file = raw(format!("{{{}}}", entries.join(",")).as_bytes(), 0);
@@ -29,48 +30,48 @@ pub fn whole(tensors: &[(&str, &str, &[usize], Vec<u8>)]) -> Vec<u8> {
 }
 
 /// f32 values as stored.
-pub fn f32s(values: &[f32]) -> Vec<u8> {
+pub(crate) fn f32s(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 /// A temporary model folder.
-pub struct Model(TempDir);
+pub(crate) struct Model(TempDir);
 
 impl Model {
     /// A folder with an empty configuration and no weights.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let model = Self(tempfile::tempdir().unwrap());
         model.write("config.json", "{}");
         model
     }
 
     /// A folder whose `model.safetensors` is these bytes.
-    pub fn of(weights: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn of(weights: impl AsRef<[u8]>) -> Self {
         let model = Self::new();
         model.write("model.safetensors", weights);
         model
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path().join(name), bytes).unwrap();
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn open(&self) -> Result<Checkpoint, CheckpointError> {
+    pub(crate) fn open(&self) -> Result<Checkpoint, CheckpointError> {
         Checkpoint::open(self.path().to_str().unwrap())
     }
 
     /// The code the folder is refused with, after a look at the message.
-    pub fn refusal(&self) -> &'static str {
+    pub(crate) fn refusal(&self) -> &'static str {
         refusal(self.open())
     }
 }
 
 /// The code of the error, whose message must be fit for any reader: short, printable, without paths of this machine.
-pub fn refusal<T>(result: Result<T, CheckpointError>) -> &'static str {
+pub(crate) fn refusal<T>(result: Result<T, CheckpointError>) -> &'static str {
     let Err(error) = result else { return "accepted" };
     let message = error.to_string();
     assert!(message.len() < 4_000, "{} bytes of message", message.len());

@@ -15,21 +15,28 @@ fn entry(dtype: &str, shape: &str, offsets: &str) -> String {
 
 #[test]
 fn a_whole_file_is_accepted_and_read_back() {
-    let file = whole(&[("b", "F32", &[2, 3], f32s(&[1.0; 6])), ("a", "BF16", &[], vec![0, 0]), ("c", "I8", &[3], vec![7; 3])]);
+    let file =
+        whole(&[("b", "F32", &[2, 3], f32s(&[1.0; 6])), ("a", "BF16", &[], vec![0, 0]), ("c", "I8", &[3], vec![7; 3])]);
     let header = read_header(&file, file.len() as u64).unwrap();
     let start = file.len() as u64 - 29;
-    let seen: Vec<_> = header.entries.iter().map(|e| (e.name.as_str(), e.dtype, e.shape.clone(), e.range.clone())).collect();
-    assert_eq!(seen, [
-        ("b", StoredDtype::F32, vec![2, 3], start..start + 24),
-        ("a", StoredDtype::BF16, vec![], start + 24..start + 26),
-        ("c", StoredDtype::I8, vec![3], start + 26..start + 29),
-    ]);
+    let seen: Vec<_> =
+        header.entries.iter().map(|e| (e.name.as_str(), e.dtype, e.shape.clone(), e.range.clone())).collect();
+    assert_eq!(
+        seen,
+        [
+            ("b", StoredDtype::F32, vec![2, 3], start..start + 24),
+            ("a", StoredDtype::BF16, vec![], start + 24..start + 26),
+            ("c", StoredDtype::I8, vec![3], start + 26..start + 29),
+        ]
+    );
 }
 
 #[test]
 fn a1_header_length_is_checked_before_anything_is_read() {
     for file_len in [8u64, 1_000, 1 << 40] {
-        for found in [0, 1, file_len - 7, file_len, file_len + 1, HEADER_CAP + 1, 1 << 32, 1 << 63, u64::MAX - 7, u64::MAX] {
+        for found in
+            [0, 1, file_len - 7, file_len, file_len + 1, HEADER_CAP + 1, 1 << 32, 1 << 63, u64::MAX - 7, u64::MAX]
+        {
             let error = header_len(&found.to_le_bytes(), file_len).unwrap_err();
             assert_eq!(error.code(), "ST_HEADER_LEN", "{found} in {file_len}");
         }
@@ -48,7 +55,7 @@ fn a1_header_length_is_checked_before_anything_is_read() {
 #[test]
 fn a2_no_prefix_of_a_file_is_accepted() {
     let metadata = raw(br#"{"__metadata__":{"format":"pt"},"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]}}"#, 5);
-    let many: Vec<_> = (0..30).map(|i| (format!("layer.{i}"), f32s(&[i as f32; 4]))).collect();
+    let many: Vec<_> = (0..40).map(|i| (format!("layer.{i}"), f32s(&[i as f32; 4]))).collect();
     let many: Vec<_> = many.iter().map(|(n, d)| (n.as_str(), "F32", &[4usize][..], d.clone())).collect();
     let mut cuts = 0;
     for file in [metadata, whole(&many), raw(b"{}  ", 0)] {
@@ -60,7 +67,7 @@ fn a2_no_prefix_of_a_file_is_accepted() {
         let longer = [file.as_slice(), &[0]].concat();
         assert_eq!(code(&longer), "ST_TRAILING");
     }
-    assert!(cuts > 2_500, "{cuts} cuts");
+    assert!(cuts > 3_000, "{cuts} cuts");
 }
 
 #[test]
@@ -254,7 +261,11 @@ fn a6_only_plain_json_of_the_known_form_is_read() {
         ("too large for its shape", with(r#""U8""#, "[3]", "[0,4]").into(), "ST_SIZE"),
         ("half a byte over", with(r#""F4""#, "[7]", "[0,4]").into(), "ST_SIZE"),
         ("six bits, not whole bytes", with(r#""F6_E2M3""#, "[5]", "[0,4]").into(), "ST_SIZE"),
-        ("nested 100 000 deep", format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000)).into(), "ST_UNKNOWN_KEY"),
+        (
+            "nested 100 000 deep",
+            format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000)).into(),
+            "ST_UNKNOWN_KEY",
+        ),
         ("lists 100 000 deep", format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)).into(), "ST_KIND"),
     ];
     for (case, header, expected) in cases {

@@ -62,13 +62,21 @@ fn a8_every_missing_shard_is_listed() {
 fn a8_index_and_shards_must_agree() {
     type Fault = fn(&Model);
     let cases: [(&str, Fault, &str); 15] = [
-        ("a tensor the shard lacks", |m| m.write(INDEX, index(&[entries(), vec![("x".into(), shard_name(1))]].concat())), "INDEX_DISAGREES"),
+        (
+            "a tensor the shard lacks",
+            |m| m.write(INDEX, index(&[entries(), vec![("x".into(), shard_name(1))]].concat())),
+            "INDEX_DISAGREES",
+        ),
         ("a tensor the index lacks", |m| m.write(INDEX, index(&entries()[..7])), "INDEX_DISAGREES"),
-        ("a tensor in the wrong shard", |m| {
-            let mut moved = entries();
-            moved[0].1 = shard_name(3);
-            m.write(INDEX, index(&moved));
-        }, "INDEX_DISAGREES"),
+        (
+            "a tensor in the wrong shard",
+            |m| {
+                let mut moved = entries();
+                moved[0].1 = shard_name(3);
+                m.write(INDEX, index(&moved));
+            },
+            "INDEX_DISAGREES",
+        ),
         ("a tensor in two shards", |m| m.write(&shard_name(1), shard(0)), "TENSOR_TWICE"),
         ("a shard the index lacks", |m| m.write(INDEX, index(&entries()[..6])), "SHARD_EXTRA"),
         ("a shard of another numbering", |m| m.write("model-00001-of-00003.safetensors", shard(9)), "SHARD_EXTRA"),
@@ -80,7 +88,11 @@ fn a8_index_and_shards_must_agree() {
         ("a map that is a list", |m| m.write(INDEX, r#"{"weight_map":[]}"#), "INDEX_FORM"),
         ("a map of nothing", |m| m.write(INDEX, r#"{"weight_map":{}}"#), "INDEX_FORM"),
         ("a file that is a number", |m| m.write(INDEX, r#"{"weight_map":{"a":1}}"#), "INDEX_FORM"),
-        ("a tensor named twice", |m| m.write(INDEX, r#"{"weight_map":{"a":"x.safetensors","\u0061":"y.safetensors"}}"#), "JSON_DUPLICATE"),
+        (
+            "a tensor named twice",
+            |m| m.write(INDEX, r#"{"weight_map":{"a":"x.safetensors","\u0061":"y.safetensors"}}"#),
+            "JSON_DUPLICATE",
+        ),
     ];
     for (case, fault, expected) in cases {
         let model = sharded();
@@ -114,7 +126,8 @@ fn an_index_of_a_million_shards_is_refused() {
 
 #[test]
 fn weights_in_other_formats_are_refused_in_words() {
-    for name in ["pytorch_model.bin", "model.pt", "model.Q4_K_M.gguf", "consolidated.00.pth", "model.onnx", "MODEL.BIN"] {
+    for name in ["pytorch_model.bin", "model.pt", "model.Q4_K_M.gguf", "consolidated.00.pth", "model.onnx", "MODEL.BIN"]
+    {
         let model = Model::new();
         model.write(name, "anything");
         assert_eq!(model.refusal(), "WEIGHTS_FORMAT", "{name}");
