@@ -317,6 +317,7 @@ impl Fields {
         Err(self.out_of_range(field, number(range), value))
     }
 
+    /// The dotted path of a field, as errors name it.
     pub fn field(&self, key: &str) -> String {
         let key = excerpt(key);
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }

@@ -25,6 +25,13 @@ pub struct LoadOptions {
     pub pixels: PixelBounds,
 }
 
+impl LoadOptions {
+    /// Published pixel bounds, templates rendered in this process: for models whose author is trusted.
+    pub fn in_process() -> Self {
+        Self { isolation: Isolation::InProcess, pixels: PixelBounds::default() }
+    }
+}
+
 /// A model folder: weights in place, and all that turns messages into rows and rows into text.
 pub struct LoadedModel {
     /// The opened folder.

@@ -15,6 +15,6 @@ pub use engine::{Engine, EngineOptions};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Sink, generate};
 pub use loaded::{LoadOptions, LoadedModel};
-pub use prompt::{PlacedMedia, Prompt};
+pub use prompt::{MediaKey, PlacedMedia, Prompt};
 pub use sampler::{Sampler, SamplerOptions};
 pub use sequence::Sequence;

@@ -1,0 +1,113 @@
+//! Law 3: how a sequence is cut into passes, and what shares a pass with it, does not matter.
+
+use mquant::input::messages::Message;
+use mquant::kernels::Rows;
+use mquant::run::{Prompt, Sequence};
+
+use super::golden::greedy_batch;
+use super::{distance, engine, prepare};
+use crate::golden::GoldenFolder;
+
+/// Float sums of another order.
+const CLOSE: f64 = 1e-5;
+
+fn one_row(scores: Vec<f32>) -> Rows {
+    let features = scores.len();
+    Rows::from_vec(scores, features)
+}
+
+/// Prefill of n tokens and decode of one equals prefill of n + 1.
+///
+/// # Panics
+/// Where it does not.
+pub fn decode_equals_prefill(folder: &GoldenFolder, case: &str) {
+    let loaded = folder.load();
+    let engine = engine(&loaded, 1024);
+    let prompt = prepare(&loaded, &folder.messages(case));
+    let whole = engine.all_scores(&prompt).expect("scores");
+    // Decoding takes text: the tokens after the last medium, one by one.
+    let text_from = prompt.media.last().map_or(1, |m| m.rows.end).max(1);
+    let mut sequence = engine.sequence();
+    engine.prefill(&mut sequence, &beginning(&prompt, text_from)).expect("scores");
+    for row in text_from..prompt.ids.len() {
+        let scores = engine.decode(&mut [&mut sequence], &[prompt.ids[row]]).expect("scores");
+        let want = Rows::from_vec(whole.row(row).to_vec(), whole.features());
+        let distance = distance(&scores, &want);
+        assert!(distance < CLOSE, "{case}: decoding token {row} is {distance:e} away from prefill");
+    }
+}
+
+/// The first rows of a prompt, followed by what follows them.
+fn beginning(prompt: &Prompt, rows: usize) -> Prompt {
+    let mut part = prompt.clone();
+    part.ids.truncate(rows);
+    part.positions.truncate(rows);
+    part.media.retain(|m| m.rows.end <= rows);
+    part.next_position = prompt.positions[rows][0];
+    part
+}
+
+/// A prompt in chunks of any size equals the whole.
+///
+/// # Panics
+/// Where it does not.
+pub fn chunks_equal_whole(folder: &GoldenFolder, case: &str) {
+    let loaded = folder.load();
+    let prompt = prepare(&loaded, &folder.messages(case));
+    let whole = engine(&loaded, usize::MAX).all_scores(&prompt).expect("scores");
+    for chunk in [1, 3, 16, prompt.ids.len() - 1] {
+        let parts = engine(&loaded, chunk).all_scores(&prompt).expect("scores");
+        let distance = distance(&parts, &whole);
+        assert!(distance < CLOSE, "{case}: chunks of {chunk} are {distance:e} away from the whole");
+    }
+}
+
+/// Sequences computed together equal each alone, whatever the chunk.
+///
+/// # Panics
+/// Where they do not.
+pub fn batch_equals_one_by_one(folder: &GoldenFolder) {
+    let loaded = folder.load();
+    let prompts: Vec<Prompt> = folder.cases().iter().map(|c| prepare(&loaded, &folder.messages(c))).collect();
+    for chunk in [7, 1024] {
+        let engine = engine(&loaded, chunk);
+        let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+        let mut together: Vec<&mut Sequence> = sequences.iter_mut().collect();
+        let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+        for (i, prompt) in prompts.iter().enumerate() {
+            let alone = one_row(engine.prefill(&mut engine.sequence(), prompt).expect("scores"));
+            let distance = distance(&one_row(batch.row(i).to_vec()), &alone);
+            assert!(distance < CLOSE, "sequence {i} in a batch is {distance:e} away from alone");
+        }
+        let together = greedy_batch(&engine, &prompts, 6);
+        let alone: Vec<Vec<u32>> = prompts.iter().map(|p| greedy_batch(&engine, std::slice::from_ref(p), 6).remove(0)).collect();
+        assert_eq!(together, alone, "greedy tokens in a batch");
+    }
+}
+
+/// A second turn computed after the first equals the whole conversation computed anew, and computes only what is new.
+///
+/// # Panics
+/// Where it does not.
+pub fn second_turn_continues(folder: &GoldenFolder, case: &str) {
+    let loaded = folder.load();
+    let engine = engine(&loaded, 1024);
+    let messages: Vec<Message> = folder.messages(case);
+    let turn = messages.iter().position(|m| m.role == "assistant").expect("an assistant's turn");
+    let first = prepare(&loaded, &messages[..turn]);
+    let whole = prepare(&loaded, &messages);
+    let mut sequence = engine.sequence();
+    engine.prefill(&mut sequence, &first).expect("scores");
+    assert!(whole.ids.starts_with(&first.ids), "{case}: the second turn continues the first");
+    let continued = one_row(engine.prefill(&mut sequence, &whole).expect("scores"));
+    assert_eq!(sequence.ids().collect::<Vec<_>>(), whole.ids);
+    let anew = one_row(engine.prefill(&mut engine.sequence(), &whole).expect("scores"));
+    let distance = distance(&continued, &anew);
+    assert!(distance < CLOSE, "{case}: a continued conversation is {distance:e} away from one computed anew");
+    // Another picture under the same ids must not be taken for the one remembered.
+    let mut other = whole.clone();
+    let media = other.media.first_mut().expect("a picture");
+    media.key[0] ^= 1;
+    engine.prefill(&mut sequence, &other).expect("scores");
+    assert_eq!(sequence.ids().count(), whole.ids.len());
+}

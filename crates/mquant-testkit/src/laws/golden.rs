@@ -1,0 +1,98 @@
+//! Law 1: pixels, ids, float scores and greedy tokens equal the reference's.
+
+use mquant::kernels::Rows;
+use mquant::models::MediaKind;
+use mquant::run::{Engine, Prompt, Sequence};
+
+use super::{best, distance, engine, prepare};
+use crate::golden::{Golden, GoldenFolder};
+
+/// Bound on scores, in standard deviations: what a different order of float sums costs, with an ample margin, and small
+/// enough that one pixel value off by a step, or another GELU, is noticed.
+const SCORES: f64 = 1e-4;
+
+/// One case. Returns the distance of the scores.
+///
+/// # Panics
+/// Where ours and the reference's differ.
+pub fn equals_reference(folder: &GoldenFolder, case: &str) -> f64 {
+    let loaded = folder.load();
+    let engine = engine(&loaded, 1024);
+    let prompt = prepare(&loaded, &folder.messages(case));
+    let scores = engine.all_scores(&prompt).expect("scores");
+    compare(&folder.golden(case), "", case, &prompt, &scores, &mut |n| greedy(&engine, &prompt, n))
+}
+
+/// The batch case, computed as one batch. Returns the largest distance.
+///
+/// # Panics
+/// Where ours and the reference's differ.
+pub fn batch_equals_reference(folder: &GoldenFolder) -> f64 {
+    let loaded = folder.load();
+    let engine = engine(&loaded, 1024);
+    let prompts: Vec<Prompt> = folder.batch().iter().map(|m| prepare(&loaded, m)).collect();
+    let golden = folder.golden("batch");
+    let generated = greedy_batch(&engine, &prompts, golden.ints("generated.0").expect("generated tokens").len());
+    let cases = prompts.iter().enumerate().map(|(i, prompt)| {
+        let scores = engine.all_scores(prompt).expect("scores");
+        compare(&golden, &format!(".{i}"), &format!("batch {i}"), prompt, &scores, &mut |_| generated[i].clone())
+    });
+    cases.fold(0.0, f64::max)
+}
+
+fn compare(
+    golden: &Golden,
+    suffix: &str,
+    case: &str,
+    prompt: &Prompt,
+    scores: &Rows,
+    generate: &mut dyn FnMut(usize) -> Vec<u32>,
+) -> f64 {
+    let ints = |name: &str| golden.ints(&format!("{name}{suffix}"));
+    if suffix.is_empty() {
+        compare_pixels(golden, case, prompt);
+    }
+    assert_eq!(prompt.ids, ints("input_ids").expect("input_ids"), "{case}: token ids");
+    let distance = distance(scores, &golden.rows(&format!("logits{suffix}")).expect("logits"));
+    assert!(distance <= SCORES, "{case}: scores are {distance:e} standard deviations away");
+    let tokens = ints("generated").expect("generated tokens");
+    assert_eq!(generate(tokens.len()), tokens, "{case}: greedy tokens");
+    distance
+}
+
+/// The batch golden holds no pixels: its media are those of other cases.
+fn compare_pixels(golden: &Golden, case: &str, prompt: &Prompt) {
+    for (kind, grids, pixels) in [
+        (MediaKind::Image, "image_grid_thw", "pixel_values"),
+        (MediaKind::Video, "video_grid_thw", "pixel_values_videos"),
+    ] {
+        let media: Vec<_> = prompt.media.iter().filter(|m| m.kind == kind).map(|m| &m.patches).collect();
+        let ours: Vec<u32> = media.iter().flat_map(|p| [p.grid.t, p.grid.h, p.grid.w].map(|n| n as u32)).collect();
+        assert_eq!(ours, golden.ints(grids).unwrap_or_default(), "{case}: {grids}");
+        let ours: Vec<f32> = media.iter().flat_map(|p| p.rows.as_slice()).copied().collect();
+        let theirs = golden.rows(pixels).map_or_else(Vec::new, Rows::into_vec);
+        assert_eq!(ours.len(), theirs.len(), "{case}: {pixels}");
+        let differing = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
+        assert_eq!(differing, 0, "{case}: values of {pixels} that differ, of {}", ours.len());
+    }
+}
+
+/// Greedy tokens, end tokens being tokens like any other.
+pub(super) fn greedy(engine: &Engine, prompt: &Prompt, count: usize) -> Vec<u32> {
+    greedy_batch(engine, std::slice::from_ref(prompt), count).remove(0)
+}
+
+pub(super) fn greedy_batch(engine: &Engine, prompts: &[Prompt], count: usize) -> Vec<Vec<u32>> {
+    let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+    let mut sequences: Vec<&mut Sequence> = sequences.iter_mut().collect();
+    let mut scores = engine.prefill_batch(&mut sequences, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+    let mut out = vec![Vec::new(); prompts.len()];
+    for step in 0..count {
+        let ids: Vec<u32> = (0..prompts.len()).map(|i| best(scores.row(i))).collect();
+        out.iter_mut().zip(&ids).for_each(|(out, id)| out.push(*id));
+        if step + 1 < count {
+            scores = engine.decode(&mut sequences, &ids).expect("scores");
+        }
+    }
+    out
+}

@@ -1,0 +1,60 @@
+//! Every law on every family's goldens.
+
+use std::path::Path;
+
+use mquant_testkit::golden::GoldenFolder;
+use mquant_testkit::laws;
+
+fn folder(name: &str) -> GoldenFolder {
+    GoldenFolder::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name))
+}
+
+/// One test a law and family, so that a failure names both.
+macro_rules! family {
+    ($name:ident) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn law_1_golden() {
+                let folder = folder(stringify!($name));
+                for case in folder.cases() {
+                    let distance = laws::equals_reference(&folder, &case);
+                    println!("{case}: scores {distance:.1e} standard deviations away");
+                }
+            }
+
+            #[test]
+            fn law_2_wiring() {
+                laws::wiring_tells_the_truth(&folder(stringify!($name)), "two");
+            }
+
+            #[test]
+            fn law_3_cache() {
+                let folder = folder(stringify!($name));
+                for case in folder.cases() {
+                    laws::decode_equals_prefill(&folder, &case);
+                    laws::chunks_equal_whole(&folder, &case);
+                }
+                laws::batch_equals_one_by_one(&folder);
+                laws::second_turn_continues(&folder, "turns");
+            }
+
+            #[test]
+            fn law_4_order() {
+                let folder = folder(stringify!($name));
+                for case in folder.cases() {
+                    laws::row_order_is_free(&folder, &case);
+                }
+            }
+        }
+    };
+}
+
+family!(qwen2_vl);
+family!(qwen2_vl_published);
+
+#[test]
+fn law_1_golden_of_a_batch() {
+    laws::batch_equals_reference(&folder("qwen2_vl"));
+}
