@@ -11,8 +11,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::field_error::FieldError;
+use super::field_words::{Whole, is_written_with_fraction, number, one_of, show, span, whole};
 use super::json::{self, Caps, JsonError};
-use crate::excerpt::{excerpt, quoted};
+use crate::excerpt::excerpt;
 
 /// A JSON object and where it came from. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -374,51 +375,4 @@ impl Fields {
     fn out_of_range(&self, field: String, expected: String, value: &Value) -> FieldError {
         FieldError::Range { file: self.file.to_string(), field, expected, found: show(value) }
     }
-}
-
-/// The types a whole number is read as.
-trait Whole: Copy + PartialOrd + Display + TryFrom<u64> {
-    const MAX: Self;
-}
-
-impl Whole for usize {
-    const MAX: Self = usize::MAX;
-}
-
-impl Whole for u64 {
-    const MAX: Self = u64::MAX;
-}
-
-/// Whether the number is kept as a float although it could be whole: `3.0`, but not `1e30`, which no integer type holds.
-fn is_written_with_fraction(value: &Value) -> bool {
-    value.as_f64().is_some_and(|n| value.is_f64() && n > i64::MIN as f64 && n < u64::MAX as f64)
-}
-
-fn show(value: &Value) -> String {
-    match value {
-        Value::Array(_) | Value::Object(_) | Value::Null => json::kind(value).to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => format!("the string {}", quoted(text)),
-    }
-}
-
-fn span<N: Whole>(range: &RangeInclusive<N>) -> String {
-    match (*range.start(), *range.end()) {
-        (low, high) if low == high => low.to_string(),
-        (low, high) if high == N::MAX => format!("{low} or more"),
-        (low, high) => format!("{low} to {high}"),
-    }
-}
-
-fn whole<N: Whole>(range: &RangeInclusive<N>) -> String {
-    format!("a whole number, {}", span(range))
-}
-
-fn number(range: &RangeInclusive<f64>) -> String {
-    format!("a number, {} to {}", range.start(), range.end())
-}
-
-fn one_of<T>(known: &[(&str, T)]) -> String {
-    let names: Vec<String> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-    names.join(" or ")
 }

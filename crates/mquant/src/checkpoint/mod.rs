@@ -13,6 +13,7 @@ use std::path::Path;
 mod bus_error;
 mod error;
 mod field_error;
+mod field_words;
 mod fields;
 mod finite;
 mod folder;

@@ -1,4 +1,4 @@
-//! Families of models. A checkpoint enters, a [`Loaded`] model leaves: parts in place, weights checked, and the family's
+//! Families of models. A checkpoint enters, a [`Model`] leaves: parts in place, weights checked, and the family's
 //! rules for placeholders and positions.
 //!
 //! A family declares dimensions, tensor names and how media become rows; it holds no forward pass and no kernel.

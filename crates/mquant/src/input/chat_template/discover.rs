@@ -36,7 +36,7 @@ pub(super) fn discover(files: TemplateFiles) -> Result<Found, TemplateError> {
 
 /// The field's source: the string, the one named `default`, or nothing when there is none.
 fn chosen(fields: &Fields) -> Result<Option<String>, FieldError> {
-    let default = || fields.missing(FIELD, "one named \"default\" among several templates");
+    let refused = || fields.of_no_kind(FIELD, "a string, or templates of which one is named \"default\"");
     match fields.value(FIELD) {
         None => Ok(None),
         Some(Value::String(source)) => Ok(Some(source.clone())),
@@ -46,13 +46,13 @@ fn chosen(fields: &Fields) -> Result<Option<String>, FieldError> {
                     return entry.string("template").map(|source| Some(source.to_owned()));
                 }
             }
-            Err(default())
+            Err(refused())
         }
         Some(Value::Object(_)) => {
             let named = fields.object(FIELD)?;
-            named.opt_string("default")?.map(|source| Some(source.to_owned())).ok_or_else(default)
+            named.opt_string("default")?.map(|source| Some(source.to_owned())).ok_or_else(refused)
         }
-        Some(_) => Err(fields.of_no_kind(FIELD, "a string, or a list of named templates")),
+        Some(_) => Err(refused()),
     }
 }
 
