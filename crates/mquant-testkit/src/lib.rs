@@ -2,5 +2,6 @@
 //!
 //! A family is proven by running every law on its golden folders: see `crates/mquant/tests/laws`.
 
+pub mod bare;
 pub mod golden;
 pub mod laws;

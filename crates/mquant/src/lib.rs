@@ -4,6 +4,7 @@
 //! into place, images and chat are prepared, and a session answers.
 
 pub mod error;
+mod excerpt;
 pub mod checkpoint;
 pub mod input;
 pub mod nn;

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
-use mquant::Explain as _;
+use mquant::checkpoint::Fields;
 use mquant::input::generation_config::{Decoding, GenerationConfig};
 use mquant::input::messages::{Body, Content, MediaSource, Message, MessagesError, parse};
+use mquant::{Class, Explain as _};
+use mquant_testkit::bare;
 use proptest::prelude::*;
 
 fn read(json: &str) -> Result<Vec<Message>, MessagesError> {
@@ -106,10 +108,13 @@ fn broken_messages_name_their_place() {
 
 #[test]
 fn generation_defaults_and_ranges() {
-    let read = |text: &str| GenerationConfig::parse(text, 100);
+    let read = |text: &str| -> mquant::Result<GenerationConfig> {
+        let fields = Fields::parse("generation_config.json", text.as_bytes())?;
+        Ok(GenerationConfig::from_fields(&fields, 100)?)
+    };
     assert_eq!(read("{}").unwrap(), GenerationConfig::default());
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(GenerationConfig::read(folder.path(), 100).unwrap(), GenerationConfig::default());
+    assert_eq!(GenerationConfig::read(&bare::checkpoint(folder.path()), 100).unwrap(), GenerationConfig::default());
     let text = r#"{"eos_token_id": [2, 7], "pad_token_id": 0, "bos_token_id": null, "do_sample": true, "temperature": 0.01,
         "top_p": 0.001, "top_k": 1, "repetition_penalty": 1.05, "max_new_tokens": 64, "transformers_version": "5"}"#;
     std::fs::write(folder.path().join("generation_config.json"), text).unwrap();
@@ -124,36 +129,39 @@ fn generation_defaults_and_ranges() {
         repetition_penalty: 1.05,
         max_new_tokens: Some(64),
     };
-    assert_eq!(GenerationConfig::read(folder.path(), 100).unwrap(), expected);
+    assert_eq!(GenerationConfig::read(&bare::checkpoint(folder.path()), 100).unwrap(), expected);
     assert_eq!(read(r#"{"eos_token_id": 99}"#).unwrap().eos_token_ids, [99]);
+    for (text, code) in [("", "JSON_SYNTAX"), ("[]", "JSON_ROOT"), ("3", "JSON_ROOT"), ("{", "JSON_SYNTAX")] {
+        assert_eq!(read(text).unwrap_err().code(), code, "{text}");
+    }
+    let many = serde_json::to_string(&vec![1; 257]).unwrap();
     let bad = [
-        ("", "FORM"),
-        ("[]", "FORM"),
-        ("3", "FORM"),
-        ("{", "FORM"),
-        (r#"{"eos_token_id": 100}"#, "eos_token_id"),
-        (r#"{"eos_token_id": -1}"#, "eos_token_id"),
-        (r#"{"eos_token_id": [1, "2"]}"#, "eos_token_id"),
-        (r#"{"eos_token_id": 1.5}"#, "eos_token_id"),
-        (r#"{"pad_token_id": 4294967296}"#, "pad_token_id"),
-        (r#"{"bos_token_id": {}}"#, "bos_token_id"),
-        (r#"{"do_sample": 1}"#, "do_sample"),
-        (r#"{"temperature": -0.1}"#, "temperature"),
-        (r#"{"temperature": 1e9}"#, "temperature"),
-        (r#"{"temperature": "1"}"#, "temperature"),
-        (r#"{"top_p": 0}"#, "top_p"),
-        (r#"{"top_p": 1.1}"#, "top_p"),
-        (r#"{"top_k": -1}"#, "top_k"),
-        (r#"{"top_k": 0.5}"#, "top_k"),
-        (r#"{"repetition_penalty": 0}"#, "repetition_penalty"),
-        (r#"{"max_new_tokens": 0}"#, "max_new_tokens"),
-        (r#"{"max_new_tokens": 1e300}"#, "max_new_tokens"),
+        ("eos_token_id", "100", "FIELD_RANGE"),
+        ("eos_token_id", "-1", "FIELD_RANGE"),
+        ("eos_token_id", r#"[1, "2"]"#, "FIELD_KIND"),
+        ("eos_token_id", "[1, 100]", "FIELD_RANGE"),
+        ("eos_token_id", &many, "FIELD_COUNT"),
+        ("eos_token_id", "1.5", "FIELD_KIND"),
+        ("pad_token_id", "4294967296", "FIELD_RANGE"),
+        ("bos_token_id", "{}", "FIELD_KIND"),
+        ("do_sample", "1", "FIELD_KIND"),
+        ("temperature", "-0.1", "FIELD_RANGE"),
+        ("temperature", "1e9", "FIELD_RANGE"),
+        ("temperature", "\"1\"", "FIELD_KIND"),
+        ("top_p", "0", "FIELD_RANGE"),
+        ("top_p", "1e-60", "FIELD_RANGE"),
+        ("top_p", "1.1", "FIELD_RANGE"),
+        ("top_k", "-1", "FIELD_RANGE"),
+        ("top_k", "4294967296", "FIELD_RANGE"),
+        ("top_k", "0.5", "FIELD_KIND"),
+        ("repetition_penalty", "0", "FIELD_RANGE"),
+        ("max_new_tokens", "0", "FIELD_RANGE"),
+        ("max_new_tokens", "1e300", "FIELD_RANGE"),
     ];
-    for (text, words) in bad {
-        let e = read(text).unwrap_err();
-        let code = if words == "FORM" { "GENERATION_CONFIG_FORM" } else { "GENERATION_CONFIG_FIELD" };
-        assert_eq!(e.code(), code, "{text}");
-        assert!(words == "FORM" || e.to_string().contains(words), "{text}: {e}");
+    for (field, value, code) in bad {
+        let e = read(&format!(r#"{{"{field}": {value}}}"#)).unwrap_err();
+        assert_eq!((e.code(), e.class()), (code, Class::Model), "{field} {value}: {e}");
+        assert!(e.to_string().starts_with(&format!("generation_config.json: {field}")), "{e}");
     }
 }
 

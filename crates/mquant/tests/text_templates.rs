@@ -9,6 +9,7 @@ use std::path::Path;
 use mquant::Explain as _;
 use mquant::input::chat_template::{AddGenerationPrompt, ChatTemplate, Isolation, TemplateError};
 use mquant::input::messages::{Content, MediaSource, Message};
+use mquant_testkit::bare;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -94,7 +95,7 @@ fn the_fuel_suffices_for_long_conversations() {
 fn templates_are_found_by_precedence() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-    let read = || ChatTemplate::read(folder.path(), Isolation::InProcess);
+    let read = || ChatTemplate::read(&bare::checkpoint(folder.path()), Isolation::InProcess);
     assert_eq!(read().unwrap_err().code(), "TEMPLATE_MISSING");
     put("tokenizer_config.json", r#"{"eos_token": {"content": "</s>"}, "bos_token": "<s>", "pad_token": null}"#);
     assert_eq!(read().unwrap_err().code(), "TEMPLATE_MISSING");
@@ -115,24 +116,30 @@ fn templates_are_found_by_precedence() {
 
 #[test]
 fn broken_template_files_are_refused() {
-    let cases: [(&str, &[u8], &str); 11] = [
-        ("chat_template.jinja", b"\xff\xfe", "TEMPLATE_FORM"),
+    let cases: [(&str, &[u8], &str); 16] = [
+        ("chat_template.jinja", b"\xff\xfe", "FILE_UTF8"),
         ("chat_template.jinja", b"{% if %}", "TEMPLATE_SYNTAX"),
         ("chat_template.jinja", b"{% for x in y %}", "TEMPLATE_SYNTAX"),
         ("chat_template.jinja", b"{{ 'open }}", "TEMPLATE_SYNTAX"),
-        ("chat_template.json", b"{", "TEMPLATE_FORM"),
-        ("chat_template.json", b"[]", "TEMPLATE_FORM"),
-        ("chat_template.json", br#"{"chat_template": 3}"#, "TEMPLATE_FORM"),
-        ("chat_template.json", br#"{"chat_template": []}"#, "TEMPLATE_FORM"),
-        ("chat_template.json", br#"{"chat_template": [{"name": "default"}]}"#, "TEMPLATE_FORM"),
-        ("tokenizer_config.json", br#"{"chat_template": {"x": "y"}}"#, "TEMPLATE_FORM"),
+        ("chat_template.json", b"{", "JSON_SYNTAX"),
+        ("chat_template.json", b"[]", "JSON_ROOT"),
+        ("chat_template.json", br#"{"chat_template": "a", "chat_template": "b"}"#, "JSON_DUPLICATE"),
+        ("chat_template.json", br#"{"chat_template": 3}"#, "FIELD_KIND"),
+        ("chat_template.json", br#"{"chat_template": []}"#, "FIELD_KIND"),
+        ("chat_template.json", br#"{"chat_template": ["a"]}"#, "FIELD_KIND"),
+        ("chat_template.json", br#"{"chat_template": [{"name": "default"}]}"#, "FIELD_MISSING"),
+        ("chat_template.json", br#"{"chat_template": [{"name": "tool_use", "template": "a"}]}"#, "FIELD_KIND"),
+        ("chat_template.json", br#"{"chat_template": {"default": 3}}"#, "FIELD_KIND"),
+        ("tokenizer_config.json", br#"{"chat_template": {"x": "y"}}"#, "FIELD_KIND"),
+        ("tokenizer_config.json", b"[[", "JSON_SYNTAX"),
         ("tokenizer_config.json", br#"{"chat_template": null}"#, "TEMPLATE_MISSING"),
     ];
     for (file, bytes, code) in cases {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(file), bytes).unwrap();
-        let e = ChatTemplate::read(folder.path(), Isolation::InProcess).unwrap_err();
+        let e = ChatTemplate::read(&bare::checkpoint(folder.path()), Isolation::InProcess).unwrap_err();
         assert_eq!(e.code(), code, "{file} {:?}: {e}", String::from_utf8_lossy(bytes));
+        assert!(code == "TEMPLATE_MISSING" || e.to_string().starts_with(file), "{e}");
     }
 }
 

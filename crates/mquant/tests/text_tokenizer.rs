@@ -12,6 +12,7 @@ use mquant::input::chat_template::{AddGenerationPrompt, ChatTemplate, Isolation}
 use mquant::input::messages::{Content, MediaSource, Message};
 use mquant::input::tokenizer::{Limits, SkipSpecial, Tokenizer, TokenizerError};
 use mquant::input::{encode_chat, encode_text};
+use mquant_testkit::bare;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +29,7 @@ fn demo_json() -> Value {
 }
 
 fn demo() -> Tokenizer {
-    Tokenizer::load(&fixtures().join("demo_tokenizer.json"), &ROWS).unwrap()
+    load(&demo_json()).unwrap()
 }
 
 fn load(json: &Value) -> Result<Tokenizer, TokenizerError> {
@@ -68,7 +69,8 @@ fn ids_equal_the_reference_on_another_tokenizer() {
     let folder = PathBuf::from(std::env::var_os("MQUANT_PARITY_FOLDER").expect("a folder"));
     let limits = Limits { vocabulary_rows: 1 << 20, placeholders: &[] };
     let start = Instant::now();
-    let tokenizer = Tokenizer::load(&folder.join("tokenizer.json"), &limits).unwrap();
+    let tokenizer =
+        Tokenizer::parse(&fs::read_to_string(folder.join("tokenizer.json")).unwrap(), &limits, "t").unwrap();
     println!("loaded in {:?}", start.elapsed());
     let (equal, all) = parity(&tokenizer, &folder);
     println!("{equal} of {all}");
@@ -276,7 +278,7 @@ fn pathological_texts_end() {
 fn broken_tokenizers_are_refused() {
     type Break = fn(&mut Value);
     let cases: [(&str, &str, Break); 36] = [
-        ("not an object", "TOKENIZER_FORM", |j| *j = json!([])),
+        ("not an object", "JSON_ROOT", |j| *j = json!([])),
         ("empty object", "TOKENIZER_FORM", |j| *j = json!({})),
         ("no model", "TOKENIZER_FORM", |j| j["model"] = Value::Null),
         ("unknown model", "TOKENIZER_FORM", |j| j["model"]["type"] = "Nothing".into()),
@@ -300,9 +302,9 @@ fn broken_tokenizers_are_refused() {
         ("added token with another's id", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["id"] = 1.into()),
         ("added token twice", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["content"] = "<|im_end|>".into()),
         ("added token with a wrong id", "TOKENIZER_ADDED_TOKEN", |j| j["added_tokens"][0]["id"] = 700.into()),
-        ("added token without content", "TOKENIZER_FORM", |j| j["added_tokens"][0] = json!({"id": 0})),
-        ("added token with a negative id", "TOKENIZER_FORM", |j| j["added_tokens"][0]["id"] = (-1).into()),
-        ("added tokens of a wrong type", "TOKENIZER_FORM", |j| j["added_tokens"] = json!({"a": 1})),
+        ("added token without content", "FIELD_MISSING", |j| j["added_tokens"][0] = json!({"id": 0})),
+        ("added token with a negative id", "FIELD_RANGE", |j| j["added_tokens"][0]["id"] = (-1).into()),
+        ("added tokens of a wrong type", "FIELD_KIND", |j| j["added_tokens"] = json!({"a": 1})),
         ("control token of one character", "TOKENIZER_ADDED_TOKEN", |j| {
             j["added_tokens"][0] = json!({"id": 8, "content": "!", "single_word": false, "lstrip": false, "rstrip": false,
                 "normalized": false, "special": true});
@@ -345,14 +347,26 @@ fn broken_tokenizers_are_refused() {
             other => wrong.push(format!("{name}: expected {code}, found {other:?}")),
         }
     }
-    for text in ["", "{", "\u{0}", &"[".repeat(100_000)] {
+    let deep = "[".repeat(100_000);
+    for (text, code) in [
+        ("", "JSON_SYNTAX"),
+        ("{", "JSON_SYNTAX"),
+        ("\u{0}", "JSON_SYNTAX"),
+        (&deep, "JSON_DEPTH"),
+        (r#"{"model": {"vocab": {"a": 0, "a": 1}}}"#, "JSON_DUPLICATE"),
+    ] {
         match Tokenizer::parse(text, &ROWS, "t") {
-            Err(e) if e.code() == "TOKENIZER_FORM" => {}
+            Err(e) if e.code() == code => {}
             other => wrong.push(format!("{:?}: {other:?}", text.chars().take(9).collect::<String>())),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(Tokenizer::load(Path::new("/nonexistent/t.json"), &ROWS).unwrap_err().code(), "TOKENIZER_IO");
+    let folder = tempfile::tempdir().unwrap();
+    let e = Tokenizer::read(&bare::checkpoint(folder.path()), &ROWS).unwrap_err();
+    assert_eq!(e.code(), "FILE_MISSING");
+    assert!(e.to_string().contains("tokenizer.json") && e.hint().is_some());
+    fs::copy(fixtures().join("demo_tokenizer.json"), folder.path().join("tokenizer.json")).unwrap();
+    assert!(Tokenizer::read(&bare::checkpoint(folder.path()), &ROWS).is_ok());
 }
 
 /// Settings the crate has failed on, which this library does not use: they change nothing.
@@ -395,7 +409,10 @@ proptest! {
                 prop_assert!(ids.as_ref().map_or(true, |ids| ids.iter().all(|&id| id < 768)));
                 let _ = tokenizer.decode(&[0, 1, 100, 767, 5_000_000], SkipSpecial::No);
             }
-            Err(e) => prop_assert!(e.code().starts_with("TOKENIZ"), "{}", e),
+            Err(e) => {
+                let known = ["TOKENIZER_", "JSON_", "FIELD_"].iter().any(|start| e.code().starts_with(start));
+                prop_assert!(known && e.to_string().len() < 400, "{}", e);
+            }
         }
     }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::excerpt::rows;
 use super::field_error::FieldError;
 use super::finite::NotFinite;
 use super::header_error::HeaderError;
 use super::json::JsonError;
 use super::mismatch::{self, Mismatch};
 use crate::error::{Class, Explain, io_class};
+use crate::excerpt::rows;
 
 /// Most lines of a list in one message.
 const ROWS: usize = 20;

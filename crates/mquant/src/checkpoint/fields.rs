@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::excerpt::excerpt;
 use super::field_error::FieldError;
-use super::json::{self, JsonError};
+use super::field_words::{Whole, is_written_with_fraction, number, one_of, show, span, whole};
+use super::json::{self, Caps, JsonError};
+use crate::excerpt::excerpt;
 
 /// A JSON object and where it came from. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -29,7 +30,12 @@ impl Fields {
     /// # Errors
     /// [`JsonError`] when they are no JSON object within the limits of this reader.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, JsonError> {
-        let object = json::parse_object(file, bytes)?;
+        Self::parse_within(file, bytes, json::CONFIGURATION)
+    }
+
+    /// Parses a file that is no configuration, and so of another size.
+    pub(crate) fn parse_within(file: &str, bytes: &[u8], caps: Caps) -> Result<Self, JsonError> {
+        let object = json::parse_object(file, bytes, caps)?;
         Ok(Self { file: file.into(), path: "".into(), object: Arc::new(object) })
     }
 
@@ -66,6 +72,14 @@ impl Fields {
     /// # Errors
     /// If it is no whole number or outside.
     pub fn opt_usize(&self, key: &str, range: RangeInclusive<usize>) -> Result<Option<usize>, FieldError> {
+        self.optional(key, |value, field| self.whole_number(value, field, &range))
+    }
+
+    /// A whole number in `range`, if there is one, whatever the width of `usize`.
+    ///
+    /// # Errors
+    /// If it is no whole number or outside.
+    pub fn opt_u64(&self, key: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, FieldError> {
         self.optional(key, |value, field| self.whole_number(value, field, &range))
     }
 
@@ -155,12 +169,7 @@ impl Fields {
         let Some(text) = self.opt_string(key)? else { return Ok(None) };
         match known.iter().find(|(name, _)| *name == text) {
             Some((_, meaning)) => Ok(Some(*meaning)),
-            None => Err(FieldError::Choice {
-                file: self.file.to_string(),
-                field: self.field(key),
-                expected: one_of(known),
-                found: format!("\"{}\"", excerpt(text)),
-            }),
+            None => Err(self.unsupported(key, one_of(known))),
         }
     }
 
@@ -177,12 +186,15 @@ impl Fields {
     /// # Errors
     /// If it is no object.
     pub fn opt_object(&self, key: &str) -> Result<Option<Fields>, FieldError> {
-        self.optional(key, |value, field| match value {
-            Value::Object(object) => {
-                Ok(Fields { file: self.file.clone(), path: field.into(), object: Arc::new(object.clone()) })
-            }
-            _ => Err(self.wrong_kind(field, "an object".to_owned(), value)),
-        })
+        self.optional(key, |value, field| self.inner(value, field))
+    }
+
+    /// A list of `count` objects, if there is one.
+    ///
+    /// # Errors
+    /// If it is no list, of another length, or an item is no object.
+    pub fn opt_object_list(&self, key: &str, count: RangeInclusive<usize>) -> Result<Option<Vec<Fields>>, FieldError> {
+        self.opt_list(key, &count, |value, field| self.inner(value, field))
     }
 
     /// A list of `count` whole numbers, each in `range`.
@@ -252,15 +264,43 @@ impl Fields {
         })
     }
 
+    /// The error of a field whose value is well-formed but asks for something that is not handled.
+    pub fn unsupported(&self, key: &str, expected: impl Display) -> FieldError {
+        FieldError::Choice {
+            file: self.file.to_string(),
+            field: self.field(key),
+            expected: expected.to_string(),
+            found: self.found(key),
+        }
+    }
+
     /// The error of a field that is well-formed by itself but does not agree with others, such as a width that its number of
     /// heads does not divide.
     pub fn conflict(&self, key: &str, expected: impl Display) -> FieldError {
-        let found = self.value(key).map_or_else(|| "absent".to_owned(), show);
         FieldError::Conflict {
             file: self.file.to_string(),
             field: self.field(key),
             expected: expected.to_string(),
-            found,
+            found: self.found(key),
+        }
+    }
+
+    /// The error of a field that is of none of several kinds.
+    pub(crate) fn of_no_kind(&self, key: &str, expected: &str) -> FieldError {
+        let (file, field) = (self.file.to_string(), self.field(key));
+        FieldError::Kind { file, field, expected: expected.to_owned(), found: self.found(key) }
+    }
+
+    fn found(&self, key: &str) -> String {
+        self.value(key).map_or_else(|| "absent".to_owned(), show)
+    }
+
+    fn inner(&self, value: &Value, field: String) -> Result<Fields, FieldError> {
+        match value {
+            Value::Object(object) => {
+                Ok(Fields { file: self.file.clone(), path: field.into(), object: Arc::new(object.clone()) })
+            }
+            _ => Err(self.wrong_kind(field, "an object".to_owned(), value)),
         }
     }
 
@@ -297,9 +337,9 @@ impl Fields {
         })
     }
 
-    fn whole_number(&self, value: &Value, field: String, range: &RangeInclusive<usize>) -> Result<usize, FieldError> {
+    fn whole_number<N: Whole>(&self, value: &Value, field: String, range: &RangeInclusive<N>) -> Result<N, FieldError> {
         let Value::Number(found) = value else { return Err(self.wrong_kind(field, whole(range), value)) };
-        let fits = found.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n));
+        let fits = found.as_u64().and_then(|n| N::try_from(n).ok()).filter(|n| range.contains(n));
         // A negative or huge whole number is out of range, one with a fraction is of the wrong kind.
         let is_whole = found.as_f64().is_some_and(|n| n.fract() == 0.0) && !is_written_with_fraction(value);
         match fits {
@@ -323,7 +363,8 @@ impl Fields {
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
-    fn missing(&self, key: &str, expected: impl Into<String>) -> FieldError {
+    /// The error of a field that must be there.
+    pub(crate) fn missing(&self, key: &str, expected: impl Into<String>) -> FieldError {
         FieldError::Missing { file: self.file.to_string(), field: self.field(key), expected: expected.into() }
     }
 
@@ -334,38 +375,4 @@ impl Fields {
     fn out_of_range(&self, field: String, expected: String, value: &Value) -> FieldError {
         FieldError::Range { file: self.file.to_string(), field, expected, found: show(value) }
     }
-}
-
-/// Whether the number is kept as a float although it could be whole: `3.0`, but not `1e30`, which no integer type holds.
-fn is_written_with_fraction(value: &Value) -> bool {
-    value.as_f64().is_some_and(|n| value.is_f64() && n > i64::MIN as f64 && n < u64::MAX as f64)
-}
-
-fn show(value: &Value) -> String {
-    match value {
-        Value::Array(_) | Value::Object(_) | Value::Null => json::kind(value).to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => format!("the string \"{}\"", excerpt(text)),
-    }
-}
-
-fn span(range: &RangeInclusive<usize>) -> String {
-    match (*range.start(), *range.end()) {
-        (low, high) if low == high => low.to_string(),
-        (low, usize::MAX) => format!("{low} or more"),
-        (low, high) => format!("{low} to {high}"),
-    }
-}
-
-fn whole(range: &RangeInclusive<usize>) -> String {
-    format!("a whole number, {}", span(range))
-}
-
-fn number(range: &RangeInclusive<f64>) -> String {
-    format!("a number, {} to {}", range.start(), range.end())
-}
-
-fn one_of<T>(known: &[(&str, T)]) -> String {
-    let names: Vec<String> = known.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-    names.join(" or ")
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use mquant_kernels::Dtype;
 use rayon::prelude::*;
 
-use super::excerpt::excerpt;
+use crate::excerpt::excerpt;
 
 /// Bytes one task scans.
 const CHUNK: usize = 1 << 20;

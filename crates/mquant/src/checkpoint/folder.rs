@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
 use super::error::CheckpointError;
-use super::excerpt::excerpt;
+use crate::excerpt::excerpt;
 
 /// A folder opened once: its true path, and the names in it.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::excerpt::excerpt;
 use super::header_error::HeaderError;
 use super::safetensors::{DIMS_CAP, NAME_CAP, RawEntry, TENSORS_CAP};
 use super::stored_dtype::StoredDtype;
+use crate::excerpt::excerpt;
 
 const METADATA: &str = "__metadata__";
 

@@ -11,8 +11,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::CheckpointError;
-use super::excerpt::excerpt;
 use super::folder::open_beneath;
+use crate::excerpt::excerpt;
 
 /// The revision meant when none is given.
 const MAIN: &str = "main";

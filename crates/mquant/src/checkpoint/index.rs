@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::error::CheckpointError;
-use super::excerpt::excerpt;
 use super::folder::{Folder, check_name};
 use super::json;
 use super::shard::Shard;
+use crate::excerpt::excerpt;
 
 /// The one file of an unsharded model.
 const SINGLE: &str = "model.safetensors";
@@ -86,7 +86,7 @@ impl Layout {
 
 /// Tensors by file. Every file name is a plain one that ends like a safetensors file.
 fn read_index(bytes: &[u8]) -> Result<BTreeMap<String, BTreeSet<String>>, CheckpointError> {
-    let index = json::parse_object(INDEX, bytes)?;
+    let index = json::parse_object(INDEX, bytes, json::CONFIGURATION)?;
     let form = |detail: String| CheckpointError::Index { detail };
     let Some(Value::Object(weight_map)) = index.get("weight_map") else {
         return Err(form("expected an object weight_map".to_owned()));

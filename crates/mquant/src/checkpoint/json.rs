@@ -9,15 +9,27 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
-use super::excerpt::excerpt;
 use crate::error::{Class, Explain};
+use crate::excerpt::excerpt;
 
 /// Longest configuration file read, in bytes.
 pub const JSON_CAP: u64 = 16 << 20;
+/// Most values in a configuration file, counting every list, object, string, number and literal.
+pub const VALUES_CAP: usize = 500_000;
 /// Deepest nesting of lists and objects.
 pub const DEPTH_CAP: usize = 64;
-/// Most values in one file, counting every list, object, string, number and literal.
-pub const VALUES_CAP: usize = 500_000;
+
+/// How large one kind of file may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Values, counting every list, object, string, number and literal.
+    pub(crate) values: usize,
+}
+
+/// Configuration files.
+pub(crate) const CONFIGURATION: Caps = Caps { bytes: JSON_CAP, values: VALUES_CAP };
 
 /// Why a JSON file is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -33,8 +45,8 @@ pub enum JsonError {
     Duplicate { file: String, key: String },
     #[error("{file}: lists and objects nested deeper than {DEPTH_CAP}")]
     TooDeep { file: String },
-    #[error("{file}: more than {VALUES_CAP} values")]
-    TooMany { file: String },
+    #[error("{file}: more than {most} values")]
+    TooMany { file: String, most: usize },
     #[error("{file}: expected an object, found {found}")]
     NoObject { file: String, found: &'static str },
 }
@@ -58,13 +70,13 @@ impl Explain for JsonError {
 }
 
 /// The object that is the whole of `bytes`. `file` is for messages.
-pub(crate) fn parse_object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    if bytes.len() as u64 > JSON_CAP {
-        return Err(JsonError::TooLong { file: file.to_owned(), bytes: bytes.len() as u64, most: JSON_CAP });
+pub(crate) fn parse_object(file: &str, bytes: &[u8], caps: Caps) -> Result<Map<String, Value>, JsonError> {
+    if bytes.len() as u64 > caps.bytes {
+        return Err(JsonError::TooLong { file: file.to_owned(), bytes: bytes.len() as u64, most: caps.bytes });
     }
     let text =
         std::str::from_utf8(bytes).map_err(|e| JsonError::Utf8 { file: file.to_owned(), at: e.valid_up_to() })?;
-    let state = State { file, fault: Cell::new(None), values: Cell::new(0) };
+    let state = State { file, most: caps.values, fault: Cell::new(None), values: Cell::new(0) };
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = ValueSeed { state: &state, depth: 0 }.deserialize(&mut json);
     let value = parsed.and_then(|value| json.end().map(|()| value)).map_err(|e| {
@@ -91,6 +103,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
 
 struct State<'a> {
     file: &'a str,
+    most: usize,
     fault: Cell<Option<JsonError>>,
     values: Cell<usize>,
 }
@@ -121,11 +134,9 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_, '_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
         let seen = self.state.values.get() + 1;
-        if seen > VALUES_CAP {
-            use serde::de::Error;
-            let fault = JsonError::TooMany { file: self.state.file.to_owned() };
-            self.state.fault.set(Some(fault));
-            return Err(D::Error::custom("refused"));
+        if seen > self.state.most {
+            let file = self.state.file.to_owned();
+            return Err(self.state.refuse(JsonError::TooMany { file, most: self.state.most }));
         }
         self.state.values.set(seen);
         json.deserialize_any(self)

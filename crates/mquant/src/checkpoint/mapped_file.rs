@@ -1,4 +1,4 @@
-//! A file mapped into memory: the only unsafe code of this crate.
+//! A file mapped into memory: with [`bus_error`](super::bus_error), the only unsafe code of this crate.
 
 use std::fs::File;
 use std::io;
@@ -32,7 +32,7 @@ pub(crate) fn map(file: &File, stamp: Stamp) -> io::Result<Option<Bytes>> {
     }
     #[expect(unsafe_code, reason = "mapping is what lets a model larger than memory be opened")]
     // SAFETY: the map is private and read-only, and its bytes are only ever read as plain numbers, for which every bit
-    // pattern is valid. Another process that truncates the file meanwhile ends this one with SIGBUS; one that overwrites
+    // pattern is valid. Another process that truncates the file meanwhile ends this one with SIGBUS (see `bus_error`); one that overwrites
     // it changes numbers. Neither can be excluded here; length and times are checked on both sides of the call.
     let map = unsafe { Mmap::map(file)? };
     let whole = map.len() as u64 == stamp.len && Stamp::of(file)? == stamp;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::excerpt::{excerpt, rows};
 use super::stored_dtype::StoredDtype;
+use crate::excerpt::{excerpt, rows};
 
 /// Most rows of one kind in a message.
 const ROWS: usize = 8;

@@ -10,9 +10,10 @@
 
 use std::path::Path;
 
+mod bus_error;
 mod error;
-mod excerpt;
 mod field_error;
+mod field_words;
 mod fields;
 mod finite;
 mod folder;
@@ -28,11 +29,13 @@ mod select;
 mod shard;
 mod stored_dtype;
 
+pub use bus_error::explain_bus_errors;
 pub use error::CheckpointError;
 pub use field_error::FieldError;
 pub use fields::Fields;
 pub use finite::NotFinite;
 pub use header_error::HeaderError;
+pub(crate) use json::{Caps, kind};
 pub use json::{DEPTH_CAP, JSON_CAP, JsonError, VALUES_CAP};
 pub use mismatch::{Mismatch, Problem};
 pub use safetensors::{

@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::excerpt::excerpt;
 use super::header_error::HeaderError;
 use super::header_json;
 use super::stored_dtype::StoredDtype;
+use crate::excerpt::excerpt;
 
 /// Bytes of the length field in front of the header.
 pub const LENGTH_BYTES: usize = 8;

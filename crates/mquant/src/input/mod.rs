@@ -11,8 +11,6 @@ pub mod resize;
 pub mod vision_processor;
 
 mod spans;
-mod excerpt;
-mod json_file;
 
 pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
 pub use generation_config::GenerationConfig;

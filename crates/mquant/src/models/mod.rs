@@ -1,4 +1,4 @@
-//! Families of models. A checkpoint enters, a [`Loaded`] model leaves: parts in place, weights checked, and the family's
+//! Families of models. A checkpoint enters, a [`Model`] leaves: parts in place, weights checked, and the family's
 //! rules for placeholders and positions.
 //!
 //! A family declares dimensions, tensor names and how media become rows; it holds no forward pass and no kernel.
@@ -8,9 +8,10 @@ mod qwen2_vl;
 
 use thiserror::Error;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, TensorSpec};
+use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields, TensorSpec};
 use crate::error::{Class, Explain};
-use crate::input::vision_processor::Grid;
+use crate::excerpt::excerpt;
+use crate::input::vision_processor::{Grid, Patching};
 use crate::nn::{Decoder, Encoder, Part, Pass, Position};
 
 /// Every family there is.
@@ -25,7 +26,7 @@ pub trait Family: Sync {
     ///
     /// # Errors
     /// A field that is missing, out of range, at odds with another, or asks for something not handled.
-    fn blueprint(&self, checkpoint: &crate::checkpoint::Fields) -> Result<Box<dyn Blueprint>, ModelError>;
+    fn blueprint(&self, config: &Fields) -> Result<Box<dyn Blueprint>, ModelError>;
 }
 
 /// A model of a family before its weights: everything that follows from `config.json`.
@@ -41,6 +42,9 @@ pub trait Blueprint: Send + Sync {
 
     /// Placeholders and positions.
     fn layout(&self) -> Box<dyn Layout>;
+
+    /// How the vision tower wants pictures cut.
+    fn patching(&self) -> Patching;
 
     /// Rows of the token embedding: every token id is below.
     fn vocabulary(&self) -> usize;
@@ -117,18 +121,6 @@ pub enum ModelError {
         /// What the configuration says.
         found: String,
     },
-    /// A configuration that is fine but asks for something that is not handled.
-    #[error("{file}: {field} is {found}, which is not handled: {expected}")]
-    Unsupported {
-        /// The configuration file.
-        file: String,
-        /// The dotted path of the field.
-        field: String,
-        /// What it asks for.
-        found: String,
-        /// What is handled.
-        expected: String,
-    },
 }
 
 impl Explain for ModelError {
@@ -136,7 +128,7 @@ impl Explain for ModelError {
         match self {
             ModelError::Checkpoint(e) => e.class(),
             ModelError::Field(e) => e.class(),
-            ModelError::Family { .. } | ModelError::Unsupported { .. } => Class::Unsupported,
+            ModelError::Family { .. } => Class::Unsupported,
         }
     }
 
@@ -145,7 +137,6 @@ impl Explain for ModelError {
             ModelError::Checkpoint(e) => e.code(),
             ModelError::Field(e) => e.code(),
             ModelError::Family { .. } => "MODEL_FAMILY",
-            ModelError::Unsupported { .. } => "MODEL_UNSUPPORTED",
         }
     }
 
@@ -154,7 +145,6 @@ impl Explain for ModelError {
             ModelError::Checkpoint(e) => e.hint(),
             ModelError::Field(e) => e.hint(),
             ModelError::Family { .. } => Some("the model is of a family this version does not know".to_owned()),
-            ModelError::Unsupported { .. } => None,
         }
     }
 }
@@ -167,8 +157,8 @@ fn known_families() -> String {
 ///
 /// # Errors
 /// An unknown `model_type`, or what the family finds wrong.
-pub fn blueprint(config: &crate::checkpoint::Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+pub fn blueprint(config: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
     let found = config.string("model_type")?;
     let family = FAMILIES.iter().find(|f| f.model_types().contains(&found));
-    family.ok_or_else(|| ModelError::Family { found: found.chars().take(64).collect() })?.blueprint(config)
+    family.ok_or_else(|| ModelError::Family { found: excerpt(found) })?.blueprint(config)
 }

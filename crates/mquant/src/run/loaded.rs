@@ -1,6 +1,5 @@
 //! Everything a model folder holds, read once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
@@ -70,14 +69,15 @@ impl LoadedModel {
     pub fn open(model: &str, options: &LoadOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let blueprint = models::blueprint(checkpoint.config())?;
-        let dir: PathBuf = checkpoint.dir().to_path_buf();
-        let generation = GenerationConfig::read(&dir, blueprint.vocabulary())?;
+        let generation = GenerationConfig::read(&checkpoint, blueprint.vocabulary())?;
         let layout = blueprint.layout();
         let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| layout.placeholder(kind));
         let limits = Limits { vocabulary_rows: blueprint.vocabulary(), placeholders: &placeholders };
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"), &limits)?;
-        let template = ChatTemplate::read(&dir, options.isolation.clone())?;
-        let processor = VisionProcessor::open(&dir)?.with_image_bounds(options.pixels)?;
+        let tokenizer = Tokenizer::read(&checkpoint, &limits)?;
+        let template = ChatTemplate::read(&checkpoint, options.isolation.clone())?;
+        let processor = VisionProcessor::read(&checkpoint)?;
+        processor.check_patching(&blueprint.patching())?;
+        let processor = processor.with_image_bounds(options.pixels)?;
         let processor = if options.pixels == PixelBounds::default() {
             processor
         } else {

@@ -8,3 +8,4 @@ mod folders;
 mod headers;
 mod shards;
 mod tensors;
+mod truncation;

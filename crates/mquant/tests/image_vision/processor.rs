@@ -3,13 +3,29 @@
 use std::fs;
 
 use crate::picture::{columns, fixture, folder, hash, noise, noise_picture, number};
-use mquant::Explain;
+use mquant::checkpoint::Fields;
 use mquant::input::image::{ImageLimits, RgbImage, open};
-use mquant::input::vision_processor::{Grid, Patches, PixelBounds, ProcessorError, ProcessorFiles, VisionProcessor};
+use mquant::input::vision_processor::{
+    Grid, Patches, Patching, PixelBounds, ProcessorError, ProcessorFiles, Setting, VisionProcessor,
+};
+use mquant::{Class, Explain};
+use mquant_testkit::bare;
 use serde_json::{Value, json};
 
 fn flat(config: &Value) -> Result<VisionProcessor, ProcessorError> {
-    VisionProcessor::from_json(ProcessorFiles { preprocessor: Some(config), ..Default::default() })
+    VisionProcessor::from_fields(ProcessorFiles { preprocessor: Some(preprocessor(config)), ..Default::default() })
+}
+
+fn preprocessor(config: &Value) -> Fields {
+    bare::fields("preprocessor_config.json", config)
+}
+
+fn video_preprocessor(config: &Value) -> Fields {
+    bare::fields("video_preprocessor_config.json", config)
+}
+
+fn nested(config: &Value) -> Fields {
+    bare::fields("processor_config.json", config)
 }
 
 fn values_hash(patches: &Patches) -> String {
@@ -20,7 +36,10 @@ fn values_hash(patches: &Patches) -> String {
 #[test]
 fn pixel_values_equal_the_goldens() {
     let goldens = folder().join("goldens");
-    let processor = VisionProcessor::open(&goldens).unwrap();
+    let config = fs::read(goldens.join("processor_config.json")).unwrap();
+    let config = Fields::parse("processor_config.json", &config).unwrap();
+    let files = ProcessorFiles { processor: Some(config), ..Default::default() };
+    let processor = VisionProcessor::from_fields(files).unwrap();
     let mut pictures = 0;
     for line in fixture("goldens.tsv").lines() {
         let [name, t, h, w, expected] = columns(line);
@@ -50,11 +69,11 @@ fn pixel_values_equal_the_reference_for_every_setting() {
         } else {
             video_cases += 1;
             let files = ProcessorFiles {
-                preprocessor: Some(&images["default"]),
-                video_preprocessor: Some(&videos[config]),
+                preprocessor: Some(preprocessor(&images["default"])),
+                video_preprocessor: Some(video_preprocessor(&videos[config])),
                 ..Default::default()
             };
-            let processor = VisionProcessor::from_json(files).unwrap();
+            let processor = VisionProcessor::from_fields(files).unwrap();
             let size = (w * h * 3) as usize;
             let bytes = noise(seed, number(frames) * size);
             let frames: Vec<_> = bytes.chunks(size).map(|f| RgbImage::new(w, h, f.to_vec()).unwrap()).collect();
@@ -112,28 +131,45 @@ fn layouts_agree() {
     for config in [&sized, &old_names, &both] {
         assert_eq!(flat(config).unwrap().image_grid(400, 37).unwrap(), expected, "{config}");
     }
-    let nested = json!({"image_processor": plain});
-    let files = ProcessorFiles { processor: Some(&nested), preprocessor: Some(&json!({})), ..Default::default() };
-    assert_eq!(VisionProcessor::from_json(files).unwrap().image_grid(400, 37).unwrap(), expected);
+    let files = ProcessorFiles {
+        processor: Some(nested(&json!({"image_processor": plain}))),
+        preprocessor: Some(preprocessor(&json!({}))),
+        ..Default::default()
+    };
+    assert_eq!(VisionProcessor::from_fields(files).unwrap().image_grid(400, 37).unwrap(), expected);
 }
 
 #[test]
 fn videos_take_the_first_object_that_describes_them() {
     let of = |pixels: u64| json!({"min_pixels": pixels, "max_pixels": pixels + 28 * 28 * 4});
-    let grid = |files: ProcessorFiles<'_>| VisionProcessor::from_json(files).unwrap().video_grid(2, 90, 90).unwrap();
-    let (a, b, c) = (of(10_000), of(40_000), of(90_000));
-    let nested = json!({"image_processor": {}, "video_processor": c});
-    let [a, b, c] = [
-        grid(ProcessorFiles { preprocessor: Some(&a), ..Default::default() }),
-        grid(ProcessorFiles { preprocessor: Some(&a), video_preprocessor: Some(&b), ..Default::default() }),
-        grid(ProcessorFiles { preprocessor: Some(&a), video_preprocessor: Some(&b), processor: Some(&nested) }),
-    ];
+    let grid = |files: ProcessorFiles| VisionProcessor::from_fields(files).unwrap().video_grid(2, 90, 90).unwrap();
+    let one = ProcessorFiles { preprocessor: Some(preprocessor(&of(10_000))), ..Default::default() };
+    let two = ProcessorFiles { video_preprocessor: Some(video_preprocessor(&of(40_000))), ..one.clone() };
+    let both = json!({"image_processor": {}, "video_processor": of(90_000)});
+    let three = ProcessorFiles { processor: Some(nested(&both)), ..two.clone() };
+    let [a, b, c] = [one, two, three].map(grid);
     assert!(a.patches() < b.patches() && b.patches() < c.patches(), "{a:?} {b:?} {c:?}");
-    let only_images = json!({"image_processor": {}});
-    let processor =
-        VisionProcessor::from_json(ProcessorFiles { processor: Some(&only_images), ..Default::default() }).unwrap();
-    assert_eq!(processor.video_grid(2, 90, 90).unwrap_err().code(), "PROCESSOR_UNSUPPORTED");
-    assert!(processor.image_grid(90, 90).is_ok());
+}
+
+#[test]
+fn pictures_do_not_need_a_video_processor() {
+    let known = |video: Value| {
+        let mut config = json!({"image_processor": {}});
+        if !video.is_null() {
+            config["video_processor"] = video;
+        }
+        let files = ProcessorFiles { processor: Some(nested(&config)), ..Default::default() };
+        let processor = VisionProcessor::from_fields(files).unwrap();
+        assert!(processor.image_grid(90, 90).is_ok());
+        let error = processor.video_grid(2, 90, 90).unwrap_err();
+        assert_eq!(error.class(), Class::Unsupported);
+        assert_eq!(processor.with_video_bounds(PixelBounds::default()).unwrap_err().code(), error.code());
+        (error.code(), error.to_string())
+    };
+    assert_eq!(known(Value::Null).0, "PROCESSOR_UNSUPPORTED");
+    let (code, message) = known(json!({"video_processor_type": "LlavaVideoProcessor"}));
+    assert_eq!(code, "FIELD_CHOICE");
+    assert!(message.contains("processor_config.json: video_processor.video_processor_type"), "{message}");
 }
 
 #[test]
@@ -147,61 +183,146 @@ fn a_user_may_set_bounds() {
     for bounds in [(Some(0), None), (None, Some(100)), (Some(9000), Some(8000)), (Some(1 << 30), None)] {
         let (min, max) = bounds;
         let error = processor.clone().with_image_bounds(PixelBounds { min, max }).unwrap_err();
-        assert_eq!((error.code(), error.class().exit_code()), ("PROCESSOR_FIELD", 2), "{bounds:?}: {error}");
+        assert_eq!((error.code(), error.class().exit_code()), ("OPTION_RANGE", 2), "{bounds:?}: {error}");
     }
 }
 
 #[test]
 fn every_field_is_checked_by_name() {
-    let numbers = [json!(0), json!(-1), json!(1e300), json!(1.5), json!("14"), json!([]), json!({}), json!(true)];
+    let numbers = [
+        (json!(0), "FIELD_RANGE"),
+        (json!(-1), "FIELD_RANGE"),
+        (json!(u64::MAX), "FIELD_RANGE"),
+        (json!(1e300), "FIELD_RANGE"),
+        (json!(1.5), "FIELD_KIND"),
+        (json!("14"), "FIELD_KIND"),
+        (json!([]), "FIELD_KIND"),
+        (json!({}), "FIELD_KIND"),
+        (json!(true), "FIELD_KIND"),
+    ];
     for field in ["patch_size", "temporal_patch_size", "merge_size", "min_pixels", "max_pixels"] {
-        for bad in numbers.iter().chain([&json!(u64::MAX)]) {
-            refused(&json!({ field: bad }), field, "PROCESSOR_FIELD");
+        for (bad, code) in &numbers {
+            refused(&json!({ field: bad }), field, code);
         }
     }
-    for bad in [json!(0), json!(-0.1), json!(2.0), json!("1"), json!([1])] {
-        refused(&json!({"rescale_factor": bad}), "rescale_factor", "PROCESSOR_FIELD");
+    for edge in ["shortest_edge", "longest_edge"] {
+        for (bad, code) in &numbers {
+            let mut size = json!({"shortest_edge": 3136, "longest_edge": 50_176});
+            size[edge] = bad.clone();
+            refused(&json!({"size": size}), &format!("size.{edge}"), code);
+        }
+    }
+    for (bad, code) in [
+        (json!(0), "FIELD_RANGE"),
+        (json!(-0.1), "FIELD_RANGE"),
+        (json!(2.0), "FIELD_RANGE"),
+        (json!("1"), "FIELD_KIND"),
+        (json!([1]), "FIELD_KIND"),
+    ] {
+        refused(&json!({"rescale_factor": bad}), "rescale_factor", code);
     }
     for field in ["image_mean", "image_std"] {
-        for bad in [json!(0.5), json!([0.5, 0.5]), json!([0.5, 0.5, "x"]), json!([1e9, 1, 1]), json!([1, 1, 1, 1])] {
-            refused(&json!({ field: bad }), field, "PROCESSOR_FIELD");
+        for (bad, code) in [
+            (json!(0.5), "FIELD_KIND"),
+            (json!([0.5, 0.5]), "FIELD_COUNT"),
+            (json!([1, 1, 1, 1]), "FIELD_COUNT"),
+            (json!([0.5, 0.5, "x"]), "FIELD_KIND"),
+            (json!([1e9, 1, 1]), "FIELD_RANGE"),
+        ] {
+            refused(&json!({ field: bad }), field, code);
         }
     }
-    refused(&json!({"image_std": [1, 1, 0]}), "image_std", "PROCESSOR_FIELD");
+    refused(&json!({"image_std": [1, 1, 0]}), "image_std[2]", "FIELD_RANGE");
     for field in ["do_resize", "do_rescale", "do_normalize"] {
-        refused(&json!({ field: "yes" }), field, "PROCESSOR_FIELD");
+        refused(&json!({ field: "yes" }), field, "FIELD_KIND");
     }
-    refused(&json!({"size": 224}), "size", "PROCESSOR_FIELD");
-    refused(&json!({"size": {"shortest_edge": 3136}}), "size.longest_edge", "PROCESSOR_FIELD");
-    refused(&json!({"size": {"height": 224, "width": 224}}), "size.shortest_edge", "PROCESSOR_FIELD");
-    refused(&json!({"resample": 1}), "resample", "PROCESSOR_UNSUPPORTED");
-    refused(&json!({"image_processor_type": "CLIPImageProcessor"}), "image_processor_type", "PROCESSOR_UNSUPPORTED");
-    refused(&json!([]), "whole file", "PROCESSOR_FIELD");
-    refused(&json!({"patch_size": "x".repeat(5000)}), "patch_size", "PROCESSOR_FIELD");
+    refused(&json!({"size": 224}), "size", "FIELD_KIND");
+    refused(&json!({"size": {"shortest_edge": 3136}}), "size.longest_edge", "FIELD_MISSING");
+    refused(&json!({"size": {"height": 224, "width": 224}}), "size.shortest_edge", "FIELD_MISSING");
+    refused(&json!({"resample": 1}), "resample", "FIELD_CHOICE");
+    refused(&json!({"resample": "bicubic"}), "resample", "FIELD_KIND");
+    refused(&json!({"image_processor_type": "CLIPImageProcessor"}), "image_processor_type", "FIELD_CHOICE");
+    refused(&json!({"image_processor_type": 3}), "image_processor_type", "FIELD_KIND");
+    refused(&json!({"patch_size": "x".repeat(5000)}), "patch_size", "FIELD_KIND");
 }
 
 fn refused(config: &Value, field: &str, code: &str) {
     let error = flat(config).expect_err(&config.to_string());
-    assert_eq!(error.code(), code, "{error}");
+    assert_eq!(error.code(), code, "{config}: {error}");
+    assert_eq!(error.class(), if code == "FIELD_CHOICE" { Class::Unsupported } else { Class::Model });
     let message = error.to_string();
-    assert!(message.contains("preprocessor_config.json") && message.contains(field), "{message}");
-    assert!(message.len() < 500, "{message}");
+    assert!(message.starts_with(&format!("preprocessor_config.json: {field}")), "{message}");
+    assert!(message.contains("expected ") && message.len() < 500, "{message}");
 }
 
 #[test]
 fn files_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let code = || VisionProcessor::open(folder.path()).map(|_| ()).unwrap_err();
-    assert_eq!(code().code(), "PROCESSOR_MISSING");
-    fs::write(folder.path().join("preprocessor_config.json"), "{\"patch_size\": 14,").unwrap();
-    assert_eq!(code().code(), "PROCESSOR_JSON");
-    fs::write(folder.path().join("preprocessor_config.json"), " ".repeat(2 << 20)).unwrap();
-    assert_eq!(code().code(), "PROCESSOR_READ");
-    fs::remove_file(folder.path().join("preprocessor_config.json")).unwrap();
-    fs::create_dir(folder.path().join("preprocessor_config.json")).unwrap();
-    assert!(code().to_string().contains("preprocessor_config.json"));
+    let path = folder.path().join("preprocessor_config.json");
+    let read = || VisionProcessor::read(&bare::checkpoint(folder.path())).map(drop);
+    let refusal = |code: &str| {
+        let error = read().unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+        assert!(error.to_string().starts_with("preprocessor_config.json"), "{error}");
+    };
+    assert_eq!(read().unwrap_err().code(), "PROCESSOR_MISSING");
+    fs::write(&path, "{\"patch_size\": 14,").unwrap();
+    refusal("JSON_SYNTAX");
+    fs::write(&path, "[]").unwrap();
+    refusal("JSON_ROOT");
+    fs::write(&path, "{\"patch_size\": 14, \"patch_size\": 16}").unwrap();
+    refusal("JSON_DUPLICATE");
+    fs::File::create(&path).unwrap().set_len((16 << 20) + 1).unwrap();
+    refusal("FILE_SIZE");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refusal("FILE_NOT_REGULAR");
+    // The other file says all that is needed, yet none may be broken.
     fs::write(folder.path().join("processor_config.json"), "{\"image_processor\": {}}").unwrap();
-    assert_eq!(code().code(), "PROCESSOR_READ");
+    refusal("FILE_NOT_REGULAR");
+    fs::remove_dir(&path).unwrap();
+    read().unwrap();
+    fs::write(&path, "{}").unwrap();
+    read().unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", folder.path().join("video_preprocessor_config.json")).unwrap();
+    assert_eq!(read().unwrap_err().code(), "PATH_ESCAPE");
+}
+
+/// A pipe has no writer: opening it as a file is opened would wait for ever.
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("preprocessor_config.json")).status();
+    assert!(made.unwrap().success());
+    assert_eq!(VisionProcessor::read(&bare::checkpoint(folder.path())).unwrap_err().code(), "FILE_NOT_REGULAR");
+}
+
+#[test]
+fn pictures_are_cut_as_the_model_reads_them() {
+    let model = |patch, temporal, merge| {
+        let setting = |field, value| Setting { field, value };
+        Patching {
+            patch: setting("vision_config.patch_size", patch),
+            temporal: setting("vision_config.temporal_patch_size", temporal),
+            merge: setting("vision_config.spatial_merge_size", merge),
+        }
+    };
+    let processor = flat(&json!({"patch_size": 14, "merge_size": 3})).unwrap();
+    assert!(processor.check_patching(&model(14, 2, 3)).is_ok());
+    for (other, ours, theirs) in [
+        (model(16, 2, 3), "preprocessor_config.json: patch_size is 14", "vision_config.patch_size is 16"),
+        (model(14, 1, 3), "temporal_patch_size is 2", "config.json: vision_config.temporal_patch_size is 1"),
+        (model(14, 2, 2), "preprocessor_config.json: merge_size is 3", "vision_config.spatial_merge_size is 2"),
+    ] {
+        let error = processor.check_patching(&other).unwrap_err();
+        assert_eq!((error.code(), error.class()), ("PROCESSOR_MISMATCH", Class::Model));
+        let message = error.to_string();
+        assert!(message.contains(ours) && message.contains(theirs), "{message}");
+    }
+    let config = json!({"image_processor": {}, "video_processor": {"temporal_patch_size": 4}});
+    let files = ProcessorFiles { processor: Some(nested(&config)), ..Default::default() };
+    let error = VisionProcessor::from_fields(files).unwrap().check_patching(&model(14, 2, 2)).unwrap_err();
+    assert!(error.to_string().contains("video_processor.temporal_patch_size is 4"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehav
 use serde::{Deserialize, Serialize};
 
 use super::{BASE_FUEL, BASE_OUTPUT_BYTES, FUEL_PER_PART, MAX_RECURSION, OUTPUT_PER_INPUT, json, python};
-use crate::input::excerpt::excerpt;
+use crate::excerpt::excerpt;
 
 /// Everything a render depends on.
 #[derive(Debug, Serialize, Deserialize)]

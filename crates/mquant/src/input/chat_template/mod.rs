@@ -12,11 +12,12 @@ mod python;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::error::{Class, Explain, io_class};
+use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields};
+use crate::error::{Class, Explain};
 use crate::input::messages::{Body, Content, Message};
 use engine::{Fault, Part, Request, Said, Turn};
 
@@ -68,6 +69,17 @@ pub enum AddGenerationPrompt {
     No,
 }
 
+/// The files of a model folder that exist and may hold its template.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateFiles {
+    /// `chat_template.jinja`.
+    pub jinja: Option<String>,
+    /// `chat_template.json`.
+    pub json: Option<Fields>,
+    /// `tokenizer_config.json`.
+    pub config: Option<Fields>,
+}
+
 /// A template and the named special tokens it may print.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
@@ -84,25 +96,9 @@ pub enum TemplateError {
     /// The model folder has no chat template.
     #[error("expected a chat template in chat_template.jinja, chat_template.json or tokenizer_config.json, found none")]
     Missing,
-    /// A file cannot be read.
-    #[error("{file}: cannot be read")]
-    Io {
-        /// The file.
-        file: String,
-        /// The operating system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file holds something else than a template.
-    #[error("{file}: expected {expected}, found {found}")]
-    Form {
-        /// The file.
-        file: String,
-        /// What it must hold.
-        expected: &'static str,
-        /// What it holds.
-        found: String,
-    },
+    /// A file cannot be read, or holds something else than a template.
+    #[error(transparent)]
+    File(#[from] CheckpointError),
     /// The source is no valid template.
     #[error("{file}: line {line}: {problem}")]
     Syntax {
@@ -150,11 +146,17 @@ pub enum TemplateError {
     },
 }
 
+impl From<FieldError> for TemplateError {
+    fn from(e: FieldError) -> Self {
+        TemplateError::File(e.into())
+    }
+}
+
 impl Explain for TemplateError {
     fn class(&self) -> Class {
         match self {
-            TemplateError::Io { source, .. } => io_class(source, Class::Model),
-            TemplateError::Missing | TemplateError::Form { .. } | TemplateError::Syntax { .. } => Class::Model,
+            TemplateError::File(e) => e.class(),
+            TemplateError::Missing | TemplateError::Syntax { .. } => Class::Model,
             TemplateError::Render { .. } => Class::Model,
             TemplateError::Refused { .. } => Class::Input,
             TemplateError::Budget { .. } => Class::Resources,
@@ -166,8 +168,7 @@ impl Explain for TemplateError {
     fn code(&self) -> &'static str {
         match self {
             TemplateError::Missing => "TEMPLATE_MISSING",
-            TemplateError::Io { .. } => "TEMPLATE_IO",
-            TemplateError::Form { .. } => "TEMPLATE_FORM",
+            TemplateError::File(e) => e.code(),
             TemplateError::Syntax { .. } => "TEMPLATE_SYNTAX",
             TemplateError::Refused { .. } => "TEMPLATE_REFUSED",
             TemplateError::Render { .. } => "TEMPLATE_RENDER",
@@ -178,6 +179,7 @@ impl Explain for TemplateError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            TemplateError::File(e) => e.hint(),
             TemplateError::Missing => {
                 Some("a base model has none; save the template of its chat version as chat_template.jinja".into())
             }
@@ -196,8 +198,21 @@ impl ChatTemplate {
     /// # Errors
     /// No template, a file that cannot be read or has another form, a source over [`MAX_SOURCE_BYTES`] or with a
     /// syntax error.
-    pub fn read(folder: &Path, isolation: Isolation) -> Result<Self, TemplateError> {
-        let found = discover::discover(folder)?;
+    pub fn read(checkpoint: &Checkpoint, isolation: Isolation) -> Result<Self, TemplateError> {
+        let files = TemplateFiles {
+            jinja: checkpoint.text(discover::JINJA)?,
+            json: checkpoint.fields(discover::JSON)?,
+            config: checkpoint.fields(discover::CONFIG)?,
+        };
+        Self::from_files(files, isolation)
+    }
+
+    /// The same from files that were read already.
+    ///
+    /// # Errors
+    /// No template, a field of another type, a source over [`MAX_SOURCE_BYTES`] or with a syntax error.
+    pub fn from_files(files: TemplateFiles, isolation: Isolation) -> Result<Self, TemplateError> {
+        let found = discover::discover(files)?;
         Self::new(found.source, &found.file, found.variables, isolation)
     }
 

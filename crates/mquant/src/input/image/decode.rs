@@ -11,9 +11,10 @@ use image::codecs::webp::WebPDecoder;
 use image::{ImageDecoder, Limits};
 
 use super::convert::to_rgb;
-use super::error::{ImageError, Limit, clip};
+use super::error::{ImageError, Limit};
 use super::exif::{orientation, upright};
 use super::{Format, Header, ImageLimits, RgbImage, header, jpeg, le32};
+use crate::excerpt::excerpt;
 
 /// Passes over one picture that are still taken for honest.
 const JPEG_SCANS: usize = 100;
@@ -135,8 +136,8 @@ pub(crate) fn decoder_error(error: image::ImageError, format: Format, found: usi
         image::ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::Truncated { format, found }
         }
-        image::ImageError::Unsupported(e) => ImageError::Unsupported { format, feature: clip(e) },
-        e => ImageError::Decode { format, reason: clip(e) },
+        image::ImageError::Unsupported(e) => ImageError::Unsupported { format, feature: excerpt(&e.to_string()) },
+        e => ImageError::Decode { format, reason: excerpt(&e.to_string()) },
     }
 }
 

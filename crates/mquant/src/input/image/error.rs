@@ -8,7 +8,7 @@ use crate::error::{Class, Explain, io_class};
 
 use super::Format;
 
-/// Why a picture was refused. Messages carry at most 200 bytes of the decoder's own words and none of the picture's.
+/// Why a picture was refused. Messages carry an excerpt of the decoder's own words and none of the picture's bytes.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The file cannot be read.
@@ -90,7 +90,7 @@ pub enum ImageError {
     Decode {
         /// By content.
         format: Format,
-        /// The decoder's words, cut at 200 bytes.
+        /// The decoder's words, in short.
         reason: String,
     },
     /// The decoder gave up in a way it should not; contained here.
@@ -170,12 +170,4 @@ impl Explain for ImageError {
         };
         Some(hint.to_owned())
     }
-}
-
-/// At most 200 bytes of a decoder's words.
-pub(crate) fn clip(words: impl fmt::Display) -> String {
-    let mut words = words.to_string();
-    let end = (0..=words.len().min(200)).rfind(|&end| words.is_char_boundary(end)).unwrap_or(0);
-    words.truncate(end);
-    words
 }

@@ -32,7 +32,6 @@ pub use error::{ImageError, Limit};
 
 pub(crate) use convert::over_white;
 pub(crate) use decode::{checked_header, contain, decoder_error, decoder_limits};
-pub(crate) use error::clip;
 pub(crate) use exif::{orientation, upright};
 pub(crate) use header::{format, header, le32};
 pub(crate) use read::read;

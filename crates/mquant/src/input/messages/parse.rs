@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::source::{MediaKind, SourceError, source};
 use super::{Body, Content, MAX_INLINE_BYTES, MAX_JSON_BYTES, MAX_MEDIA, MAX_MESSAGES, MAX_PARTS, MAX_ROLE_CHARS};
 use super::{MediaSource, Message, MessagesError, Place};
-use crate::input::excerpt::excerpt;
+use crate::checkpoint::kind;
+use crate::excerpt::{excerpt, quoted};
 
 /// The messages in `json`: a list, or an object whose `messages` is the list. Media paths are relative to `base`;
 /// `file` names the text in errors. Opens no media.
@@ -52,11 +53,11 @@ impl Parser<'_> {
             return Err(self.field(place, "message", "an object with `role` and `content`", kind(value)));
         };
         if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "role" | "content")) {
-            return Err(self.unsupported(place, format!("the message field {}", excerpt(key))));
+            return Err(self.unsupported(place, format!("the message field {}", quoted(key))));
         }
         let role = match object.get("role") {
             Some(Value::String(role)) if is_role(role) => role.clone(),
-            Some(Value::String(role)) => return Err(self.field(place, "role", ROLE, excerpt(role))),
+            Some(Value::String(role)) => return Err(self.field(place, "role", ROLE, quoted(role))),
             other => return Err(self.field(place, "role", ROLE, found(other))),
         };
         let body = match object.get("content") {
@@ -106,7 +107,7 @@ impl Parser<'_> {
                 self.only(place, part, &["type", "video", "url", "path"])?;
                 Ok(Content::Video(self.media(place, MediaKind::Video, part, &["video", "url", "path"])?))
             }
-            other => Err(self.unsupported(place, format!("a part of type {}", excerpt(other)))),
+            other => Err(self.unsupported(place, format!("a part of type {}", quoted(other)))),
         }
     }
 
@@ -149,7 +150,7 @@ impl Parser<'_> {
 
     fn only(&self, place: Place, object: &Map<String, Value>, known: &[&str]) -> Result<(), MessagesError> {
         match object.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(self.unsupported(place, format!("the field {}", excerpt(key)))),
+            Some(key) => Err(self.unsupported(place, format!("the field {}", quoted(key)))),
             None => Ok(()),
         }
     }
@@ -192,15 +193,4 @@ fn is_role(role: &str) -> bool {
 
 fn found(value: Option<&Value>) -> &'static str {
     value.map_or("nothing", kind)
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{MAX_INLINE_BYTES, MediaSource};
-use crate::input::excerpt::excerpt;
+use crate::excerpt::quoted;
 
 /// What kind of media a part must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) fn source(url: &str, kind: MediaKind, base: &Path) -> Result<MediaSou
         return file(&url["file://".len()..]);
     }
     if let Some((scheme, _)) = url.split_once("://") {
-        return Err(SourceError::Scheme(format!("media over {} (remote media are never fetched)", excerpt(scheme))));
+        return Err(SourceError::Scheme(format!("media over {} (remote media are never fetched)", quoted(scheme))));
     }
     path(url).map(|relative| MediaSource::Path(base.join(relative)))
 }
@@ -71,7 +71,7 @@ fn file(rest: &str) -> Result<MediaSource, SourceError> {
         _ => return Err(SourceError::Scheme("a file:// url with a host".into())),
     };
     let decoded = percent_decoded(local)
-        .ok_or_else(|| SourceError::Path(format!("{}, whose percent escapes are broken", excerpt(local))))?;
+        .ok_or_else(|| SourceError::Path(format!("{}, whose percent escapes are broken", quoted(local))))?;
     path(&decoded).map(|absolute| MediaSource::Path(absolute.to_owned()))
 }
 
@@ -100,7 +100,7 @@ fn data(rest: &str, kind: MediaKind) -> Result<MediaSource, SourceError> {
     let media_type = fields.next().unwrap_or("");
     let expected = kind.media_type_prefix();
     if !media_type.get(..expected.len()).is_some_and(|start| start.eq_ignore_ascii_case(expected)) {
-        return Err(SourceError::Data(format!("has media type {}, expected {expected}…", excerpt(media_type))));
+        return Err(SourceError::Data(format!("has media type {}, expected {expected}…", quoted(media_type))));
     }
     if !fields.next_back().is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64")) {
         return Err(SourceError::Data("is not marked ;base64".into()));

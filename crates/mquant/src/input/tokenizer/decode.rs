@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Tokenizer, TokenizerError};
-use crate::input::excerpt::excerpt;
+use crate::excerpt::excerpt;
 
 /// Whether special tokens are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokenizers::{OffsetType, PreTokenizedString, Token};
 
 use super::control::{Marked, Marker, Piece};
 use super::{MAX_TEXT_BYTES, Tokenizer, TokenizerError};
-use crate::input::excerpt::excerpt;
+use crate::excerpt::excerpt;
 
 /// Whose text it is, and so which added tokens are recognised in it.
 #[derive(Clone, Copy, Debug)]

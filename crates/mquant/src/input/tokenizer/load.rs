@@ -2,101 +2,105 @@
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
-use serde::Deserialize;
 use tokenizers::Tokenizer as Inner;
 use tokenizers::normalizer::NormalizedString;
 use tokenizers::tokenizer::Normalizer as _;
 
 use super::control::{Added, Marker, Matcher};
-use super::{Limits, MAX_ADDED_TOKEN_BYTES, MAX_ADDED_TOKENS, MAX_FILE_BYTES, Tokenizer, TokenizerError};
-use crate::input::excerpt::excerpt;
-use crate::input::json_file::{ReadError, name_of, read_text};
+use super::{Limits, MAX_ADDED_TOKEN_BYTES, MAX_ADDED_TOKENS, Tokenizer, TokenizerError};
+use crate::checkpoint::{Caps, Checkpoint, CheckpointError, FieldError, Fields, TEXT_CAP};
+use crate::excerpt::{excerpt, quoted};
 
-/// The part of the file that is read here; the crate reads all of it.
-#[derive(Deserialize)]
-struct Outline {
-    #[serde(default)]
-    added_tokens: Vec<OutlineToken>,
-}
+const FILE: &str = "tokenizer.json";
+/// Most values in it: three or four for each token of a large vocabulary and its merge.
+const VALUES: usize = 4_000_000;
 
-#[derive(Deserialize)]
-struct OutlineToken {
+/// An entry of `added_tokens`, the part of the file that is read here; the crate reads all of it.
+struct Entry {
     id: u32,
     content: String,
-    #[serde(default)]
     lstrip: bool,
-    #[serde(default)]
     rstrip: bool,
-    #[serde(default)]
     single_word: bool,
-    #[serde(default)]
     normalized: bool,
-    #[serde(default)]
     special: bool,
 }
 
+impl Entry {
+    fn read(fields: &Fields) -> Result<Self, FieldError> {
+        let flag = |key| fields.bool_or(key, false);
+        let id = fields.usize("id", 0..=u32::MAX as usize)?;
+        Ok(Self {
+            // Inside the range that was just checked.
+            id: id as u32,
+            content: fields.string("content")?.to_owned(),
+            lstrip: flag("lstrip")?,
+            rstrip: flag("rstrip")?,
+            single_word: flag("single_word")?,
+            normalized: flag("normalized")?,
+            special: flag("special")?,
+        })
+    }
+}
+
 impl Tokenizer {
-    /// Loads a `tokenizer.json`.
+    /// Loads the `tokenizer.json` of a model folder.
     ///
     /// # Errors
-    /// The file cannot be read, is too large, is no tokenizer, or holds a token that `limits` do not allow.
-    pub fn load(path: &Path, limits: &Limits<'_>) -> Result<Self, TokenizerError> {
-        let file = name_of(path);
-        let text = read_text(path, MAX_FILE_BYTES).map_err(|e| match e {
-            ReadError::Io(source) => TokenizerError::Io { file: file.clone(), source },
-            ReadError::TooLarge { limit } => limit_error(&file, "bytes", limit, 0),
-            ReadError::NotUtf8 => form(&file, "text that is not UTF-8"),
-        })?;
-        Self::parse(&text, limits, &file)
+    /// The file is missing, cannot be read, is too large, is no tokenizer, or holds a token that `limits` do not allow.
+    pub fn read(checkpoint: &Checkpoint, limits: &Limits<'_>) -> Result<Self, TokenizerError> {
+        let text = checkpoint.text(FILE)?.ok_or_else(|| CheckpointError::NoFile { file: FILE.to_owned() })?;
+        Self::parse(&text, limits, FILE)
     }
 
     /// Loads the text of a `tokenizer.json`; `file` names it in errors.
     ///
     /// # Errors
-    /// As [`Tokenizer::load`].
+    /// As [`Tokenizer::read`].
     pub fn parse(text: &str, limits: &Limits<'_>, file: &str) -> Result<Self, TokenizerError> {
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(limit_error(file, "bytes", MAX_FILE_BYTES, text.len() as u64));
-        }
-        let outline: Outline =
-            serde_json::from_str(text).map_err(|e| form(file, &format!("broken JSON: {}", excerpt(&e.to_string()))))?;
-        check_added(&outline, limits, file)?;
-        let attempt = catch_unwind(AssertUnwindSafe(|| Self::build(text, outline, limits, file)));
+        let caps = Caps { bytes: TEXT_CAP, values: VALUES };
+        let fields = Fields::parse_within(file, text.as_bytes(), caps).map_err(CheckpointError::from)?;
+        let listed = fields.opt_object_list("added_tokens", 0..=MAX_ADDED_TOKENS).map_err(CheckpointError::from)?;
+        let added = listed.unwrap_or_default().iter().map(Entry::read).collect::<Result<Vec<_>, _>>();
+        let added = added.map_err(CheckpointError::from)?;
+        // Its values take several times the bytes of the text.
+        drop(fields);
+        check_added(&added, limits, file)?;
+        let attempt = catch_unwind(AssertUnwindSafe(|| Self::build(text, added, limits, file)));
         attempt.unwrap_or_else(|_| Err(form(file, "its parts contradict each other")))
     }
 
-    fn build(text: &str, outline: Outline, limits: &Limits<'_>, file: &str) -> Result<Self, TokenizerError> {
+    fn build(text: &str, added: Vec<Entry>, limits: &Limits<'_>, file: &str) -> Result<Self, TokenizerError> {
         let mut inner: Inner = text.parse().map_err(|e: tokenizers::Error| form(file, &excerpt(&e.to_string())))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| form(file, &excerpt(&e.to_string())))?;
-        check_vocabulary(&inner, &outline, limits, file)?;
+        check_vocabulary(&inner, &added, limits, file)?;
 
         let (mut all, mut ordinary, mut normalized, mut controls) = (vec![], vec![], vec![], vec![]);
-        for token in outline.added_tokens {
+        for token in added {
             let control = token.special
                 || limits.placeholders.contains(&token.id)
                 || (token.content.starts_with("<|") && token.content.ends_with("|>"));
-            let OutlineToken { id, content, lstrip, rstrip, single_word, normalized: after, .. } = token;
+            let Entry { id, content, lstrip, rstrip, single_word, normalized: after, .. } = token;
             if control {
                 if content.chars().nth(1).is_none() {
                     return Err(added_token(file, &content, "a control token of one character is not supported"));
                 }
                 controls.push((id, content.clone()));
             }
-            let mut added = Added { id, content, lstrip, rstrip, single_word };
+            let mut token = Added { id, content, lstrip, rstrip, single_word };
             if after && !control {
-                added.content = normal_form(&inner, &added.content).map_err(|e| form(file, &excerpt(&e)))?;
-                if !added.content.is_empty() {
-                    normalized.push(added);
+                token.content = normal_form(&inner, &token.content).map_err(|e| form(file, &excerpt(&e)))?;
+                if !token.content.is_empty() {
+                    normalized.push(token);
                 }
                 continue;
             }
             if !control {
-                ordinary.push(added.clone());
+                ordinary.push(token.clone());
             }
-            all.push(added);
+            all.push(token);
         }
         let matcher = |tokens| Matcher::new(tokens).map_err(|e| form(file, &excerpt(&e.to_string())));
         let marker = Marker::new(controls).map_err(|e| form(file, &excerpt(&e.to_string())))?;
@@ -114,13 +118,9 @@ impl Tokenizer {
     }
 }
 
-fn check_added(outline: &Outline, limits: &Limits<'_>, file: &str) -> Result<(), TokenizerError> {
-    let count = outline.added_tokens.len();
-    if count > MAX_ADDED_TOKENS {
-        return Err(limit_error(file, "added tokens", MAX_ADDED_TOKENS as u64, count as u64));
-    }
+fn check_added(added: &[Entry], limits: &Limits<'_>, file: &str) -> Result<(), TokenizerError> {
     let (mut ids, mut contents) = (HashSet::new(), HashSet::new());
-    for token in &outline.added_tokens {
+    for token in added {
         if token.content.is_empty() {
             return Err(added_token(file, &token.content, "is empty"));
         }
@@ -143,19 +143,19 @@ fn check_id(token: &str, id: u32, limits: &Limits<'_>, file: &str) -> Result<(),
         return Ok(());
     }
     let problem = format!("the embedding has {} rows", limits.vocabulary_rows);
-    Err(TokenizerError::Id { file: file.into(), token: excerpt(token), id, problem })
+    Err(TokenizerError::Id { file: file.into(), token: quoted(token), id, problem })
 }
 
-fn check_vocabulary(inner: &Inner, outline: &Outline, limits: &Limits<'_>, file: &str) -> Result<(), TokenizerError> {
+fn check_vocabulary(inner: &Inner, added: &[Entry], limits: &Limits<'_>, file: &str) -> Result<(), TokenizerError> {
     let mut seen = vec![false; limits.vocabulary_rows];
     for (token, id) in inner.get_vocab(false) {
         check_id(&token, id, limits, file)?;
         if std::mem::replace(&mut seen[id as usize], true) {
             let problem = "which another token has as well".into();
-            return Err(TokenizerError::Id { file: file.into(), token: excerpt(&token), id, problem });
+            return Err(TokenizerError::Id { file: file.into(), token: quoted(&token), id, problem });
         }
     }
-    for token in &outline.added_tokens {
+    for token in added {
         let id = inner.token_to_id(&token.content);
         if id != Some(token.id) {
             let id = id.map_or_else(|| "none".into(), |id| id.to_string());
@@ -190,9 +190,5 @@ fn form(file: &str, found: &str) -> TokenizerError {
 }
 
 fn added_token(file: &str, token: &str, problem: impl Into<String>) -> TokenizerError {
-    TokenizerError::AddedToken { file: file.into(), token: excerpt(token), problem: problem.into() }
-}
-
-fn limit_error(file: &str, what: &'static str, limit: u64, found: u64) -> TokenizerError {
-    TokenizerError::Limit { file: file.into(), what, limit, found }
+    TokenizerError::AddedToken { file: file.into(), token: quoted(token), problem: problem.into() }
 }

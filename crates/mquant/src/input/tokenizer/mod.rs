@@ -17,7 +17,8 @@ mod stop;
 use thiserror::Error;
 use tokenizers::Tokenizer as Inner;
 
-use crate::error::{Class, Explain, io_class};
+use crate::checkpoint::CheckpointError;
+use crate::error::{Class, Explain};
 use control::Matcher;
 
 pub use control::{Marked, Marker};
@@ -25,8 +26,6 @@ pub use decode::{DecodeStream, SkipSpecial};
 pub use encode::Trust;
 pub use stop::{StopStrings, Stopped};
 
-/// Bytes of `tokenizer.json`.
-pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Added tokens.
 pub const MAX_ADDED_TOKENS: usize = 100_000;
 /// Bytes of one added token.
@@ -84,27 +83,9 @@ impl Tokenizer {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// The file cannot be read.
-    #[error("{file}: cannot be read")]
-    Io {
-        /// The file.
-        file: String,
-        /// The operating system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Larger than a limit.
-    #[error("{file}: {what}: at most {limit}, found {found}")]
-    Limit {
-        /// The file.
-        file: String,
-        /// What is limited, with its unit.
-        what: &'static str,
-        /// The limit.
-        limit: u64,
-        /// What was found; 0 when it was not counted.
-        found: u64,
-    },
+    /// The file is missing, cannot be read, is no JSON, or lists added tokens in another form.
+    #[error(transparent)]
+    File(#[from] CheckpointError),
     /// Not a tokenizer.
     #[error("{file}: is no tokenizer: {found}")]
     Form {
@@ -154,7 +135,7 @@ pub enum TokenizerError {
 impl Explain for TokenizerError {
     fn class(&self) -> Class {
         match self {
-            TokenizerError::Io { source, .. } => io_class(source, Class::Model),
+            TokenizerError::File(e) => e.class(),
             TokenizerError::Budget { .. } => Class::Resources,
             _ => Class::Model,
         }
@@ -162,8 +143,7 @@ impl Explain for TokenizerError {
 
     fn code(&self) -> &'static str {
         match self {
-            TokenizerError::Io { .. } => "TOKENIZER_IO",
-            TokenizerError::Limit { .. } => "TOKENIZER_LIMIT",
+            TokenizerError::File(e) => e.code(),
             TokenizerError::Form { .. } => "TOKENIZER_FORM",
             TokenizerError::AddedToken { .. } => "TOKENIZER_ADDED_TOKEN",
             TokenizerError::Id { .. } => "TOKENIZER_ID",
@@ -174,7 +154,10 @@ impl Explain for TokenizerError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            TokenizerError::Io { .. } => Some("the model folder must hold a tokenizer.json".into()),
+            TokenizerError::File(CheckpointError::NoFile { .. }) => {
+                Some("the model folder must hold a tokenizer.json".into())
+            }
+            TokenizerError::File(e) => e.hint(),
             TokenizerError::Id { .. } => Some("check that tokenizer.json and config.json belong to one model".into()),
             TokenizerError::Budget { .. } => Some("shorten the text".into()),
             _ => None,

@@ -5,31 +5,28 @@
 //! picture's `preprocessor_config.json` with its bounds. An absent or null field takes the reference's default, which differs
 //! between pictures and videos. `do_convert_rgb` is true by construction here, and `do_sample_frames` is the caller's affair.
 
-use std::io::Read;
-use std::path::Path;
-
-use serde_json::Value;
+use std::ops::RangeInclusive;
 
 use super::error::ProcessorError;
-use super::fields::Fields;
 use super::smart_resize::{Target, smart_resize};
-use super::{Grid, PixelBounds, VisionProcessor};
+use super::{Grid, Patching, PixelBounds, VisionProcessor};
+use crate::checkpoint::{Checkpoint, FieldError, Fields};
 
 const PROCESSOR: &str = "processor_config.json";
 const PREPROCESSOR: &str = "preprocessor_config.json";
 const VIDEO_PREPROCESSOR: &str = "video_preprocessor_config.json";
 
-/// Published files are below 4 KiB.
-const FILE_BYTES: u64 = 1 << 20;
-
-const IMAGE_TYPES: &[&str] = &[
-    "Qwen2VLImageProcessor",
-    "Qwen2VLImageProcessorFast",
-    "Qwen2VLImageProcessorPil",
-    "Qwen2_5_VLImageProcessor",
-    "Qwen2_5_VLImageProcessorFast",
+const IMAGE_TYPES: [(&str, ()); 5] = [
+    ("Qwen2VLImageProcessor", ()),
+    ("Qwen2VLImageProcessorFast", ()),
+    ("Qwen2VLImageProcessorPil", ()),
+    ("Qwen2_5_VLImageProcessor", ()),
+    ("Qwen2_5_VLImageProcessorFast", ()),
 ];
-const VIDEO_TYPES: &[&str] = &["Qwen2VLVideoProcessor"];
+const VIDEO_TYPES: [(&str, ()); 1] = [("Qwen2VLVideoProcessor", ())];
+
+/// The number of the one resampling filter that is implemented.
+const BICUBIC: usize = 3;
 
 const CLIP_MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
@@ -38,20 +35,22 @@ const CLIP_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 const MIN_PIXELS: u64 = 1 << 24;
 const MAX_PIXELS: u64 = 1 << 40;
 
-/// The files of a model folder that exist, parsed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProcessorFiles<'a> {
+/// The files of a model folder that exist and say how pictures and videos are prepared.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessorFiles {
     /// `processor_config.json`.
-    pub processor: Option<&'a Value>,
+    pub processor: Option<Fields>,
     /// `preprocessor_config.json`.
-    pub preprocessor: Option<&'a Value>,
+    pub preprocessor: Option<Fields>,
     /// `video_preprocessor_config.json`.
-    pub video_preprocessor: Option<&'a Value>,
+    pub video_preprocessor: Option<Fields>,
 }
 
 /// How pictures, or a video's frames, are prepared.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
+    /// Where they were read.
+    fields: Fields,
     /// Pixels on the side of a patch.
     pub(super) patch: usize,
     /// Frames in a patch.
@@ -67,40 +66,31 @@ pub(super) struct Settings {
     video_tokens: Option<u64>,
 }
 
+/// What stands in for absent fields: the fewest and the most pixels.
+struct Bounds {
+    min_pixels: u64,
+    max_pixels: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sizing {
     Smart,
     Keep,
 }
 
-/// Videos of a model.
+/// Why a model's videos cannot be prepared, though its pictures can.
 #[derive(Clone, Debug)]
-pub(super) enum Video {
-    Known(Settings),
-    Unknown { file: &'static str, field: &'static str, found: String },
+pub(super) enum Unprepared {
+    Undescribed,
+    Unknown(FieldError),
 }
 
-impl Video {
-    pub(super) fn settings(&self) -> Result<&Settings, ProcessorError> {
-        match self {
-            Video::Known(settings) => Ok(settings),
-            unknown => Err(unknown.refusal()),
+impl From<Unprepared> for ProcessorError {
+    fn from(reason: Unprepared) -> Self {
+        match reason {
+            Unprepared::Undescribed => ProcessorError::NoVideo,
+            Unprepared::Unknown(e) => e.into(),
         }
-    }
-
-    pub(super) fn settings_mut(&mut self) -> Result<&mut Settings, ProcessorError> {
-        match self {
-            Video::Known(settings) => Ok(settings),
-            unknown => Err(unknown.refusal()),
-        }
-    }
-
-    fn refusal(&self) -> ProcessorError {
-        let (file, field, found) = match self {
-            Video::Known(_) => (PROCESSOR, "video_processor", String::new()),
-            Video::Unknown { file, field, found } => (*file, *field, found.clone()),
-        };
-        ProcessorError::Unsupported { file, field: field.to_owned(), expected: "Qwen2VLVideoProcessor", found }
     }
 }
 
@@ -139,134 +129,128 @@ impl Settings {
         self.max_pixels.min(share).max((self.min_pixels as f64 * 1.05) as u64)
     }
 
+    /// Whether pictures are cut as the model reads them.
+    pub(super) fn check_patching(&self, model: &Patching) -> Result<(), ProcessorError> {
+        let pairs = [
+            ("patch_size", self.patch, model.patch),
+            ("temporal_patch_size", self.temporal, model.temporal),
+            ("merge_size", self.merge, model.merge),
+        ];
+        match pairs.into_iter().find(|(_, ours, theirs)| *ours != theirs.value) {
+            None => Ok(()),
+            Some((key, found, theirs)) => Err(ProcessorError::Mismatch {
+                file: self.fields.file().to_owned(),
+                field: self.fields.field(key),
+                found,
+                model_field: theirs.field,
+                expected: theirs.value,
+            }),
+        }
+    }
+
     pub(super) fn set_bounds(&mut self, bounds: PixelBounds) -> Result<(), ProcessorError> {
         let min = bounds.min.unwrap_or(self.min_pixels);
         let max = bounds.max.unwrap_or(self.max_pixels);
-        check_bounds("option", min, max, self.patch * self.merge)?;
+        let token = pixels_of_a_token(self.patch, self.merge);
+        let refused = |option, found, expected| Err(ProcessorError::Option { option, found, expected });
+        if !(1..=MIN_PIXELS).contains(&min) {
+            return refused("min_pixels", min, format!("1 to {MIN_PIXELS}"));
+        }
+        if !(token..=MAX_PIXELS).contains(&max) {
+            return refused("max_pixels", max, format!("{token} (one token) to {MAX_PIXELS}"));
+        }
         if max < min {
-            return Err(out_of_range("option", "max_pixels", format!("at least min_pixels, {min}"), max));
+            return refused("max_pixels", max, format!("at least min_pixels, {min}"));
         }
         (self.min_pixels, self.max_pixels) = (min, max);
         Ok(())
     }
 }
 
-/// Published bounds may cross, as those of a file that sets one of them and takes the other's default: too many pixels are then
-/// looked for first, as in the reference.
-fn check_bounds(file: &'static str, min: u64, max: u64, factor: usize) -> Result<(), ProcessorError> {
-    let token = (factor * factor) as u64;
-    if !(1..=MIN_PIXELS).contains(&min) {
-        Err(out_of_range(file, "min_pixels", format!("1 to {MIN_PIXELS}"), min))
-    } else if !(token..=MAX_PIXELS).contains(&max) {
-        Err(out_of_range(file, "max_pixels", format!("{token} (one token) to {MAX_PIXELS}"), max))
-    } else {
-        Ok(())
-    }
+fn pixels_of_a_token(patch: usize, merge: usize) -> u64 {
+    let side = (patch * merge) as u64;
+    side * side
 }
 
-fn out_of_range(file: &'static str, field: &str, expected: String, found: u64) -> ProcessorError {
-    ProcessorError::Field { file, field: field.to_owned(), expected, found: found.to_string() }
-}
-
-pub(super) fn open(folder: &Path) -> Result<VisionProcessor, ProcessorError> {
-    let processor = read(folder, PROCESSOR)?;
-    let preprocessor = read(folder, PREPROCESSOR)?;
-    let video_preprocessor = read(folder, VIDEO_PREPROCESSOR)?;
-    from_json(ProcessorFiles {
-        processor: processor.as_ref(),
-        preprocessor: preprocessor.as_ref(),
-        video_preprocessor: video_preprocessor.as_ref(),
+pub(super) fn read(checkpoint: &Checkpoint) -> Result<VisionProcessor, ProcessorError> {
+    from_fields(ProcessorFiles {
+        processor: checkpoint.fields(PROCESSOR)?,
+        preprocessor: checkpoint.fields(PREPROCESSOR)?,
+        video_preprocessor: checkpoint.fields(VIDEO_PREPROCESSOR)?,
     })
 }
 
-/// `None` if there is no such file.
-fn read(folder: &Path, file: &'static str) -> Result<Option<Value>, ProcessorError> {
-    let path = folder.join(file);
-    let failed = |source| ProcessorError::Read { path: path.clone(), source };
-    match std::fs::metadata(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(e)),
-        Ok(metadata) if !metadata.is_file() => return Err(failed(std::io::ErrorKind::IsADirectory.into())),
-        Ok(metadata) if metadata.len() > FILE_BYTES => return Err(failed(std::io::ErrorKind::FileTooLarge.into())),
-        Ok(_) => {}
-    }
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(&path).map_err(failed)?;
-    opened.take(FILE_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| ProcessorError::Json { file, source })
-}
-
-pub(super) fn from_json(files: ProcessorFiles<'_>) -> Result<VisionProcessor, ProcessorError> {
-    let processor = files.processor.map(|value| Fields::root(PROCESSOR, value)).transpose()?;
-    let preprocessor = files.preprocessor.map(|value| Fields::root(PREPROCESSOR, value)).transpose()?;
-    let video_preprocessor =
-        files.video_preprocessor.map(|value| Fields::root(VIDEO_PREPROCESSOR, value)).transpose()?;
-    let nested = |name| processor.as_ref().map_or(Ok(None), |fields| fields.object(name));
+pub(super) fn from_fields(files: ProcessorFiles) -> Result<VisionProcessor, ProcessorError> {
+    let ProcessorFiles { processor, preprocessor, video_preprocessor } = files;
+    let nested = |name| processor.as_ref().map_or(Ok(None), |fields| fields.opt_object(name));
     let image = nested("image_processor")?.or(preprocessor.clone()).ok_or(ProcessorError::Missing)?;
     let video = nested("video_processor")?.or(video_preprocessor).or(preprocessor);
-    Ok(VisionProcessor { image: image_settings(&image)?, video: video_settings(video)? })
+    Ok(VisionProcessor { image: image_settings(image)?, video: video_settings(video)? })
 }
 
-fn image_settings(fields: &Fields<'_>) -> Result<Settings, ProcessorError> {
-    fields.one_of("image_processor_type", IMAGE_TYPES)?;
-    settings(fields, (56 * 56, 28 * 28 * 1280))
+fn image_settings(fields: Fields) -> Result<Settings, FieldError> {
+    fields.opt_choice("image_processor_type", &IMAGE_TYPES)?;
+    settings(fields, Bounds { min_pixels: 56 * 56, max_pixels: 28 * 28 * 1280 })
 }
 
-fn video_settings(fields: Option<Fields<'_>>) -> Result<Video, ProcessorError> {
-    let field = "video_processor_type";
-    let Some(fields) = fields else {
-        return Ok(Video::Unknown { file: PROCESSOR, field, found: "no video processor".to_owned() });
-    };
-    match fields.one_of(field, VIDEO_TYPES) {
-        Err(ProcessorError::Unsupported { file, found, .. }) => return Ok(Video::Unknown { file, field, found }),
-        other => other?,
+fn video_settings(fields: Option<Fields>) -> Result<Result<Settings, Unprepared>, FieldError> {
+    let Some(fields) = fields else { return Ok(Err(Unprepared::Undescribed)) };
+    match fields.opt_choice("video_processor_type", &VIDEO_TYPES) {
+        Err(unknown @ FieldError::Choice { .. }) => return Ok(Err(Unprepared::Unknown(unknown))),
+        known => drop(known?),
     }
-    let mut settings = settings(&fields, (128 * 28 * 28, 28 * 28 * 768))?;
-    if fields.flag("cap_pixels_per_frame", false)? {
-        settings.video_tokens = Some(fields.count("max_video_tokens", 1..=1 << 32, 128_000)?);
+    let mut settings = settings(fields, Bounds { min_pixels: 128 * 28 * 28, max_pixels: 28 * 28 * 768 })?;
+    if settings.fields.bool_or("cap_pixels_per_frame", false)? {
+        let tokens = settings.fields.opt_u64("max_video_tokens", 1..=1 << 32)?;
+        settings.video_tokens = Some(tokens.unwrap_or(128_000));
     }
-    Ok(Video::Known(settings))
+    Ok(Ok(settings))
 }
 
-fn settings(fields: &Fields<'_>, default_bounds: (u64, u64)) -> Result<Settings, ProcessorError> {
-    let patch = fields.count("patch_size", 1..=256, 14)? as usize;
-    let temporal = fields.count("temporal_patch_size", 1..=16, 2)? as usize;
-    let merge = fields.count("merge_size", 1..=16, 2)? as usize;
-    let sizing = if fields.flag("do_resize", true)? { Sizing::Smart } else { Sizing::Keep };
-    if sizing == Sizing::Smart {
-        fields.only("resample", 3, "3 (bicubic)")?;
+fn settings(fields: Fields, default: Bounds) -> Result<Settings, FieldError> {
+    let patch = fields.usize_or("patch_size", 14, 1..=256)?;
+    let temporal = fields.usize_or("temporal_patch_size", 2, 1..=16)?;
+    let merge = fields.usize_or("merge_size", 2, 1..=16)?;
+    let sizing = if fields.bool_or("do_resize", true)? { Sizing::Smart } else { Sizing::Keep };
+    if sizing == Sizing::Smart && fields.opt_usize("resample", 0..=5)?.is_some_and(|filter| filter != BICUBIC) {
+        return Err(fields.unsupported("resample", "3 (bicubic)"));
     }
-    let (min_pixels, max_pixels) = bounds(fields, default_bounds)?;
-    check_bounds(fields.file(), min_pixels, max_pixels, patch * merge)?;
-    let values = Box::new(values(fields)?);
-    Ok(Settings { patch, temporal, merge, values, sizing, min_pixels, max_pixels, video_tokens: None })
+    let Bounds { min_pixels, max_pixels } = bounds(&fields, default, pixels_of_a_token(patch, merge))?;
+    let values = Box::new(values(&fields)?);
+    Ok(Settings { fields, patch, temporal, merge, values, sizing, min_pixels, max_pixels, video_tokens: None })
 }
 
-/// `min_pixels` and `max_pixels` win over `size`, whose keys have had two names.
-fn bounds(fields: &Fields<'_>, default: (u64, u64)) -> Result<(u64, u64), ProcessorError> {
-    let size = fields.object("size")?;
-    let one = |name, edge, default| {
-        let pixels = 0..=u64::MAX;
-        let default = match &size {
-            None => default,
-            Some(size) if size.has(edge) => size.count(edge, pixels.clone(), default)?,
-            Some(size) if size.has(name) => size.count(name, pixels.clone(), default)?,
-            Some(_) if fields.has(name) => default,
-            Some(size) => return Err(size.missing(edge)),
+/// `min_pixels` and `max_pixels` win over `size`, whose keys have had two names. Published bounds may cross, as those of a file
+/// that sets one of them and takes the other's default: too many pixels are then looked for first, as in the reference.
+fn bounds(fields: &Fields, default: Bounds, token: u64) -> Result<Bounds, FieldError> {
+    let size = fields.opt_object("size")?;
+    let one = |name, edge, range: RangeInclusive<u64>, default| {
+        if let Some(pixels) = fields.opt_u64(name, range.clone())? {
+            return Ok(pixels);
+        }
+        let Some(size) = &size else { return Ok(default) };
+        let pixels = match size.opt_u64(edge, range.clone())? {
+            None => size.opt_u64(name, range)?,
+            found => found,
         };
-        fields.count(name, pixels, default)
+        pixels.ok_or_else(|| size.missing(edge, "a number of pixels"))
     };
-    Ok((one("min_pixels", "shortest_edge", default.0)?, one("max_pixels", "longest_edge", default.1)?))
+    Ok(Bounds {
+        min_pixels: one("min_pixels", "shortest_edge", 1..=MIN_PIXELS, default.min_pixels)?,
+        max_pixels: one("max_pixels", "longest_edge", token..=MAX_PIXELS, default.max_pixels)?,
+    })
 }
 
 /// What each byte becomes, in the reference's f32 steps: mean and deviation are divided by the rescale factor first, then
 /// subtracted and divided by.
-fn values(fields: &Fields<'_>) -> Result<[[f32; 256]; 3], ProcessorError> {
-    let rescale = fields.flag("do_rescale", true)?.then(|| fields.number("rescale_factor", 1e-6..=1.0, 1.0 / 255.0));
-    let rescale = rescale.transpose()?;
-    let normalize = fields.flag("do_normalize", true)?;
-    let mean = fields.triple("image_mean", -1000.0..=1000.0, CLIP_MEAN)?;
-    let std = fields.triple("image_std", 1e-6..=1000.0, CLIP_STD)?;
+fn values(fields: &Fields) -> Result<[[f32; 256]; 3], FieldError> {
+    let factor = || fields.f64_or("rescale_factor", 1.0 / 255.0, 1e-6..=1.0);
+    let rescale = fields.bool_or("do_rescale", true)?.then(factor).transpose()?;
+    let normalize = fields.bool_or("do_normalize", true)?;
+    let channels =
+        |key, default: [f64; 3], range| Ok(fields.opt_f64_list(key, 3..=3, range)?.unwrap_or_else(|| default.to_vec()));
+    let mean = channels("image_mean", CLIP_MEAN, -1000.0..=1000.0)?;
+    let std = channels("image_std", CLIP_STD, 1e-6..=1000.0)?;
     let mut values = [[0.0; 256]; 3];
     for (channel, table) in values.iter_mut().enumerate() {
         let (mean, std) = (mean[channel] as f32, std[channel] as f32);

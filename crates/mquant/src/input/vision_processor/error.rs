@@ -1,55 +1,43 @@
 //! What can be wrong with a processor's files, or with a picture's proportions.
 
-use std::io;
-use std::path::PathBuf;
-
-use crate::error::{Class, Explain, io_class};
+use crate::checkpoint::{CheckpointError, FieldError};
+use crate::error::{Class, Explain};
 
 /// Why a processor cannot be made, or a picture not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessorError {
-    /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file is no JSON.
-    #[error("{file}: {source}")]
-    Json {
-        /// Its name.
-        file: &'static str,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    /// A file cannot be read, is no JSON, or has a field of a wrong type, out of range or of a kind that is not handled.
+    #[error(transparent)]
+    File(#[from] CheckpointError),
     /// Nothing describes how pictures are prepared.
     #[error("expected `image_processor` in processor_config.json, or preprocessor_config.json; found neither")]
     Missing,
-    /// A field has a wrong type or a value out of range.
-    #[error("{file}: {field}: expected {expected}, found {found}")]
-    Field {
-        /// Name of the file, or `option`.
-        file: &'static str,
+    /// Nothing describes how videos are prepared.
+    #[error("expected `video_processor` in processor_config.json, or video_preprocessor_config.json; found neither")]
+    NoVideo,
+    /// The processor cuts pictures otherwise than the model reads them.
+    #[error("{file}: {field} is {found}, but config.json: {model_field} is {expected}; they must be equal")]
+    Mismatch {
+        /// The processor's file.
+        file: String,
         /// With the path inside the file.
         field: String,
-        /// Type and range.
-        expected: String,
-        /// At most 200 bytes of it.
-        found: String,
+        /// The processor's number.
+        found: usize,
+        /// The model's field.
+        model_field: &'static str,
+        /// The model's number.
+        expected: usize,
     },
-    /// A processor or filter that is not implemented.
-    #[error("{file}: {field}: expected {expected}, found {found}")]
-    Unsupported {
-        /// Name of the file.
-        file: &'static str,
-        /// With the path inside the file.
-        field: String,
-        /// What is implemented.
-        expected: &'static str,
-        /// At most 200 bytes of it.
-        found: String,
+    /// A bound that a user set is out of range.
+    #[error("{option} is {found}, expected {expected}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// What was given.
+        found: u64,
+        /// What is allowed.
+        expected: String,
     },
     /// Too long and thin.
     #[error("picture of {width}×{height}: expected an aspect ratio of at most 200 : 1")]
@@ -92,24 +80,30 @@ pub enum ProcessorError {
     },
 }
 
+impl From<FieldError> for ProcessorError {
+    fn from(e: FieldError) -> Self {
+        ProcessorError::File(e.into())
+    }
+}
+
 impl Explain for ProcessorError {
     fn class(&self) -> Class {
         match self {
-            Self::Read { source, .. } => io_class(source, Class::Model),
-            Self::Field { file: "option", .. } => Class::Usage,
-            Self::Json { .. } | Self::Missing | Self::Field { .. } => Class::Model,
-            Self::Unsupported { .. } => Class::Unsupported,
+            Self::File(e) => e.class(),
+            Self::Missing | Self::Mismatch { .. } => Class::Model,
+            Self::NoVideo => Class::Unsupported,
+            Self::Option { .. } => Class::Usage,
             _ => Class::Input,
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
-            Self::Read { .. } => "PROCESSOR_READ",
-            Self::Json { .. } => "PROCESSOR_JSON",
+            Self::File(e) => e.code(),
             Self::Missing => "PROCESSOR_MISSING",
-            Self::Field { .. } => "PROCESSOR_FIELD",
-            Self::Unsupported { .. } => "PROCESSOR_UNSUPPORTED",
+            Self::NoVideo => "PROCESSOR_UNSUPPORTED",
+            Self::Mismatch { .. } => "PROCESSOR_MISMATCH",
+            Self::Option { .. } => "OPTION_RANGE",
             Self::Aspect { .. } => "IMAGE_ASPECT",
             Self::Empty { .. } => "IMAGE_EMPTY",
             Self::Indivisible { .. } => "IMAGE_SIZE",
@@ -120,6 +114,8 @@ impl Explain for ProcessorError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::File(e) => return e.hint(),
+            Self::Mismatch { .. } => "check that both files belong to one model",
             Self::Aspect { .. } => "crop the picture",
             Self::Missing => "copy the processor files of the published model into its folder",
             _ => return None,

@@ -10,16 +10,14 @@
 
 mod config;
 mod error;
-mod fields;
 mod patchify;
 mod smart_resize;
-
-use std::path::Path;
 
 use mquant_kernels::Rows;
 
 use super::image::RgbImage;
-use config::{Settings, Video};
+use crate::checkpoint::Checkpoint;
+use config::{Settings, Unprepared};
 
 pub use config::ProcessorFiles;
 pub use error::ProcessorError;
@@ -40,6 +38,26 @@ impl Grid {
     pub fn patches(self) -> usize {
         self.t * self.h * self.w
     }
+}
+
+/// How a model's vision tower wants pictures cut: a patch row has `3 · temporal · patch²` values, a token has `merge²` rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patching {
+    /// Pixels on the side of a patch.
+    pub patch: Setting,
+    /// Frames in a patch.
+    pub temporal: Setting,
+    /// Patches on the side of a token.
+    pub merge: Setting,
+}
+
+/// A number and the field of `config.json` it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The dotted path.
+    pub field: &'static str,
+    /// Its value, written or by default.
+    pub value: usize,
 }
 
 /// What the vision tower reads.
@@ -64,7 +82,7 @@ pub struct PixelBounds {
 #[derive(Clone, Debug)]
 pub struct VisionProcessor {
     image: Settings,
-    video: Video,
+    video: Result<Settings, Unprepared>,
 }
 
 impl VisionProcessor {
@@ -73,16 +91,25 @@ impl VisionProcessor {
     ///
     /// # Errors
     /// Files that are missing, unreadable, no JSON; fields out of range, with file and field.
-    pub fn open(folder: &Path) -> Result<Self, ProcessorError> {
-        config::open(folder)
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self, ProcessorError> {
+        config::read(checkpoint)
     }
 
     /// The same from files that were read already.
     ///
     /// # Errors
     /// No file describes images; fields out of range, with file and field.
-    pub fn from_json(files: ProcessorFiles<'_>) -> Result<Self, ProcessorError> {
-        config::from_json(files)
+    pub fn from_fields(files: ProcessorFiles) -> Result<Self, ProcessorError> {
+        config::from_fields(files)
+    }
+
+    /// Checks that pictures, and videos where they are described, are cut as the model reads them.
+    ///
+    /// # Errors
+    /// [`ProcessorError::Mismatch`] with both files and fields.
+    pub fn check_patching(&self, model: &Patching) -> Result<(), ProcessorError> {
+        self.image.check_patching(model)?;
+        self.video.as_ref().map_or(Ok(()), |video| video.check_patching(model))
     }
 
     /// Sets the pixel bounds of pictures.
@@ -99,8 +126,12 @@ impl VisionProcessor {
     /// # Errors
     /// Bounds out of range or crossing; the model has no video processor that is known here.
     pub fn with_video_bounds(mut self, bounds: PixelBounds) -> Result<Self, ProcessorError> {
-        self.video.settings_mut()?.set_bounds(bounds)?;
+        self.video.as_mut().map_err(|reason| reason.clone())?.set_bounds(bounds)?;
         Ok(self)
+    }
+
+    fn video_settings(&self) -> Result<&Settings, ProcessorError> {
+        Ok(self.video.as_ref().map_err(Clone::clone)?)
     }
 
     /// Patches that a picture of `width × height` will take.
@@ -116,7 +147,7 @@ impl VisionProcessor {
     /// # Errors
     /// No frames; an aspect ratio over 200 : 1; the model has no video processor that is known here.
     pub fn video_grid(&self, frames: usize, width: u32, height: u32) -> Result<Grid, ProcessorError> {
-        self.video.settings()?.grid(frames, width, height)
+        self.video_settings()?.grid(frames, width, height)
     }
 
     /// Placeholder tokens of a picture.
@@ -129,7 +160,7 @@ impl VisionProcessor {
     /// # Errors
     /// The model has no video processor that is known here.
     pub fn video_tokens(&self, grid: Grid) -> Result<usize, ProcessorError> {
-        Ok(self.video.settings()?.tokens(grid))
+        Ok(self.video_settings()?.tokens(grid))
     }
 
     /// Prepares a picture.
@@ -145,6 +176,6 @@ impl VisionProcessor {
     /// # Errors
     /// As [`video_grid`](Self::video_grid); frames that differ in size.
     pub fn video(&self, frames: &[RgbImage]) -> Result<Patches, ProcessorError> {
-        patchify::patches(self.video.settings()?, frames)
+        patchify::patches(self.video_settings()?, frames)
     }
 }

@@ -1,6 +1,5 @@
 //! `config.json`, in the flat form the models were published with and in the nested form that transformers 5 saves.
 
-use super::super::ModelError;
 use crate::checkpoint::{FieldError, Fields};
 
 /// The decoder, by Hugging Face's field names.
@@ -47,13 +46,13 @@ impl TextConfig {
         self.hidden_size / self.num_attention_heads
     }
 
-    fn read(root: &Fields) -> Result<Self, ModelError> {
+    fn read(root: &Fields) -> Result<Self, FieldError> {
         // Published checkpoints are flat; transformers 5 nests the decoder.
         let nested = root.opt_object("text_config")?;
         let c = nested.as_ref().unwrap_or(root);
-        only(c, "hidden_act", "silu")?;
+        c.opt_choice("hidden_act", &[("silu", ())])?;
         if c.bool_or("use_sliding_window", false)? {
-            return Err(unsupported(c, "use_sliding_window", "true", "attention over the whole context"));
+            return Err(c.unsupported("use_sliding_window", "attention over the whole context"));
         }
         let rope = match c.opt_object("rope_parameters")? {
             Some(rope) => Some(rope),
@@ -61,10 +60,7 @@ impl TextConfig {
         };
         let rope = rope.ok_or_else(|| c.conflict("rope_parameters", "rotary parameters with an mrope_section"))?;
         for key in ["rope_type", "type"] {
-            match rope.opt_string(key)? {
-                None | Some("default" | "mrope") => {}
-                Some(other) => return Err(unsupported(&rope, key, other, "\"default\" or \"mrope\"")),
-            }
+            rope.opt_choice(key, &[("default", ()), ("mrope", ())])?;
         }
         let theta = 1.0..=1e12;
         let rope_theta = match rope.opt_f64_in("rope_theta", theta.clone())? {
@@ -89,11 +85,11 @@ impl TextConfig {
         if let Some(head_dim) = c.opt_usize("head_dim", 1..=65_536)?
             && head_dim != text.head_dim()
         {
-            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {}", text.head_dim())).into());
+            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {}", text.head_dim())));
         }
         if text.mrope_section.iter().sum::<usize>() != text.head_dim() / 2 {
             let half = text.head_dim() / 2;
-            return Err(rope.conflict("mrope_section", format!("three sections that sum to head_dim / 2 = {half}")).into());
+            return Err(rope.conflict("mrope_section", format!("three sections that sum to head_dim / 2 = {half}")));
         }
         Ok(text)
     }
@@ -104,13 +100,8 @@ impl VisionConfig {
         self.embed_dim / self.num_heads
     }
 
-    /// Pixel values of a patch.
-    pub(super) fn patch_values(&self) -> usize {
-        self.in_channels * self.temporal_patch_size * self.patch_size * self.patch_size
-    }
-
-    fn read(c: &Fields, hidden_size: usize) -> Result<Self, ModelError> {
-        only(c, "hidden_act", "quick_gelu")?;
+    fn read(c: &Fields, hidden_size: usize) -> Result<Self, FieldError> {
+        c.opt_choice("hidden_act", &[("quick_gelu", ())])?;
         let embed_dim = c.usize("embed_dim", 4..=65_536)?;
         let channels = if c.has("in_channels") { "in_channels" } else { "in_chans" };
         let rope_theta = match c.opt_object("rope_parameters")? {
@@ -131,21 +122,21 @@ impl VisionConfig {
         if let Some(out) = c.opt_usize("hidden_size", 1..=65_536)?
             && out != hidden_size
         {
-            return Err(c.conflict("hidden_size", format!("the decoder's hidden_size {hidden_size}")).into());
+            return Err(c.conflict("hidden_size", format!("the decoder's hidden_size {hidden_size}")));
         }
         divides(c, "embed_dim", embed_dim, 4 * vision.num_heads, "four times num_heads")?;
         if vision.mlp_width == 0 {
-            return Err(c.conflict("mlp_ratio", "at least one feature in the MLP").into());
+            return Err(c.conflict("mlp_ratio", "at least one feature in the MLP"));
         }
         Ok(vision)
     }
 }
 
 impl Config {
-    pub(super) fn read(root: &Fields) -> Result<Self, ModelError> {
+    pub(super) fn read(root: &Fields) -> Result<Self, FieldError> {
         if root.has("quantization_config") {
-            let handled = "a float checkpoint of f32, f16 or bf16 weights";
-            return Err(unsupported(root, "quantization_config", "present", handled));
+            let handled = "a float checkpoint of f32, f16 or bf16 weights, which has none";
+            return Err(root.unsupported("quantization_config", handled));
         }
         let text = TextConfig::read(root)?;
         let vision = VisionConfig::read(&root.object("vision_config")?, text.hidden_size)?;
@@ -154,26 +145,14 @@ impl Config {
         let (image_token_id, video_token_id) = (token("image_token_id", 151_655)?, token("video_token_id", 151_656)?);
         for (key, id) in [("image_token_id", image_token_id), ("video_token_id", video_token_id)] {
             if id as usize >= text.vocab_size {
-                return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)).into());
+                return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)));
             }
         }
         if image_token_id == video_token_id {
-            return Err(root.conflict("video_token_id", "another id than image_token_id").into());
+            return Err(root.conflict("video_token_id", "another id than image_token_id"));
         }
         Ok(Self { text, vision, image_token_id, video_token_id })
     }
-}
-
-fn only(c: &Fields, key: &'static str, handled: &'static str) -> Result<(), ModelError> {
-    match c.opt_string(key)? {
-        Some(found) if found != handled => Err(unsupported(c, key, found, handled)),
-        _ => Ok(()),
-    }
-}
-
-fn unsupported(c: &Fields, key: &str, found: &str, expected: &str) -> ModelError {
-    let found = found.chars().take(64).collect();
-    ModelError::Unsupported { file: c.file().to_owned(), field: c.field(key), found, expected: expected.to_owned() }
 }
 
 fn divides(c: &Fields, key: &str, value: usize, by: usize, of: &str) -> Result<(), FieldError> {

@@ -8,6 +8,7 @@ mod tensors;
 
 use super::{Blueprint, Family, Layout, Model, ModelError};
 use crate::checkpoint::{Checkpoint, Fields, TensorSpec};
+use crate::input::vision_processor::{Patching, Setting};
 use config::Config;
 
 /// The family.
@@ -37,6 +38,16 @@ impl Blueprint for Config {
 
     fn layout(&self) -> Box<dyn Layout> {
         Box::new(layout::Qwen2VlLayout::new(self))
+    }
+
+    fn patching(&self) -> Patching {
+        let v = &self.vision;
+        let setting = |field, value| Setting { field, value };
+        Patching {
+            patch: setting("vision_config.patch_size", v.patch_size),
+            temporal: setting("vision_config.temporal_patch_size", v.temporal_patch_size),
+            merge: setting("vision_config.spatial_merge_size", v.spatial_merge_size),
+        }
     }
 
     fn vocabulary(&self) -> usize {

@@ -1,14 +1,13 @@
-//! Names and values of untrusted files, made fit for an error message: printable and short.
+//! Names and values of untrusted input, made fit for an error message: printable and short.
 
-/// Most bytes of a file's content that one message repeats in a row.
-const EXCERPT_BYTES: usize = 100;
+/// Most bytes of untrusted text that a message repeats in a row.
+const EXCERPT_BYTES: usize = 120;
 
 /// `text` with control characters escaped, cut after [`EXCERPT_BYTES`].
 pub(crate) fn excerpt(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        let printable = c.escape_debug().filter(|_| c != '"' && c != '\'').collect::<String>();
-        let printable = if printable.is_empty() { c.to_string() } else { printable };
+        let printable = if "\"'\\".contains(c) { c.to_string() } else { c.escape_debug().to_string() };
         if out.len() + printable.len() > EXCERPT_BYTES {
             out.push('…');
             return out;
@@ -16,6 +15,11 @@ pub(crate) fn excerpt(text: &str) -> String {
         out.push_str(&printable);
     }
     out
+}
+
+/// [`excerpt`] between quotes, for words inside a sentence.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", excerpt(text))
 }
 
 /// The first `most` items, one per line and indented, and how many more there are.
