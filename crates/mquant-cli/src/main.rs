@@ -8,6 +8,7 @@ mod signals;
 mod session;
 mod demo_model;
 mod media_args;
+mod sampling_args;
 mod commands;
 
 use std::process::ExitCode;
