@@ -14,12 +14,13 @@
 //! | 75 | another run holds the lock |
 //! | 130, 143 | interrupted by SIGINT, SIGTERM |
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error as _;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use mquant::{Class, Explain};
 use serde::Serialize;
@@ -218,33 +219,32 @@ pub(crate) fn report(result: Result<Done, Failure>, output: &Output) -> ExitCode
     }
 }
 
-/// What the newest panic said. The library contains panics of the decoders it calls, so a panic alone is not yet worth
-/// a message.
-static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+/// What the newest panic said, and where it came from if `RUST_BACKTRACE` asks. The library contains panics of the decoders
+/// it calls, so a panic alone is not yet worth a message.
+static LAST_PANIC: Mutex<(String, Option<String>)> = Mutex::new((String::new(), None));
 
 /// Runs the whole command; a panic that reaches this is one clear message and exit code 70.
 pub(crate) fn catch_panics(f: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|info| {
-        let said = info.payload_as_str().unwrap_or("a panic without words");
+        let payload = info.payload();
+        let words = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let said: String = words.unwrap_or("a panic without words").chars().take(200).collect();
         let place = info.location().map_or_else(String::new, |at| {
             let file = at.file().rsplit('/').take(3).collect::<Vec<_>>();
             format!(" ({}:{})", file.into_iter().rev().collect::<Vec<_>>().join("/"), at.line())
         });
-        if let Ok(mut last) = LAST_PANIC.lock() {
-            *last = said.chars().take(200).collect::<String>() + &place;
-        }
+        let trace = Backtrace::capture();
+        let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = (said + &place, trace);
     }));
     panic::catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| {
-        let said = LAST_PANIC.lock().map_or_else(|e| e.into_inner().clone(), |last| last.clone());
-        let defect =
-            CliError::Defect { problem: format!("this is a bug in mquant {}: {said}", env!("CARGO_PKG_VERSION")) };
-        let report = ErrorReport {
-            code: defect.code(),
-            message: defect.to_string(),
-            hint: defect.hint(),
-            exit_code: Class::Bug.exit_code(),
-        };
+        let (said, trace) = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let problem = format!("this is a bug in mquant {}: {said}", env!("CARGO_PKG_VERSION"));
+        let report = Failure::new("go on", CliError::Defect { problem }).report();
         print_error(&report, &Output::new(crate::args::format_asked_for()));
+        if let Some(trace) = trace {
+            talk(&trace);
+        }
         ExitCode::from(report.exit_code)
     })
 }
@@ -257,7 +257,7 @@ mod tests {
     fn a_panic_is_exit_code_70_and_a_recorded_message() {
         let code = catch_panics(|| panic!("index {} is out of bounds", 7));
         assert_eq!(code, ExitCode::from(70));
-        let said = LAST_PANIC.lock().unwrap().clone();
+        let said = LAST_PANIC.lock().unwrap().0.clone();
         assert!(said.starts_with("index 7 is out of bounds (") && said.contains("exit.rs:"), "{said}");
         let _ = panic::take_hook();
     }

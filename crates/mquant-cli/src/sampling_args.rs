@@ -19,16 +19,16 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_tokens: Option<u64>,
     /// Divides the scores before a token is drawn; 0 always takes the best [default: the model's]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
     /// Keeps the most probable tokens that sum to this probability [default: the model's]
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// Keeps this many tokens; 0 keeps all [default: the model's]
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
     /// Makes tokens seen before less probable; 1 changes nothing [default: the model's]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     repetition_penalty: Option<f32>,
     /// Equal seeds draw equal answers
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -38,14 +38,14 @@ fn facts(inspection: &Inspection) -> String {
     format!(
         "model          {model}\nfamily         {family}\ncontext        {context} tokens\n\
          vocabulary     {vocabulary} rows, {} tokens in the tokenizer\nhead           {}\n\
-         chat template  {}, {} bytes\nend tokens     {}\nweights        {} tensors in {} files, {}\n\n",
+         chat template  {}, {} bytes\nend tokens     {}\nweights        {} tensors in {}, {}\n\n",
         tokenizer.tokens,
         if inspection.head_tied { "tied to the embedding" } else { "its own" },
         chat_template.file,
         chat_template.source_bytes,
         if ends.is_empty() { "none".to_owned() } else { ends.join(", ") },
         inspection.tensors,
-        inspection.files,
+        if inspection.files == 1 { "1 file".to_owned() } else { format!("{} files", inspection.files) },
         size(inspection.stored_bytes),
     )
 }
