@@ -28,6 +28,7 @@ mod safetensors;
 mod select;
 mod shard;
 mod stored_dtype;
+mod write;
 
 pub use bus_error::explain_bus_errors;
 pub use error::CheckpointError;
@@ -45,6 +46,7 @@ pub use safetensors::{
 pub use select::{Naming, Presence, TensorSpec, Tensors};
 pub use shard::StoredTensor;
 pub use stored_dtype::StoredDtype;
+pub use write::{SafetensorsWriter, TensorShape, WriteError};
 
 use folder::Folder;
 use hub::{HubCache, HubId};
