@@ -15,6 +15,7 @@ mod excerpt;
 mod json_file;
 
 pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
+pub(crate) use excerpt::excerpt;
 pub use generation_config::GenerationConfig;
 pub use messages::{Body, Content, MediaSource, Message};
 pub use prompt::{encode_chat, encode_text};
