@@ -1,1 +1,28 @@
-fn main() {}
+//! The `mquant` command: arguments enter, data leave on stdout, talk on stderr, and a documented exit code.
+
+mod args;
+mod output;
+mod exit;
+mod progress;
+mod signals;
+mod session;
+mod demo_model;
+mod media_args;
+mod commands;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == session::WORKER_ARGUMENT) {
+        return mquant::input::chat_template::run_worker();
+    }
+    exit::catch_panics(|| {
+        let cli = match args::parse() {
+            Ok(cli) => cli,
+            Err(done) => return done,
+        };
+        let output = output::Output::new(cli.globals.format());
+        let done = signals::install().and_then(|()| cli.command.run(&cli.globals, &output));
+        exit::report(done, &output)
+    })
+}

@@ -1,0 +1,74 @@
+//! What goes to stdout: text, tables, or one JSON object. Nothing else does.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use serde::Serialize;
+
+use crate::exit::{CliError, Failure};
+
+/// Form of the data on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One object with a `schema`.
+    Json,
+}
+
+/// Stdout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+}
+
+/// An object with its schema in front.
+#[derive(Serialize)]
+struct WithSchema<'a, T> {
+    schema: &'a str,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Writes text as it is, at once.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(stdout_failed)
+    }
+
+    /// Writes the one object of a command; `schema` is its name without `mquant.`, with a version.
+    pub(crate) fn object<T: Serialize>(&self, schema: &str, value: &T) -> Result<(), Failure> {
+        let object = WithSchema { schema: &format!("mquant.{schema}"), value };
+        let text = serde_json::to_string_pretty(&object).map_err(|e| stdout_failed(e.into()))?;
+        self.text(&(text + "\n"))
+    }
+
+    /// Writes a table: a row of headings, then rows; all columns but the first are aligned right.
+    pub(crate) fn table(&self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+        self.text(&(table(headings, rows) + "\n"))
+    }
+}
+
+fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headings).add_rows(rows);
+    for (i, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn stdout_failed(source: io::Error) -> Failure {
+    Failure::new("write the result", CliError::Stdout { source })
+}

@@ -1,0 +1,54 @@
+//! A model opened as the command line asks.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use mquant::input::Isolation;
+use mquant::input::vision_processor::PixelBounds;
+use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
+
+use crate::args::Globals;
+use crate::demo_model;
+use crate::exit::{CliError, Doing, Failure};
+use crate::progress::Progress;
+
+/// The first argument of a process that renders a chat template and nothing else.
+pub(crate) const WORKER_ARGUMENT: &str = "__render-chat-template";
+
+/// A model in memory.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// As it was named, or the demo model's folder.
+    pub(crate) name: String,
+    pub(crate) loaded: LoadedModel,
+    pub(crate) load_time: Duration,
+}
+
+/// Opens a folder or Hub id; without one, the bundled demo model.
+pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Failure> {
+    let name = match model {
+        Some(name) => name.to_owned(),
+        None => demo_model::folder()?.to_string_lossy().into_owned(),
+    };
+    let program = env::current_exe()
+        .map_err(|source| Failure::new("start", CliError::System { what: "the path of this program", source }))?;
+    let options = LoadOptions {
+        isolation: Isolation::Worker { program, arguments: vec![WORKER_ARGUMENT.to_owned()] },
+        pixels: PixelBounds { min: globals.min_pixels, max: globals.max_pixels },
+    };
+    let started = Instant::now();
+    let progress = Progress::spinner("loading the model");
+    let loaded = LoadedModel::open(&name, &options).doing("load the model")?;
+    drop(progress);
+    Ok(Opened { name, loaded, load_time: started.elapsed() })
+}
+
+/// The threads to compute it with.
+pub(crate) fn engine(loaded: &LoadedModel, globals: &Globals) -> Result<Engine, Failure> {
+    let options = EngineOptions {
+        threads: globals.threads.map_or(0, usize::from),
+        context: globals.context.map(usize::from),
+        ..EngineOptions::default()
+    };
+    Engine::new(loaded, options).doing("prepare to compute")
+}
