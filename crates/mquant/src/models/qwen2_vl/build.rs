@@ -19,7 +19,11 @@ pub(super) fn model(config: &Config, tensors: &Tensors) -> Model {
 }
 
 fn linear(tensors: &Tensors, name: &str) -> Linear {
-    Linear { weight: tensors.matrix(&format!("{name}.weight")), bias: tensors.optional_vector(&format!("{name}.bias")) }
+    Linear { bias: Some(tensors.vector(&format!("{name}.bias"))), ..unbiased(tensors, name) }
+}
+
+fn unbiased(tensors: &Tensors, name: &str) -> Linear {
+    Linear { weight: tensors.matrix(&format!("{name}.weight")), bias: None }
 }
 
 fn layer_norm(tensors: &Tensors, name: &str, repeat: usize) -> Option<Norm> {
@@ -55,7 +59,7 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
     Encoder {
         patch: PatchEmbed {
             stream,
-            site: Site { id: SiteId::Patch(tower), norm: None, linears: [linear(tensors, "vision.patch_embed.proj")] },
+            site: Site { id: SiteId::Patch(tower), norm: None, linears: [unbiased(tensors, "vision.patch_embed.proj")] },
         },
         rope: Rope::planar(v.head_dim(), v.rope_theta),
         blocks: (0..v.depth).map(block).collect(),
@@ -95,13 +99,13 @@ fn decoder(config: &Config, tensors: &Tensors) -> Decoder {
     let block = |i: usize| {
         let at = |name: &str| format!("language.layers.{i}.{name}");
         let id = |site| SiteId::Block(tower, i, site);
-        let load = |name: &str| linear(tensors, &at(name));
+        let load = |name: &str| unbiased(tensors, &at(name));
         Block {
             stream: Stream(tower),
             qkv: Site {
                 id: id(BlockSite::Qkv),
                 norm: rms(&at("input_layernorm")),
-                linears: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(load),
+                linears: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(|name| linear(tensors, &at(name))),
             },
             attention: Attention { shape, visibility: Visibility::Causal, block: i },
             out: Site { id: id(BlockSite::Out), norm: None, linears: [load("self_attn.o_proj")] },
