@@ -15,7 +15,7 @@
 //! | 130, 143 | interrupted by SIGINT, SIGTERM |
 
 use std::error::Error as _;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ use mquant::{Class, Explain};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::output::Output;
+use crate::output::{Output, talk};
 
 /// What can go wrong in the command itself.
 #[derive(Debug, Error)]
@@ -49,6 +49,9 @@ pub(crate) enum CliError {
     /// A file is longer than is read.
     #[error("{file} is too long: at most {limit} bytes")]
     TooLong { file: String, limit: u64 },
+    /// Nothing is asked.
+    #[error("it is empty")]
+    EmptyPrompt,
     /// There is no model to fall back to.
     #[error("there is no bundled demo model: expected a folder {} in one of {searched} places", .looked_for.display())]
     NoDemoModel { looked_for: PathBuf, searched: usize },
@@ -72,7 +75,7 @@ impl Explain for CliError {
         match self {
             CliError::Stdout { .. } | CliError::System { .. } => Class::Io,
             CliError::Read { source, .. } => mquant::error::io_class(source, Class::Input),
-            CliError::NotText { .. } | CliError::TooLong { .. } => Class::Input,
+            CliError::NotText { .. } | CliError::TooLong { .. } | CliError::EmptyPrompt => Class::Input,
             CliError::NoDemoModel { .. } => Class::Model,
             CliError::Argument { .. } => Class::Usage,
             CliError::Defect { .. } => Class::Bug,
@@ -85,6 +88,7 @@ impl Explain for CliError {
             CliError::Read { .. } => "READ",
             CliError::NotText { .. } => "NOT_TEXT",
             CliError::TooLong { .. } => "TOO_LONG",
+            CliError::EmptyPrompt => "PROMPT_EMPTY",
             CliError::NoDemoModel { .. } => "DEMO_MODEL_MISSING",
             CliError::Argument { .. } => "ARGUMENT",
             CliError::System { .. } => "SYSTEM",
@@ -97,6 +101,7 @@ impl Explain for CliError {
             CliError::NoDemoModel { .. } => {
                 Some("name a model folder, or set MQUANT_DEMO_MODEL to the folder of the demo model".to_owned())
             }
+            CliError::EmptyPrompt => Some("give --prompt, or a question on stdin".to_owned()),
             CliError::Defect { .. } => Some("please report it with the command that led here".to_owned()),
             _ => None,
         }
@@ -118,6 +123,11 @@ impl Failure {
         let source = error.source().and_then(|e| e.downcast_ref::<io::Error>());
         let reader_left = error.code() == "STDOUT" && source.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe);
         Self { doing: doing.into(), error, reader_left }
+    }
+
+    /// Whether it is stdout that cannot be written.
+    pub(crate) fn is_of_stdout(&self) -> bool {
+        self.error.code() == "STDOUT"
     }
 
     fn report(&self) -> ErrorReport {
@@ -174,14 +184,21 @@ fn chain(error: &mquant::Error) -> String {
     message
 }
 
+/// Tells a failure that does not end the command.
+pub(crate) fn complain(failure: &Failure) {
+    tell(&failure.report());
+}
+
+fn tell(report: &ErrorReport) {
+    talk(&format!("error: {} [{}]", report.message, report.code));
+    if let Some(hint) = &report.hint {
+        talk(&format!("hint: {hint}"));
+    }
+}
+
 /// Prints an error on stderr, and with `--json` an object on stdout.
 pub(crate) fn print_error(report: &ErrorReport, output: &Output) {
-    let mut err = io::stderr().lock();
-    // There is nowhere left to say that stderr is closed.
-    let _ = writeln!(err, "error: {} [{}]", report.message, report.code);
-    if let Some(hint) = &report.hint {
-        let _ = writeln!(err, "hint: {hint}");
-    }
+    tell(report);
     if output.is_json() {
         let _ = output.object("error/1", report);
     }

@@ -9,6 +9,7 @@ mod session;
 mod demo_model;
 mod media_args;
 mod half_blocks;
+mod sampling_args;
 mod commands;
 
 use std::process::ExitCode;

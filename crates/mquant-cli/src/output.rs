@@ -1,5 +1,7 @@
-//! What goes to stdout: text, tables, or one JSON object. Nothing else does.
+//! What goes to stdout: text, tables, or one JSON object; nothing else does. And the talk on stderr.
 
+use std::borrow::Cow;
+use std::env;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
@@ -69,6 +71,46 @@ fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// Writes a line to stderr.
+pub(crate) fn talk(line: &str) {
+    // There is nowhere left to say that stderr is closed.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// `text` dim, unless the terminal or the user wants none of it.
+pub(crate) fn dim(text: &str) -> String {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let plain = set("NO_COLOR").is_some() || set("TERM").is_none_or(|term| term == "dumb");
+    if plain { text.to_owned() } else { format!("\x1b[2m{text}\x1b[0m") }
+}
+
+/// A model's text for stdout. On a terminal it is shorn of control characters, which could move the cursor or worse.
+pub(crate) fn printable(text: &str, to_terminal: bool) -> Cow<'_, str> {
+    let harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if !to_terminal || text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| harmless(*c)).collect())
+}
+
 fn stdout_failed(source: io::Error) -> Failure {
     Failure::new("write the result", CliError::Stdout { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_and_bare() {
+        let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "1000".to_owned()]];
+        assert_eq!(table(&["name", "n"], rows), "name     n\na        1\nlong  1000");
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let text = "a\x1b[2Jb\n\tc\u{9b}d\r";
+        assert_eq!(printable(text, true), "a[2Jb\n\tcd");
+        assert_eq!(printable(text, false), text);
+    }
 }

@@ -167,8 +167,8 @@ mod tests {
             let weights = files(&dir).into_iter().filter(|(name, _)| name.ends_with(".safetensors"));
             assert!(weights.count() >= shards);
             let loaded = load(&dir);
-            let stored: u64 = loaded.checkpoint.entries().iter().map(|t| AsRef::<[u8]>::as_ref(&t.bytes).len() as u64).sum();
-            assert_eq!(stored, bytes);
+            let stored: usize = loaded.checkpoint.entries().iter().map(|t| AsRef::<[u8]>::as_ref(&t.bytes).len()).sum();
+            assert_eq!(stored as u64, bytes);
             let messages = [Message::plain("user", "What is here?")];
             let prompt = loaded.prepare(&messages, AddGenerationPrompt::Yes).unwrap();
             let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::args::Globals;
 use crate::exit::{CliError, Doing, Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::progress::Progress;
 use crate::signals::{self, Hold};
 use crate::{demo_model, half_blocks, session};
@@ -206,14 +206,9 @@ fn print_examples(
             text += &half_blocks::art(&picture, PICTURE_COLUMNS);
         }
         let verdict = if answer.score == 1.0 { "right" } else { "wrong" };
-        text += &format!("  question  {}\n", printable(&answer.question));
-        text += &format!("  answer    {} ({verdict}; expected {})\n", printable(&answer.answer), printable(&answer.expected));
+        text += &format!("  question  {}\n", printable(&answer.question, true));
+        text += &format!("  answer    {} ({verdict}; expected {})\n", printable(&answer.answer, true), printable(&answer.expected, true));
         output.text(&text)?;
     }
     Ok(())
-}
-
-/// One line that cannot steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

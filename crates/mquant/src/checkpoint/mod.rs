@@ -27,6 +27,7 @@ mod safetensors;
 mod select;
 mod shard;
 mod stored_dtype;
+mod write;
 
 pub use error::CheckpointError;
 pub use field_error::FieldError;
@@ -42,6 +43,7 @@ pub use safetensors::{
 pub use select::{Naming, Presence, TensorSpec, Tensors};
 pub use shard::StoredTensor;
 pub use stored_dtype::StoredDtype;
+pub use write::{SafetensorsWriter, TensorShape, WriteError};
 
 use folder::Folder;
 use hub::{HubCache, HubId};

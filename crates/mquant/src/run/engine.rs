@@ -1,6 +1,7 @@
 //! Prompts and tokens through the model: one sequence or many, whole or in chunks.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mquant_kernels::{CpuBackend, Rows, Threads};
 
@@ -32,6 +33,17 @@ impl Default for EngineOptions {
 const PATCHES_AT_ONCE: usize = 4096;
 /// Rows whose scores over the vocabulary are computed at once.
 const SCORED_AT_ONCE: usize = 64;
+
+/// What computing prompts took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Rows computed; those a sequence remembered are not.
+    pub rows: usize,
+    /// Time in the towers of images and videos.
+    pub vision: Duration,
+    /// Time in the decoder, and for the scores.
+    pub decoder: Duration,
+}
 
 /// A model with the threads to compute it.
 pub struct Engine {
@@ -131,8 +143,16 @@ impl Engine {
     /// # Errors
     /// If the prompt does not fit the context, or a score is not finite.
     pub fn prefill(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<Vec<f32>, RunError> {
-        let scores = self.prefill_batch(&mut [sequence], &[prompt])?;
-        Ok(scores.into_vec())
+        Ok(self.prefill_measured(sequence, prompt)?.0)
+    }
+
+    /// [`prefill`](Self::prefill), with what it took.
+    ///
+    /// # Errors
+    /// If the prompt does not fit the context, or a score is not finite.
+    pub fn prefill_measured(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<(Vec<f32>, Effort), RunError> {
+        let (scores, effort) = self.last_scores(&mut [sequence], &[prompt])?;
+        Ok((scores.into_vec(), effort))
     }
 
     /// [`prefill`](Self::prefill) of several sequences in the same passes: one row of scores for each.
@@ -143,16 +163,47 @@ impl Engine {
     /// # Panics
     /// If there is not one prompt for each sequence.
     pub fn prefill_batch(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<Rows, RunError> {
+        Ok(self.last_scores(sequences, prompts)?.0)
+    }
+
+    fn last_scores(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<(Rows, Effort), RunError> {
+        let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
+        let mut effort = self.advance(sequences, prompts, &mut |i, rows| {
+            last[i] = rows.row(rows.rows() - 1).to_vec();
+            Ok(())
+        })?;
+        let started = Instant::now();
+        let features = self.model.decoder.embedding.0.cols();
+        let scores = self.score(&Rows::from_vec(last.concat(), features));
+        for (i, prompt) in prompts.iter().enumerate() {
+            check_finite(scores.row(i), prompt.ids.len())?;
+        }
+        effort.decoder += started.elapsed();
+        Ok((scores, effort))
+    }
+
+    /// Takes what of the prompts the sequences do not remember through the decoder, all in the same passes. `each` is given
+    /// the stream after the last block: the index of a prompt, and its next rows.
+    fn advance(
+        &self,
+        sequences: &mut [&mut Sequence],
+        prompts: &[&Prompt],
+        each: &mut dyn FnMut(usize, Rows) -> Result<(), RunError>,
+    ) -> Result<Effort, RunError> {
         assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
+        let started = Instant::now();
+        for prompt in prompts {
+            self.check_fits(prompt.ids.len(), prompt.ids.len())?;
+        }
         let mut done = Vec::new();
         for (sequence, prompt) in sequences.iter_mut().zip(prompts) {
-            self.check_fits(prompt.ids.len(), prompt.ids.len())?;
             let kept = sequence.keep_common(prompt);
             sequence.cache.reserve(prompt.ids.len() - kept);
             done.push(kept);
         }
+        let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
         let media: Vec<Vec<Option<Rows>>> = done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept)).collect();
-        let mut last: Vec<Option<Rows>> = vec![None; prompts.len()];
+        let vision = started.elapsed();
         while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
             let mut room = self.chunk;
             let mut works = Vec::new();
@@ -176,17 +227,10 @@ impl Engine {
             }
             let (hidden, ranges) = self.pass(works, None);
             for (i, rows) in who.into_iter().zip(ranges) {
-                let row = hidden.range(rows.end - 1..rows.end).to_vec();
-                last[i] = Some(Rows::from_vec(row, hidden.features()));
+                each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()))?;
             }
         }
-        let features = self.model.decoder.embedding.0.cols();
-        let rows = last.iter().flatten().flat_map(|r| r.as_slice()).copied().collect();
-        let scores = self.score(&Rows::from_vec(rows, features));
-        for (i, prompt) in prompts.iter().enumerate() {
-            check_finite(scores.row(i), prompt.ids.len())?;
-        }
-        Ok(scores)
+        Ok(Effort { rows, vision, decoder: started.elapsed() - vision })
     }
 
     /// Appends one token to each sequence and returns the scores of the next: one row for each.
@@ -216,6 +260,25 @@ impl Engine {
             check_finite(scores.row(i), sequence.len())?;
         }
         Ok(scores)
+    }
+
+    /// Scores after every row of several prompts, computed in the same passes: rows × vocabulary of each, and the sequences
+    /// that remember them.
+    ///
+    /// # Errors
+    /// If a prompt does not fit the context, or a score is not finite.
+    pub fn all_scores_batch(&self, prompts: &[&Prompt]) -> Result<(Vec<Rows>, Vec<Sequence>), RunError> {
+        let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
+        let mut scores: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
+        let vocabulary = self.vocabulary();
+        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, &mut |i, rows| {
+            for row in self.score_in_parts(&rows).chunks_exact(vocabulary) {
+                check_finite(row, scores[i].len() / vocabulary + 1)?;
+                scores[i].extend_from_slice(row);
+            }
+            Ok(())
+        })?;
+        Ok((scores.into_iter().map(|s| Rows::from_vec(s, vocabulary)).collect(), sequences))
     }
 
     /// Scores after every row of a prompt, in an empty sequence: rows × vocabulary.
@@ -248,12 +311,24 @@ impl Engine {
             let positions = &prompt.positions[from..to];
             let work = Work { cache: &mut sequence.cache, start: from, x, positions, spans };
             let (hidden, _) = self.pass(vec![work], again(&mut tap));
-            for at in (0..hidden.rows()).step_by(SCORED_AT_ONCE) {
-                let some = hidden.range(at..hidden.rows().min(at + SCORED_AT_ONCE)).to_vec();
-                scores.extend(self.score(&Rows::from_vec(some, hidden.features())).into_vec());
-            }
+            scores.extend(self.score_in_parts(&hidden));
         }
-        Ok(Rows::from_vec(scores, self.model.decoder.head.0.linears[0].weight.rows()))
+        Ok(Rows::from_vec(scores, self.vocabulary()))
+    }
+
+    /// Scores after each of any number of rows, row-major.
+    fn score_in_parts(&self, hidden: &Rows) -> Vec<f32> {
+        let mut scores = Vec::with_capacity(hidden.rows() * self.vocabulary());
+        for at in (0..hidden.rows()).step_by(SCORED_AT_ONCE) {
+            let some = hidden.range(at..hidden.rows().min(at + SCORED_AT_ONCE)).to_vec();
+            scores.extend(self.score(&Rows::from_vec(some, hidden.features())).into_vec());
+        }
+        scores
+    }
+
+    /// Scores in a row.
+    fn vocabulary(&self) -> usize {
+        self.model.decoder.head.0.linears[0].weight.rows()
     }
 
     /// Features of the media that have rows at or after `row`.

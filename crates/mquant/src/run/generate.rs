@@ -1,12 +1,14 @@
 //! Answers, a token at a time.
 
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use super::{Engine, LoadedModel, Prompt, Sampler, Sequence};
+use super::{Effort, Engine, LoadedModel, Prompt, Sampler, Sequence};
 use crate::error::Result;
 use crate::input::tokenizer::{SkipSpecial, StopStrings, Stopped};
 
-/// Where an answer's text goes as it comes; may end it.
+/// Where an answer's text goes as it comes; may end it. Called once for each token, with the text that it completes, which
+/// may be empty, and once more if text was held back.
 pub type Sink<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
 
 /// When to end an answer.
@@ -40,6 +42,10 @@ pub struct Generated {
     pub ids: Vec<u32>,
     /// Why it ended.
     pub finish: Finish,
+    /// What reading the prompt took.
+    pub prefill: Effort,
+    /// From the prompt's scores to the end.
+    pub decode_time: Duration,
 }
 
 /// Answers `prompt`: computes what `sequence` does not remember of it, then draws tokens until told to stop.
@@ -55,7 +61,8 @@ pub fn generate(
     options: &GenerateOptions,
     sink: &mut Sink<'_>,
 ) -> Result<Generated> {
-    let mut scores = engine.prefill(sequence, prompt)?;
+    let (mut scores, prefill) = engine.prefill_measured(sequence, prompt)?;
+    let started = Instant::now();
     let room = engine.context() - sequence.len();
     let limit = options.max_tokens.unwrap_or(usize::MAX).min(room.max(1));
     let mut out = Writer {
@@ -84,7 +91,7 @@ pub fn generate(
         }
     }
     let text = out.finish(finish)?;
-    Ok(Generated { text, ids, finish })
+    Ok(Generated { text, ids, finish, prefill, decode_time: started.elapsed() })
 }
 
 struct Writer<'a, 'b> {
@@ -106,10 +113,10 @@ impl Writer<'_, '_> {
 
     fn emit(&mut self, text: &str) -> ControlFlow<Finish> {
         self.text.push_str(text);
-        if !text.is_empty() && (self.sink)(text).is_break() {
-            return ControlFlow::Break(Finish::Interrupted);
+        match (self.sink)(text) {
+            ControlFlow::Break(()) => ControlFlow::Break(Finish::Interrupted),
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
 
     /// Lets out what was held back, unless a stop string ended the answer.

@@ -11,7 +11,7 @@ mod engine;
 mod sampler;
 mod generate;
 
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Effort, Engine, EngineOptions};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Sink, generate};
 pub use loaded::{LoadOptions, LoadedModel};

@@ -231,6 +231,11 @@ impl ChatTemplate {
         &self.source
     }
 
+    /// The file of the model folder it was found in.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The prompt of `messages`.
     ///
     /// # Errors

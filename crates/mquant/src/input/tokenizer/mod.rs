@@ -74,6 +74,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// Tokens it knows, added ones among them.
+    pub fn vocabulary(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// Whether an id is a control token.
     pub fn is_control(&self, id: u32) -> bool {
         self.marker.controls().binary_search_by_key(&id, |token| token.id).is_ok()
