@@ -8,6 +8,7 @@ mod signals;
 mod session;
 mod demo_model;
 mod media_args;
+mod half_blocks;
 mod sampling_args;
 mod commands;
 

@@ -10,6 +10,8 @@ pub mod input;
 pub mod nn;
 pub mod models;
 pub mod run;
+pub mod evaluate;
+pub mod measure;
 
 pub use error::{Class, Error, Explain, Result};
 pub use mquant_kernels as kernels;

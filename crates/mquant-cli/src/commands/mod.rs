@@ -3,6 +3,8 @@
 mod run;
 mod inspect;
 mod logits;
+mod bench;
+mod demo;
 
 use clap::Subcommand;
 
@@ -19,6 +21,10 @@ pub(crate) enum Command {
     Inspect(inspect::InspectArgs),
     /// Write every score of a conversation to a file, to compare implementations
     Logits(logits::LogitsArgs),
+    /// Measure speed and memory of a model
+    Bench(bench::BenchArgs),
+    /// Answer the bundled benchmarks with the bundled model
+    Demo(demo::DemoArgs),
 }
 
 impl Command {
@@ -27,6 +33,8 @@ impl Command {
             Command::Run(args) => run::run(args, globals, output),
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Logits(args) => logits::run(args, globals, output),
+            Command::Bench(args) => bench::run(args, globals, output),
+            Command::Demo(args) => demo::run(args, globals, output),
         }
     }
 }

@@ -18,3 +18,5 @@ pub use loaded::{LoadOptions, LoadedModel};
 pub use prompt::{MediaKey, PlacedMedia, Prompt};
 pub use sampler::{Sampler, SamplerOptions};
 pub use sequence::Sequence;
+
+pub(crate) use sampler::best;

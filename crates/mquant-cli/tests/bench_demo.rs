@@ -1,0 +1,136 @@
+//! `bench` and `demo` on tiny models: the objects they print, and that scores count what they say they count.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../mquant/tests/goldens/qwen2_vl_published")
+}
+
+fn mquant(arguments: &[&str], demo: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mquant"));
+    command.args(arguments).env("MQUANT_DEMO_MODEL", demo).output().unwrap()
+}
+
+fn object(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// A demo folder with one benchmark of the given questions and expected answers.
+fn demo_folder(root: &Path, samples: &[(&str, &str)]) -> PathBuf {
+    let folder = root.join("demo");
+    fs::create_dir_all(folder.join("bench")).unwrap();
+    for entry in fs::read_dir(golden()).unwrap().map(|e| e.unwrap()) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+    }
+    let image = STANDARD.encode(fs::read(golden().join("two-0.png")).unwrap());
+    let rows = samples.iter().enumerate().map(|(i, (question, answer))| {
+        let answer = answer.replace('"', "\"\"");
+        format!("{i}\t{image}\t{question}\t\"{answer}\"\n")
+    });
+    let text = format!("index\timage\tquestion\tanswer\n{}", rows.collect::<String>());
+    fs::write(folder.join("bench/Tiny.tsv"), text).unwrap();
+    folder
+}
+
+#[test]
+fn bench_prints_its_schema() {
+    let model = golden();
+    let sizes = ["--prompt-tokens", "9", "--image", "100x60", "--generate", "3", "--batch", "2", "--repeat", "2"];
+    let arguments = [&["bench", model.to_str().unwrap(), "--threads", "1", "--json"][..], &sizes].concat();
+    let printed = object(&mquant(&arguments, &model));
+    let expected = [
+        "schema", "model", "threads", "prompt_tokens", "image", "generate", "batch", "repeat", "load_s", "vision_s",
+        "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s", "peak_rss_bytes",
+    ];
+    assert_eq!(keys(&printed), expected);
+    assert_eq!(printed["schema"], "mquant.bench/1");
+    let asked = ["threads", "prompt_tokens", "generate", "batch", "repeat"].map(|key| printed[key].as_u64().unwrap());
+    assert_eq!(asked, [1, 9, 3, 2, 2]);
+    // 100 × 60 becomes 112 × 56 for cells of 28 pixels.
+    assert_eq!(printed["image"], serde_json::json!({"width": 100, "height": 60, "tokens": 8}));
+    for key in ["load_s", "vision_s", "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s"] {
+        assert!(printed[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    // The weights alone are a megabyte.
+    assert!(printed["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
+}
+
+#[test]
+fn bench_without_picture_and_beyond_the_context() {
+    let model = golden();
+    let bench = ["bench", model.to_str().unwrap(), "--image", "none", "--repeat", "1"];
+    let short = [&bench[..], &["--generate", "0", "--prompt-tokens", "3", "--json"]].concat();
+    let printed = object(&mquant(&short, &model));
+    let absent = ["image", "vision_s", "decode_tokens_per_s"];
+    assert!(absent.iter().all(|key| printed[key].is_null()), "{printed}");
+    let text = mquant(&[&bench[..], &["--prompt-tokens", "3"]].concat(), &model);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("prefill") && !text.contains("vision"), "{text}");
+    let long = mquant(&[&bench[..], &["--prompt-tokens", "5000"]].concat(), &model);
+    assert_eq!(long.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&long.stderr).contains("CONTEXT_EXCEEDED"));
+    let wrong = mquant(&["bench", "--image", "big"], &model);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+#[test]
+fn demo_scores_count_equal_answers() {
+    let root = tempfile::tempdir().unwrap();
+    let questions = ["What is it?", "How many are there?", "Which colour?", "Where?"];
+    let folder = demo_folder(root.path(), &questions.map(|q| (q, "never said")));
+    let first = object(&mquant(&["demo", "--json"], &folder));
+    let top = ["schema", "model", "threads", "load_s", "total_s", "peak_rss_bytes", "mean", "benchmarks"];
+    assert_eq!(keys(&first), top);
+    assert_eq!((&first["schema"], first["mean"].as_f64()), (&Value::from("mquant.demo/1"), Some(0.0)));
+    let benchmark = &first["benchmarks"][0];
+    let expected =
+        ["name", "metric", "score", "samples", "prompt_tokens", "answer_tokens", "total_s", "tokens_per_s", "answers"];
+    assert_eq!(keys(benchmark), expected);
+    assert_eq!((&benchmark["name"], benchmark["samples"].as_u64()), (&Value::from("Tiny"), Some(4)));
+    assert_eq!(keys(&benchmark["answers"][0]), ["index", "question", "expected", "answer", "score"]);
+
+    // Three of the four answers are now what is expected.
+    let said = |i: usize| first["benchmarks"][0]["answers"][i]["answer"].as_str().unwrap().to_owned();
+    let answers = [said(0), "never said".to_owned(), said(2), said(3)];
+    assert!(answers.iter().all(|a| !a.is_empty()), "{answers:?}");
+    let samples: Vec<_> = questions.iter().copied().zip(answers.iter().map(String::as_str)).collect();
+    let folder = demo_folder(root.path(), &samples);
+    let second = object(&mquant(&["demo", "--json"], &folder));
+    assert_eq!(second["mean"].as_f64(), Some(75.0));
+    let limited = object(&mquant(&["demo", "--json", "--limit", "2"], &folder));
+    assert_eq!(limited["mean"].as_f64(), Some(50.0));
+    let text = mquant(&["demo", "--limit", "2"], &folder);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("Tiny") && text.contains("50.0") && text.contains("question  What is it?"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no colours into a pipe");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = demo_folder(root.path(), &[("q", "a")]);
+    let stress = mquant(&["demo", "--stress"], &folder);
+    assert_eq!(stress.status.code(), Some(3), "{}", String::from_utf8_lossy(&stress.stderr));
+    fs::remove_file(folder.join("bench/Tiny.tsv")).unwrap();
+    let none = mquant(&["demo"], &folder);
+    assert_eq!(none.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no .tsv file"));
+    fs::write(folder.join("bench/Tiny.tsv"), "index\tquestion\n").unwrap();
+    let column = mquant(&["demo", "--json"], &folder);
+    assert_eq!(column.status.code(), Some(4));
+    let said: Value = serde_json::from_slice(&column.stdout).unwrap();
+    assert_eq!(said["code"], "BENCHMARK_COLUMN");
+}

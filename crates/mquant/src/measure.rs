@@ -1,0 +1,205 @@
+//! How fast a loaded model is and what memory it takes.
+//!
+//! Enters: a [`Workload`] of random tokens and a synthetic picture. Leaves: [`Figures`], each the median of its repeats.
+//! Invariant: nothing is remembered from one repeat to the next.
+
+use std::time::Instant;
+
+use mquant_kernels::Rows;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::Result;
+use crate::input::image::RgbImage;
+use crate::models::MediaKind;
+use crate::run::{Engine, LoadedModel, Prompt, RunError, Sequence, best};
+
+/// What to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Tokens of the text; at least 1.
+    pub prompt_tokens: usize,
+    /// Width and height of a picture before the text.
+    pub image: Option<(u32, u32)>,
+    /// Tokens generated for each sequence after the prompt; end tokens do not end it.
+    pub generate: usize,
+    /// Sequences computed together; at least 1.
+    pub batch: usize,
+    /// How often; at least 1.
+    pub repeat: usize,
+    /// Seed of the tokens.
+    pub seed: u64,
+}
+
+/// What was measured: medians over the repeats.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Decoder rows the picture takes.
+    pub image_tokens: Option<usize>,
+    /// Seconds of the vision tower and projector for one picture that has been resized.
+    pub vision_s: Option<f64>,
+    /// Seconds from a prepared prompt of picture and text to the first token, of all sequences of the batch.
+    pub first_token_s: f64,
+    /// Tokens of text prompts computed each second, all sequences together.
+    pub prefill_tokens_per_s: f64,
+    /// Tokens generated each second after the first, all sequences together; None when none was asked for.
+    pub decode_tokens_per_s: Option<f64>,
+}
+
+/// Seconds of one repeat.
+#[derive(Clone, Copy, Debug)]
+struct Repeat {
+    vision: Option<f64>,
+    prefill: f64,
+    first_token: f64,
+    decode: f64,
+}
+
+/// Computes a workload. `watch` is told how many repeats are done.
+///
+/// # Errors
+/// The workload does not fit the context, the picture is empty or too elongated, or a score is not finite.
+pub fn measure(
+    loaded: &LoadedModel,
+    engine: &Engine,
+    workload: &Workload,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Figures> {
+    let Workload { generate, batch, repeat, .. } = *workload;
+    let (text_tokens, batch) = (workload.prompt_tokens.max(1), batch.max(1));
+    let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
+    let patches = match workload.image {
+        Some((width, height)) => Some(loaded.processor.image(&picture(width, height)?)?),
+        None => None,
+    };
+    let (mut texts, mut pictured) = (Vec::new(), Vec::new());
+    for _ in 0..batch {
+        let mut ids = random_ids(loaded, text_tokens, &mut rng);
+        texts.push(Prompt::arrange(loaded, &ids, Vec::new())?);
+        if let Some(patches) = &patches {
+            ids.insert(0, loaded.layout.placeholder(MediaKind::Image));
+            pictured.push(Prompt::arrange(loaded, &ids, vec![(MediaKind::Image, patches.clone())])?);
+        }
+    }
+    let longest = pictured.first().unwrap_or(&texts[0]).ids.len();
+    if longest + generate > engine.context() {
+        return Err(RunError::Context { needed: longest + generate, prompt: longest, limit: engine.context() }.into());
+    }
+    let mut repeats = Vec::new();
+    for done in 1..=repeat.max(1) {
+        repeats.push(once(engine, &texts, &pictured, generate)?);
+        watch(done);
+    }
+    let of = |seconds: fn(&Repeat) -> f64| median(repeats.iter().map(seconds).collect());
+    Ok(Figures {
+        image_tokens: pictured.first().map(|p| p.ids.len() - text_tokens),
+        vision_s: patches.is_some().then(|| of(|r| r.vision.unwrap_or(0.0))),
+        first_token_s: of(|r| r.first_token),
+        prefill_tokens_per_s: (batch * text_tokens) as f64 / of(|r| r.prefill),
+        decode_tokens_per_s: (generate > 0).then(|| (batch * generate) as f64 / of(|r| r.decode)),
+    })
+}
+
+fn once(engine: &Engine, texts: &[Prompt], pictured: &[Prompt], generate: usize) -> Result<Repeat, RunError> {
+    let media = pictured.first().and_then(|p| p.media.first());
+    let vision = media.map(|media| timed(|| engine.encode(media)).1);
+    let (computed, prefill) = timed(|| first(engine, texts));
+    let (mut sequences, mut scores) = computed?;
+    let mut first_token = prefill;
+    if !pictured.is_empty() {
+        drop(sequences);
+        let (computed, seconds) = timed(|| first(engine, pictured));
+        (sequences, scores) = computed?;
+        first_token = seconds;
+    }
+    let (decoded, decode) = timed(|| {
+        for _ in 0..generate {
+            let ids: Vec<u32> = (0..scores.rows()).map(|row| best(scores.row(row))).collect();
+            scores = engine.decode(&mut sequences.iter_mut().collect::<Vec<_>>(), &ids)?;
+        }
+        Ok(())
+    });
+    decoded.map(|()| Repeat { vision, prefill, first_token, decode })
+}
+
+/// Prompts in empty sequences.
+fn first(engine: &Engine, prompts: &[Prompt]) -> Result<(Vec<Sequence>, Rows), RunError> {
+    let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+    let scores =
+        engine.prefill_batch(&mut sequences.iter_mut().collect::<Vec<_>>(), &prompts.iter().collect::<Vec<_>>())?;
+    Ok((sequences, scores))
+}
+
+fn timed<R>(f: impl FnOnce() -> R) -> (R, f64) {
+    let started = Instant::now();
+    let result = f();
+    // A clock may not have moved.
+    (result, started.elapsed().as_secs_f64().max(1e-9))
+}
+
+/// Ids of ordinary tokens, or of rows of the embedding that have no token.
+fn random_ids(loaded: &LoadedModel, count: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    let vocabulary = loaded.blueprint.vocabulary() as u32;
+    let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| loaded.layout.placeholder(kind));
+    let ordinary = |id: &u32| !loaded.tokenizer.is_control(*id) && !placeholders.contains(id);
+    let drawn = std::iter::repeat_with(|| rng.random_range(0..vocabulary));
+    // A vocabulary of nothing but control tokens must not be searched for ever.
+    let mut ids: Vec<u32> = drawn.take(1000 + 20 * count).filter(ordinary).take(count).collect();
+    ids.resize(count, (0..vocabulary).find(ordinary).unwrap_or(0));
+    ids
+}
+
+/// A picture with fine and coarse structure in every channel.
+fn picture(width: u32, height: u32) -> Result<RgbImage> {
+    let colour = |x: u32, y: u32| [(x * 7 + y * 3) as u8, (x / 5 * 31 + y) as u8, (y / 9 * 57 + x * 2) as u8];
+    let pixels = (0..height).flat_map(|y| (0..width).flat_map(move |x| colour(x % 4096, y % 4096))).collect();
+    Ok(RgbImage::new(width, height, pixels)?)
+}
+
+/// The middle value, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    (values[(n - 1) / 2] + values[n / 2]) / 2.0
+}
+
+/// The most memory of this process that was resident at one time (`VmHWM`), in bytes; None where the system does not say.
+pub fn peak_rss_bytes() -> Option<u64> {
+    high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn high_water_mark(status: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = value.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(vec![7.0]), 7.0);
+    }
+
+    #[test]
+    fn the_peak_is_read_as_the_kernel_writes_it() {
+        let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n";
+        assert_eq!(high_water_mark(status), Some(2 << 20));
+        assert_eq!(high_water_mark("VmHWM:\t12 pages\n"), None);
+        assert_eq!(high_water_mark(""), None);
+        let before = peak_rss_bytes().unwrap();
+        let grown = std::hint::black_box(vec![1u8; 64 << 20]);
+        assert!(peak_rss_bytes().unwrap() >= before.max(grown.len() as u64));
+    }
+
+    #[test]
+    fn pictures_have_their_size() {
+        let made = picture(30, 20).unwrap();
+        assert_eq!((made.width(), made.height()), (30, 20));
+        assert!(picture(0, 20).is_err());
+    }
+}
