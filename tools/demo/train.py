@@ -14,7 +14,7 @@ ap = argparse.ArgumentParser()
 ap.add_argument("--out", required=True); ap.add_argument("--init"); ap.add_argument("--minutes", type=float, default=60)
 ap.add_argument("--batch", type=int, default=32); ap.add_argument("--lr", type=float, default=1.2e-3); ap.add_argument("--threads", type=int, default=2)
 ap.add_argument("--seed", type=int, default=0); ap.add_argument("--freeze-tower", action="store_true"); ap.add_argument("--presence", type=int, default=4, help="presence questions an image")
-ap.add_argument("--bind", type=float, default=0, help="initial weight of the binding probe"); ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+ap.add_argument("--strings", type=float, default=0, help="share of images that must show a random string"); ap.add_argument("--bind", type=float, default=0, help="initial weight of the binding probe"); ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 a = ap.parse_args()
 torch.set_num_threads(a.threads); torch.manual_seed(a.seed); os.makedirs(a.out, exist_ok=True)
 PATCH, MERGE = 14, 2
@@ -55,7 +55,10 @@ BIND = dict(color=scenes.COLORS_L, mme=["yes", "no"])  # questions that need the
 
 def sample(rng, train=True):
     w, h = rng.choice(scenes.SIZES + scenes.SIZES[:3] * 3 if train else scenes.SIZES)
-    im, qa = scenes.scene(rng, w, h); qa, caption = qa[:-1], qa[-1]
+    im, qa = scenes.scene(rng, w, h)
+    if train and rng.random() < a.strings:
+        while qa[0][0] != "ocr": w, h = rng.choice(scenes.SIZES[:3]); im, qa = scenes.scene(rng, w, h)
+    qa, caption = qa[:-1], qa[-1]
     if train and scenes.OBJECTS: qa = [x for x in qa if x[0] not in ("mme", "color")] + more_questions(rng, list(scenes.OBJECTS))
     if train and rng.random() < .15: qa.append(caption)
     px, grid = pixels(im); gh, gw = grid[1] // MERGE, grid[2] // MERGE; n = gh * gw

@@ -83,7 +83,11 @@ mod tests {
             apply_gated(f, &mut gated, &x);
             for (i, v) in x.iter().enumerate() {
                 let want = exact(f, f64::from(*v));
-                assert!((f64::from(y[i]) - want).abs() < 2e-6 * want.abs().max(1.0), "{f:?}({v}) = {} not {want}", y[i]);
+                assert!(
+                    (f64::from(y[i]) - want).abs() < 2e-6 * want.abs().max(1.0),
+                    "{f:?}({v}) = {} not {want}",
+                    y[i]
+                );
                 let want = want * f64::from(*v);
                 assert!((f64::from(gated[i]) - want).abs() < 2e-6 * want.abs().max(1.0), "gated {f:?}({v})");
             }

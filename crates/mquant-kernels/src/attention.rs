@@ -214,10 +214,14 @@ mod tests {
                 let query = &q.row(job.first_row + row)[h * d..(h + 1) * d];
                 let value = |v: &[f32], i: usize, c: usize| f64::from(v[i * stride + at + c]);
                 let s: Vec<f64> = (0..keys)
-                    .map(|i| (0..d).map(|c| f64::from(query[c]) * value(job.keys, i, c)).sum::<f64>() / (d as f64).sqrt())
+                    .map(|i| {
+                        (0..d).map(|c| f64::from(query[c]) * value(job.keys, i, c)).sum::<f64>() / (d as f64).sqrt()
+                    })
                     .collect();
                 let total: f64 = s.iter().map(|s| s.exp()).sum();
-                (0..d).map(move |c| (0..keys).map(|i| s[i].exp() / total * value(job.values, i, c)).sum::<f64>()).collect::<Vec<_>>()
+                (0..d)
+                    .map(move |c| (0..keys).map(|i| s[i].exp() / total * value(job.values, i, c)).sum::<f64>())
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
@@ -231,13 +235,18 @@ mod tests {
             let order: Vec<u32> = (0..rows as u32).map(|i| 10 + (i * 7 + 3) % rows as u32).collect();
             for mask in [Mask::Full, Mask::Causal(&order)] {
                 let q = Rows::from_vec(noise((rows + 4) * 120, rows), 120);
-                let short = AttendJob { first_row: 0, rows: 3, keys: &keys[..80], values: &values[..80], mask: Mask::Full };
+                let short =
+                    AttendJob { first_row: 0, rows: 3, keys: &keys[..80], values: &values[..80], mask: Mask::Full };
                 let long = AttendJob { first_row: 4, rows, keys: &keys, values: &values, mask };
                 let y = attend(&q, shape, &[short, long]);
                 assert!(y.row(3).iter().all(|v| *v == 0.0), "a row of no job");
                 for (job, row) in [(&short, 0), (&short, 2), (&long, 0), (&long, rows / 2), (&long, rows - 1)] {
                     for (got, want) in y.row(job.first_row + row).iter().zip(exact(&q, shape, job, row)) {
-                        assert!((f64::from(*got) - want).abs() < 2e-5, "{got} against {want}: row {row} of {}, {mask:?}", job.rows);
+                        assert!(
+                            (f64::from(*got) - want).abs() < 2e-5,
+                            "{got} against {want}: row {row} of {}, {mask:?}",
+                            job.rows
+                        );
                     }
                 }
             }

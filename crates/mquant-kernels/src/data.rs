@@ -148,7 +148,11 @@ impl Bytes {
     /// # Panics
     /// If the range is not inside.
     pub fn slice(&self, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= self.range.len(), "slice {range:?} of {} bytes", self.range.len());
+        assert!(
+            range.start <= range.end && range.end <= self.range.len(),
+            "slice {range:?} of {} bytes",
+            self.range.len()
+        );
         Self { owner: self.owner.clone(), range: self.range.start + range.start..self.range.start + range.end }
     }
 }

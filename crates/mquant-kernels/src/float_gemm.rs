@@ -190,7 +190,9 @@ mod tests {
     fn linear_equals_the_definition_for_every_shape_and_type() {
         let scratch = Scratch::default();
         for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-            for (m, k, n) in [(1, 1, 1), (1, 63, 5), (2, 64, 33), (8, 65, 40), (9, 130, 67), (33, 96, 129), (70, 200, 31)] {
+            for (m, k, n) in
+                [(1, 1, 1), (1, 63, 5), (2, 64, 33), (8, 65, 40), (9, 130, 67), (33, 96, 129), (70, 200, 31)]
+            {
                 let x = Rows::from_vec(noise(m * k, 3), k);
                 let w = stored(&noise(n * k, 7), dtype, n, k);
                 let bias = noise(n, 11);
@@ -199,9 +201,13 @@ mod tests {
                 for i in 0..m {
                     for j in 0..n {
                         let exact: f64 =
-                            (0..k).map(|t| f64::from(x.row(i)[t]) * f64::from(wide[j * k + t])).sum::<f64>() + f64::from(bias[j]);
+                            (0..k).map(|t| f64::from(x.row(i)[t]) * f64::from(wide[j * k + t])).sum::<f64>()
+                                + f64::from(bias[j]);
                         let got = f64::from(y.row(i)[j]);
-                        assert!((got - exact).abs() < 1e-5 * (k as f64).sqrt().max(1.0), "{dtype} {m}x{k}x{n} [{i},{j}]");
+                        assert!(
+                            (got - exact).abs() < 1e-5 * (k as f64).sqrt().max(1.0),
+                            "{dtype} {m}x{k}x{n} [{i},{j}]"
+                        );
                     }
                 }
             }

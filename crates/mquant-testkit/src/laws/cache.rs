@@ -80,7 +80,8 @@ pub fn batch_equals_one_by_one(folder: &GoldenFolder) {
             assert!(distance < CLOSE, "sequence {i} in a batch is {distance:e} away from alone");
         }
         let together = greedy_batch(&engine, &prompts, 6);
-        let alone: Vec<Vec<u32>> = prompts.iter().map(|p| greedy_batch(&engine, std::slice::from_ref(p), 6).remove(0)).collect();
+        let alone: Vec<Vec<u32>> =
+            prompts.iter().map(|p| greedy_batch(&engine, std::slice::from_ref(p), 6).remove(0)).collect();
         assert_eq!(together, alone, "greedy tokens in a batch");
     }
 }

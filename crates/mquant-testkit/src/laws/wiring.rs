@@ -65,7 +65,10 @@ pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
         rewire(&mut model, Some(skipped));
         loaded.model = Arc::new(model);
         let after = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
-        assert!(distance(&after, &before) > 1e-2, "{case}: nobody notices that part {skipped} does not read its stream");
+        assert!(
+            distance(&after, &before) > 1e-2,
+            "{case}: nobody notices that part {skipped} does not read its stream"
+        );
     }
 }
 

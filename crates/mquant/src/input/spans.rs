@@ -72,7 +72,13 @@ mod tests {
     #[test]
     fn spans_join_and_cut() {
         let mut spans = ModalitySpans::default();
-        for (m, n) in [(Modality::Text, 2), (Modality::Text, 1), (Modality::Vision, 4), (Modality::Text, 0), (Modality::Vision, 1)] {
+        for (m, n) in [
+            (Modality::Text, 2),
+            (Modality::Text, 1),
+            (Modality::Vision, 4),
+            (Modality::Text, 0),
+            (Modality::Vision, 1),
+        ] {
             spans.push(m, n);
         }
         assert_eq!(spans.iter().collect::<Vec<_>>(), [(Modality::Text, 0..3), (Modality::Vision, 3..8)]);

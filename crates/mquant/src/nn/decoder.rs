@@ -63,7 +63,10 @@ impl Decoder {
     /// Its parts, in the order they run.
     pub fn parts(&mut self) -> Vec<&mut dyn Part> {
         let blocks = self.blocks.iter_mut().map(|b| b as &mut dyn Part);
-        std::iter::once(&mut self.embedding as &mut dyn Part).chain(blocks).chain([&mut self.head as &mut dyn Part]).collect()
+        std::iter::once(&mut self.embedding as &mut dyn Part)
+            .chain(blocks)
+            .chain([&mut self.head as &mut dyn Part])
+            .collect()
     }
 }
 

@@ -40,7 +40,10 @@ impl Encoder {
     /// Its parts, in the order they run.
     pub fn parts(&mut self) -> Vec<&mut dyn Part> {
         let blocks = self.blocks.iter_mut().map(|b| b as &mut dyn Part);
-        std::iter::once(&mut self.patch as &mut dyn Part).chain(blocks).chain([&mut self.projector as &mut dyn Part]).collect()
+        std::iter::once(&mut self.patch as &mut dyn Part)
+            .chain(blocks)
+            .chain([&mut self.projector as &mut dyn Part])
+            .collect()
     }
 }
 

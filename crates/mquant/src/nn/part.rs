@@ -78,7 +78,9 @@ impl ScalePair<'_> {
     pub fn source(&self, i: usize) -> usize {
         match self.fan {
             None => i,
-            Some(HeadShape { heads, kv_heads, head_dim }) => i / head_dim / (heads / kv_heads) * head_dim + i % head_dim,
+            Some(HeadShape { heads, kv_heads, head_dim }) => {
+                i / head_dim / (heads / kv_heads) * head_dim + i % head_dim
+            }
         }
     }
 }

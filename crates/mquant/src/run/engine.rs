@@ -58,7 +58,11 @@ pub struct Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { threads, chunk, context, .. } = self;
-        f.debug_struct("Engine").field("threads", &threads.count()).field("chunk", chunk).field("context", context).finish()
+        f.debug_struct("Engine")
+            .field("threads", &threads.count())
+            .field("chunk", chunk)
+            .field("context", context)
+            .finish()
     }
 }
 
@@ -202,7 +206,8 @@ impl Engine {
             done.push(kept);
         }
         let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
-        let media: Vec<Vec<Option<Rows>>> = done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept)).collect();
+        let media: Vec<Vec<Option<Rows>>> =
+            done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept)).collect();
         let vision = started.elapsed();
         while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
             let mut room = self.chunk;
@@ -293,11 +298,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the prompt does not fit the context.
-    pub fn all_scores_watched(
-        &self,
-        prompt: &Prompt,
-        mut tap: Watcher<'_>,
-    ) -> Result<Rows, RunError> {
+    pub fn all_scores_watched(&self, prompt: &Prompt, mut tap: Watcher<'_>) -> Result<Rows, RunError> {
         let rows = prompt.ids.len();
         self.check_fits(rows, rows)?;
         let media = self.encode_after(prompt, 0);
@@ -349,14 +350,11 @@ impl Engine {
     }
 
     /// One pass over the rows of some sequences: the stream after the last block, and the rows of each sequence in it.
-    fn pass(
-        &self,
-        works: Vec<Work<'_>>,
-        mut tap: Watcher<'_>,
-    ) -> (Rows, Vec<std::ops::Range<usize>>) {
+    fn pass(&self, works: Vec<Work<'_>>, mut tap: Watcher<'_>) -> (Rows, Vec<std::ops::Range<usize>>) {
         let features = self.model.decoder.embedding.0.cols();
         let mut x = Vec::new();
-        let (mut order, mut positions, mut spans, mut ranges) = (Vec::new(), Vec::new(), ModalitySpans::default(), Vec::new());
+        let (mut order, mut positions, mut spans, mut ranges) =
+            (Vec::new(), Vec::new(), ModalitySpans::default(), Vec::new());
         let mut caches = Vec::new();
         for work in works {
             let rows = work.x.rows();

@@ -59,7 +59,11 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
     Encoder {
         patch: PatchEmbed {
             stream,
-            site: Site { id: SiteId::Patch(tower), norm: None, linears: [unbiased(tensors, "vision.patch_embed.proj")] },
+            site: Site {
+                id: SiteId::Patch(tower),
+                norm: None,
+                linears: [unbiased(tensors, "vision.patch_embed.proj")],
+            },
         },
         rope: Rope::planar(v.head_dim(), v.rope_theta),
         blocks: (0..v.depth).map(block).collect(),
@@ -93,7 +97,12 @@ fn decoder(config: &Config, tensors: &Tensors) -> Decoder {
     let t = &config.text;
     let tower = Tower::Language;
     let rms = |name: &str| {
-        Some(Norm { kind: NormKind::Rms, gain: tensors.vector(&format!("{name}.weight")), eps: t.rms_norm_eps, repeat: 1 })
+        Some(Norm {
+            kind: NormKind::Rms,
+            gain: tensors.vector(&format!("{name}.weight")),
+            eps: t.rms_norm_eps,
+            repeat: 1,
+        })
     };
     let shape = HeadShape { heads: t.num_attention_heads, kv_heads: t.num_key_value_heads, head_dim: t.head_dim() };
     let block = |i: usize| {
@@ -105,7 +114,8 @@ fn decoder(config: &Config, tensors: &Tensors) -> Decoder {
             qkv: Site {
                 id: id(BlockSite::Qkv),
                 norm: rms(&at("input_layernorm")),
-                linears: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(|name| linear(tensors, &at(name))),
+                linears: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+                    .map(|name| linear(tensors, &at(name))),
             },
             attention: Attention { shape, visibility: Visibility::Causal, block: i },
             out: Site { id: id(BlockSite::Out), norm: None, linears: [load("self_attn.o_proj")] },
