@@ -24,7 +24,7 @@ Examples:
 
 Equal blocks are shown as one line; --json lists every site.")]
 pub(crate) struct InspectArgs {
-    /// A model folder or Hub id (org/name[@revision]) [default: the bundled demo model]
+    /// A model folder or Hub id (org/name or org/name@revision) [default: the bundled demo model]
     model: Option<String>,
     /// A size whose tokens to count; may be given more than once
     #[arg(long, value_name = "WxH", value_parser = size,

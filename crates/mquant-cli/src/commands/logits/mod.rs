@@ -32,7 +32,7 @@ The messages are in OpenAI's chat form; media urls are relative to their file. A
 batch. The file holds input_ids, logits, pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw and generated,
 those that exist; of a batch, input_ids.0, logits.0, generated.0 and so on.")]
 pub(crate) struct LogitsArgs {
-    /// A model folder or Hub id (org/name[@revision])
+    /// A model folder or Hub id (org/name or org/name@revision)
     model: String,
     /// A JSON file: a list of messages, or a list of such lists
     #[arg(long, value_name = "FILE")]

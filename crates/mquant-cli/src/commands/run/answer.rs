@@ -65,13 +65,21 @@ impl Answerer {
         let (prompt_tokens, images, videos) = (prompt.ids.len(), media(MediaKind::Image), media(MediaKind::Video));
 
         let mut progress = Some(Progress::spinner("reading the prompt"));
+        let most_tokens = options.max_tokens.map_or(0, |n| n as u64);
+        let mut tokens = 0;
         let mut hold = None;
         let mut failed = None;
         let to_terminal = stdout().is_terminal();
         let generated = generate(loaded, engine, sequence, &prompt, sampler, options, &mut |piece| {
-            progress = None;
-            // Before the first token there is nothing to finish.
-            hold.get_or_insert_with(Hold::new);
+            if hold.is_none() {
+                // Before the first token there is nothing to finish.
+                hold = Some(Hold::new());
+                progress = output.is_json().then(|| Progress::bar("answering", most_tokens));
+            }
+            tokens += 1;
+            if let Some(bar) = &progress {
+                bar.set(tokens);
+            }
             if !output.is_json()
                 && !piece.is_empty()
                 && let Err(failure) = output.text(&printable(piece, to_terminal))

@@ -30,7 +30,7 @@ Examples:
 
 The answer goes to stdout as it comes. Images and videos stand before the text of the first message, in the order given.")]
 pub(crate) struct RunArgs {
-    /// A model folder or Hub id (org/name[@revision]) [default: the bundled demo model]
+    /// A model folder or Hub id (org/name or org/name@revision) [default: the bundled demo model]
     model: Option<String>,
     #[command(flatten)]
     media: MediaArgs,
