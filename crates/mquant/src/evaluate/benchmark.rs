@@ -12,7 +12,8 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::record_budget::{Budget, Budgeted};
 use super::{EvaluateError, METRICS, Metric};
 
-use crate::input::{Content, MediaSource, Message, excerpt};
+use crate::excerpt::excerpt;
+use crate::input::{Content, MediaSource, Message};
 
 /// The columns that are read; others may be there.
 pub const COLUMNS: [&str; 4] = ["index", "image", "question", "answer"];

@@ -13,7 +13,6 @@ pub mod vision_processor;
 mod spans;
 
 pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
-pub(crate) use excerpt::excerpt;
 pub use generation_config::GenerationConfig;
 pub use messages::{Body, Content, MediaSource, Message};
 pub use prompt::{encode_chat, encode_text};
