@@ -52,8 +52,20 @@ fn bench_prints_its_schema() {
     let arguments = [&["bench", model.to_str().unwrap(), "--threads", "1", "--json"][..], &sizes].concat();
     let printed = object(&mquant(&arguments, &model));
     let expected = [
-        "schema", "model", "threads", "prompt_tokens", "image", "generate", "batch", "repeat", "load_s", "vision_s",
-        "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s", "peak_rss_bytes",
+        "schema",
+        "model",
+        "threads",
+        "prompt_tokens",
+        "image",
+        "generate",
+        "batch",
+        "repeat",
+        "load_s",
+        "vision_s",
+        "first_token_s",
+        "prefill_tokens_per_s",
+        "decode_tokens_per_s",
+        "peak_rss_bytes",
     ];
     assert_eq!(keys(&printed), expected);
     assert_eq!(printed["schema"], "mquant.bench/1");

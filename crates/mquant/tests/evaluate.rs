@@ -5,7 +5,9 @@ use std::path::Path;
 
 use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
 use mquant::input::{AddGenerationPrompt, Isolation};
-use mquant::run::{Engine, EngineOptions, GenerateOptions, LoadOptions, LoadedModel, Sampler, SamplerOptions, generate};
+use mquant::run::{
+    Engine, EngineOptions, GenerateOptions, LoadOptions, LoadedModel, Sampler, SamplerOptions, generate,
+};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

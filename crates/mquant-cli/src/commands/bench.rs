@@ -135,7 +135,11 @@ pub(crate) fn run(args: &BenchArgs, globals: &Globals, output: &Output) -> Resul
         decode_tokens_per_s,
         peak_rss_bytes: peak_rss_bytes(),
     };
-    if output.is_json() { output.object("bench/1", &report)? } else { print(&report, output)? }
+    if output.is_json() {
+        output.object("bench/1", &report)?
+    } else {
+        print(&report, output)?
+    }
     Ok(Done::Complete)
 }
 

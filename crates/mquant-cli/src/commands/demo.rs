@@ -177,11 +177,8 @@ fn print(report: &Report, output: &Output) -> Result<(), Failure> {
     let row = |name: &str, metric: &str, score: f64, samples: usize, rate: f64| {
         vec![name.to_owned(), metric.to_owned(), format!("{score:.1}"), samples.to_string(), format!("{rate:.0}")]
     };
-    let mut rows: Vec<_> = report
-        .benchmarks
-        .iter()
-        .map(|b| row(&b.name, b.metric, b.score, b.samples, b.tokens_per_s))
-        .collect();
+    let mut rows: Vec<_> =
+        report.benchmarks.iter().map(|b| row(&b.name, b.metric, b.score, b.samples, b.tokens_per_s)).collect();
     let samples: usize = report.benchmarks.iter().map(|b| b.samples).sum();
     let tokens: usize = report.benchmarks.iter().map(|b| b.answer_tokens).sum();
     rows.push(row("mean", "", report.mean, samples, tokens as f64 / report.total_s.max(1e-9)));
@@ -207,7 +204,11 @@ fn print_examples(
         }
         let verdict = if answer.score == 1.0 { "right" } else { "wrong" };
         text += &format!("  question  {}\n", printable(&answer.question, true));
-        text += &format!("  answer    {} ({verdict}; expected {})\n", printable(&answer.answer, true), printable(&answer.expected, true));
+        text += &format!(
+            "  answer    {} ({verdict}; expected {})\n",
+            printable(&answer.answer, true),
+            printable(&answer.expected, true)
+        );
         output.text(&text)?;
     }
     Ok(())
