@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM. A process ends at once, unless it has asked to finish its sentence first; a second signal always
+//! SIGINT and SIGTERM (and SIGBUS, which is only explained). A process ends at once, unless it has asked to finish its sentence first; a second signal always
 //! ends it.
 
 use std::io;
@@ -32,7 +32,7 @@ pub(crate) fn install() -> Result<(), Failure> {
             flag::register_usize(signal, flags.exit_code.clone(), exit_code as usize)?;
             flag::register(signal, flags.at_once.clone())?;
         }
-        Ok(())
+        mquant::checkpoint::explain_bus_errors()
     };
     register().map_err(|source| Failure::new("start", CliError::System { what: "signal handlers", source }))?;
     // Only a second call could find it set.

@@ -13,12 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 fn benchmark(folder: &Path) -> Benchmark {
-    let image = |name: &str| STANDARD.encode(std::fs::read(folder.join(name)).unwrap());
+    let image = |name: &str| STANDARD.encode(std::fs::read(folder.join(name)).expect("a readable file"));
     let images = [image("two-0.png"), image("turns-1.png"), image("two-1.png")];
     let questions = ["What?", "How many signs are there?", "Which colour is the largest shape?", "a", "b c d e"];
     let rows = (0..8).map(|i| format!("{i}\t{}\t{} {i}\tx\n", images[i % 3], questions[i % 5]));
     let text = format!("index\timage\tquestion\tanswer\n{}", rows.collect::<String>());
-    Benchmark::parse(text.as_bytes(), "Tiny.tsv").unwrap()
+    Benchmark::parse(text.as_bytes(), "Tiny.tsv").expect("a benchmark")
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn batches_do_not_change_answers() {
         })
         .collect();
     let lengths: Vec<usize> = plain.iter().map(|(_, tokens)| *tokens).collect();
-    assert!(lengths.iter().any(|n| *n == 10) || lengths.iter().min() != lengths.iter().max(), "{lengths:?}");
+    assert!(lengths.contains(&10) || lengths.iter().min() != lengths.iter().max(), "{lengths:?}");
     for batch in [1, 3, 8] {
         let mut told = Vec::new();
         let options = AnswerOptions { max_tokens: 10, batch, limit: None };
@@ -78,7 +78,7 @@ fn a_sample_that_cannot_be_answered_is_named() {
     let loaded = LoadedModel::open(folder.to_str().unwrap(), &options).unwrap();
     let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
     let text = "index\timage\tquestion\tanswer\nq-17\tAQID\tWhat?\tx\n";
-    let benchmark = Benchmark::parse(text.as_bytes(), "Tiny.tsv").unwrap();
+    let benchmark = Benchmark::parse(text.as_bytes(), "Tiny.tsv").expect("a benchmark");
     let mut watch = |_| ControlFlow::Continue(());
     let wrong = evaluate(&loaded, &engine, &benchmark, &AnswerOptions::default(), &mut watch).unwrap_err();
     assert!(wrong.to_string().starts_with("Tiny: sample q-17: "), "{wrong}");
