@@ -1,5 +1,7 @@
 //! `bench` and `demo` on tiny models: the objects they print, and that scores count what they say they count.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not there")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

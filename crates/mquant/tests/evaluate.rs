@@ -1,5 +1,7 @@
 //! Answers to a benchmark are those of the plain generation loop, however samples are batched.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first thing that is not there")]
+
 use std::ops::ControlFlow;
 use std::path::Path;
 
