@@ -18,8 +18,6 @@ use crate::features::{fma, per_level};
 const FEW_ROWS: usize = 8;
 /// Values of a widened weight block: it should stay in the last-level cache between being written and read.
 const BLOCK_VALUES: usize = 4 << 20;
-// Independent sums of a dot product: four vectors of sixteen.
-const LANES: usize = 64;
 
 /// Widened weights, kept between calls so that their pages are touched once.
 #[derive(Debug, Default)]
@@ -83,19 +81,14 @@ fn few_rows(x: &Rows, w: &Matrix) -> Rows {
     // Weight rows are the outer loop, so results come out transposed: out × rows.
     let mut columns = vec![0f32; n * m];
     const TASK: usize = 32;
-    columns.par_chunks_mut(TASK * m).enumerate().for_each_init(Vec::new, |widened, (task, out)| {
-        let first = task * TASK;
+    columns.par_chunks_mut(TASK * m).enumerate().for_each(|(task, out)| {
         for (i, out) in out.chunks_exact_mut(m).enumerate() {
-            let span = (first + i) * k..(first + i + 1) * k;
+            let row = task * TASK + i;
+            let span = row * k..(row + 1) * k;
             match w.values() {
-                Values::F32(v) => out.iter_mut().enumerate().for_each(|(r, o)| *o = dot(&v[span.clone()], x.row(r))),
-                Values::Bf16(v) if m == 1 => out[0] = dot_bf16(&v[span], x.row(0)),
-                Values::F16(v) if m == 1 => out[0] = dot_f16(&v[span], x.row(0)),
-                _ => {
-                    widened.resize(k, 0.0);
-                    w.read_rows(first + i..first + i + 1, widened);
-                    out.iter_mut().enumerate().for_each(|(r, o)| *o = dot(widened, x.row(r)));
-                }
+                Values::F32(v) => dots(&v[span], x.as_slice(), out, dots_f32),
+                Values::F16(v) => dots(&v[span], x.as_slice(), out, dots_f16),
+                Values::Bf16(v) => dots(&v[span], x.as_slice(), out, dots_bf16),
             }
         }
     });
@@ -109,44 +102,83 @@ fn few_rows(x: &Rows, w: &Matrix) -> Rows {
     y
 }
 
+/// Dot products of one weight row with each row of `x`, up to four rows sharing the widened weights.
+fn dots<T>(w: &[T], x: &[f32], out: &mut [f32], some: fn(&[T], &[f32], &mut [f32])) {
+    for (out, x) in out.chunks_mut(4).zip(x.chunks(4 * w.len())) {
+        some(w, x, out);
+    }
+}
+
 #[inline(always)]
-fn dot_of<const FMA: bool, T: Copy>(w: &[T], x: &[f32], widen: impl Fn(T) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let ((wc, wt), (xc, xt)) = (w.as_chunks::<LANES>(), x.as_chunks::<LANES>());
-    for (w, x) in wc.iter().zip(xc) {
-        for i in 0..LANES {
-            lanes[i] = fma::<FMA>(widen(w[i]), x[i], lanes[i]);
+fn dots_of<const FMA: bool, T: Copy>(w: &[T], x: &[f32], out: &mut [f32], widen: impl Fn(T) -> f32 + Copy) {
+    match out.len() {
+        1 => dots_of_rows::<FMA, 1, 64, T>(w, x, out, widen),
+        2 => dots_of_rows::<FMA, 2, 32, T>(w, x, out, widen),
+        3 => dots_of_rows::<FMA, 3, 32, T>(w, x, out, widen),
+        4 => dots_of_rows::<FMA, 4, 32, T>(w, x, out, widen),
+        n => unreachable!("{n} rows at once"),
+    }
+}
+
+/// `M` dot products over `LANES` independent sums each, added up in halves.
+#[inline(always)]
+fn dots_of_rows<const FMA: bool, const M: usize, const LANES: usize, T: Copy>(
+    w: &[T],
+    x: &[f32],
+    out: &mut [f32],
+    widen: impl Fn(T) -> f32,
+) {
+    let k = w.len();
+    let rows: [&[f32]; M] = std::array::from_fn(|r| &x[r * k..(r + 1) * k]);
+    let mut lanes = [[0f32; LANES]; M];
+    let (chunks, tail) = w.as_chunks::<LANES>();
+    for (c, w) in chunks.iter().enumerate() {
+        let wide: [f32; LANES] = std::array::from_fn(|i| widen(w[i]));
+        for (lanes, row) in lanes.iter_mut().zip(&rows) {
+            let x: &[f32; LANES] = row[c * LANES..].first_chunk().expect("a row is as long as the weights");
+            for i in 0..LANES {
+                lanes[i] = fma::<FMA>(wide[i], x[i], lanes[i]);
+            }
         }
     }
-    for ((l, w), x) in lanes.iter_mut().zip(wt).zip(xt) {
-        *l = fma::<FMA>(widen(*w), *x, *l);
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
+    for ((lanes, row), out) in lanes.iter_mut().zip(&rows).zip(out) {
+        for ((l, w), x) in lanes.iter_mut().zip(tail).zip(&row[k - tail.len()..]) {
+            *l = fma::<FMA>(widen(*w), *x, *l);
         }
-        half /= 2;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        *out = lanes[0];
     }
-    lanes[0]
 }
 
 #[inline(always)]
-fn dot_f32_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
-    dot_of::<FMA, f32>(a, b, |v| v)
+fn dots_f32_body<const FMA: bool>(w: &[f32], x: &[f32], out: &mut [f32]) {
+    dots_of::<FMA, f32>(w, x, out, |v| v);
 }
 
 #[inline(always)]
-fn dot_bf16_body<const FMA: bool>(w: &[bf16], x: &[f32]) -> f32 {
-    dot_of::<FMA, bf16>(w, x, |v| f32::from_bits(u32::from(v.to_bits()) << 16))
+fn dots_bf16_body<const FMA: bool>(w: &[bf16], x: &[f32], out: &mut [f32]) {
+    dots_of::<FMA, bf16>(w, x, out, |v| f32::from_bits(u32::from(v.to_bits()) << 16));
 }
 
-fn dot_f16(w: &[f16], x: &[f32]) -> f32 {
-    dot_of::<false, f16>(w, x, f16::to_f32)
+fn dots_f16(w: &[f16], x: &[f32], out: &mut [f32]) {
+    dots_of::<false, f16>(w, x, out, f16::to_f32);
 }
 
-per_level! { pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_f32_body }
-per_level! { fn dot_bf16(w: &[bf16], x: &[f32]) -> f32 = dot_bf16_body }
+/// a·b.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut out = [0.0];
+    dots_f32(a, b, &mut out);
+    out[0]
+}
+
+per_level! { fn dots_f32(w: &[f32], x: &[f32], out: &mut [f32]) = dots_f32_body }
+per_level! { fn dots_bf16(w: &[bf16], x: &[f32], out: &mut [f32]) = dots_bf16_body }
 
 /// sum ← sum + xᵀ·x, `features × features` row-major, lower triangle only: the rank-k update that second moments are
 /// gathered with.
@@ -190,9 +222,18 @@ mod tests {
     fn linear_equals_the_definition_for_every_shape_and_type() {
         let scratch = Scratch::default();
         for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
-            for (m, k, n) in
-                [(1, 1, 1), (1, 63, 5), (2, 64, 33), (8, 65, 40), (9, 130, 67), (33, 96, 129), (70, 200, 31)]
-            {
+            for (m, k, n) in [
+                (1, 1, 1),
+                (1, 63, 5),
+                (2, 64, 33),
+                (3, 31, 7),
+                (4, 97, 34),
+                (7, 128, 9),
+                (8, 65, 40),
+                (9, 130, 67),
+                (33, 96, 129),
+                (70, 200, 31),
+            ] {
                 let x = Rows::from_vec(noise(m * k, 3), k);
                 let w = stored(&noise(n * k, 7), dtype, n, k);
                 let bias = noise(n, 11);

@@ -102,7 +102,7 @@ pub fn measure(
 
 fn once(engine: &Engine, texts: &[Prompt], pictured: &[Prompt], generate: usize) -> Result<Repeat, RunError> {
     let media = pictured.first().and_then(|p| p.media.first());
-    let vision = media.map(|media| timed(|| engine.encode(media)).1);
+    let vision = media.map(|media| timed(|| engine.encode(media, None)).1);
     let (computed, prefill) = timed(|| first(engine, texts));
     let (mut sequences, mut scores) = computed?;
     let mut first_token = prefill;

@@ -6,7 +6,7 @@ use std::path::Path;
 use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
 use mquant::input::{AddGenerationPrompt, Isolation};
 use mquant::run::{
-    Engine, EngineOptions, GenerateOptions, LoadOptions, LoadedModel, Sampler, SamplerOptions, generate,
+    Engine, EngineOptions, GenerateOptions, Generator, LoadOptions, LoadedModel, Sampler, SamplerOptions,
 };
 
 use base64::Engine as _;
@@ -43,7 +43,9 @@ fn batches_do_not_change_answers() {
             let mut sampler = Sampler::new(SamplerOptions::GREEDY).unwrap();
             let mut sink = |_: &str| ControlFlow::Continue(());
             let mut sequence = engine.sequence();
-            let said = generate(&loaded, &engine, &mut sequence, &prompt, &mut sampler, &options, &mut sink).unwrap();
+            let (loaded, engine) = (&loaded, &engine);
+            let mut generator = Generator { loaded, engine, sampler: &mut sampler, options: &options };
+            let said = generator.answer(&mut sequence, &prompt, &mut sink).unwrap();
             (said.text.trim().to_owned(), said.ids.len())
         })
         .collect();

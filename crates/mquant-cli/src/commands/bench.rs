@@ -26,7 +26,7 @@ Examples:
   mquant bench path/to/model --prompt-tokens 512 --image 448x448 --generate 32 --threads 2
   mquant bench path/to/model --image none --batch 8 --json")]
 pub(crate) struct BenchArgs {
-    /// A model folder or Hub id (org/name[@revision]) [default: the bundled demo model]
+    /// A model folder or Hub id (org/name or org/name@revision) [default: the bundled demo model]
     model: Option<String>,
     /// Tokens of the text
     #[arg(long, value_name = "N", default_value = "512")]

@@ -39,7 +39,7 @@ fn usage_is_2() {
     check(&ask(&["--temperature", "nan"]), 2, "OPTION_RANGE");
     check(&ask(&["--top-p", "1.5"]), 2, "OPTION_RANGE");
     check(&ask(&["--context", "5000"]), 2, "CONTEXT_TOO_LARGE");
-    check(&ask(&["--min-pixels", "5000", "--max-pixels", "4000"]), 2, "PROCESSOR_FIELD");
+    check(&ask(&["--min-pixels", "5000", "--max-pixels", "4000"]), 2, "OPTION_RANGE");
     for wrong in
         [&["--colour"][..], &["--threads", "0"], &["--threads", "5000"], &["--max-tokens", "0"], &["--top-k", "x"]]
     {

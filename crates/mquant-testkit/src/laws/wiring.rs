@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mquant::kernels::Matrix;
+use mquant::kernels::{Matrix, Rows};
 use mquant::models::Model;
-use mquant::nn::{Linear, NormKind, Output, Part, Stream};
+use mquant::nn::{Linear, NormKind, Output, Part, Pass, SiteId, Stream, Tap};
 
 use super::{distance, engine, prepare};
 use crate::golden::GoldenFolder;
@@ -70,6 +70,41 @@ pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
             "{case}: nobody notices that part {skipped} does not read its stream"
         );
     }
+}
+
+/// Notes each site and the features it reads, in the order they are first visited.
+#[derive(Default)]
+struct Visits(Vec<(SiteId, usize)>);
+
+impl Tap for Visits {
+    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
+        let rows: usize = pass.sequences.iter().map(|s| s.len()).sum();
+        assert!(rows.is_multiple_of(x.rows()), "{site}: {} rows in a pass of {rows}", x.rows());
+        if !self.0.iter().any(|(seen, _)| *seen == site) {
+            self.0.push((site, x.features()));
+        }
+    }
+}
+
+/// The sites that the parts list are those that a pass visits, in that order, each with the inputs of its linears.
+///
+/// # Panics
+/// Where they are not.
+pub fn sites_are_visited(folder: &GoldenFolder, case: &str) {
+    let loaded = folder.load();
+    let prompt = prepare(&loaded, &folder.messages(case));
+    let mut visits = Visits::default();
+    engine(&loaded, 1024).all_scores_batch(&[&prompt], Some(&mut visits)).expect("scores");
+    let mut model = Model::clone(&loaded.model);
+    let mut listed = Vec::new();
+    for part in model.parts() {
+        for site in part.sites() {
+            let inputs = site.linears[0].weight.cols();
+            assert!(site.linears.iter().all(|l| l.weight.cols() == inputs), "{}: linears of other inputs", site.id);
+            listed.push((site.id, inputs));
+        }
+    }
+    assert_eq!(visits.0, listed, "{case}: sites visited and sites listed");
 }
 
 fn rewire(model: &mut Model, skipped: Option<usize>) {

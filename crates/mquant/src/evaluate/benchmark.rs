@@ -12,7 +12,7 @@ use csv::{ByteRecord, ReaderBuilder};
 use super::record_budget::{Budget, Budgeted};
 use super::{EvaluateError, METRICS, Metric};
 
-use crate::excerpt::excerpt;
+use crate::excerpt::quoted;
 use crate::input::{Content, MediaSource, Message};
 
 /// The columns that are read; others may be there.
@@ -118,7 +118,7 @@ impl Columns {
                 return Err(EvaluateError::ColumnMissing {
                     file: file.to_owned(),
                     column,
-                    found: excerpt(&all.join(", ")),
+                    found: quoted(&all.join(", ")),
                 });
             };
             if places.next().is_some() {
@@ -152,7 +152,7 @@ impl Columns {
         let [index, image, question, answer] = texts;
         let image = match STANDARD.decode(image.trim()) {
             Ok(bytes) => bytes.into(),
-            Err(e) => return wrong(1, "a picture in base64", format!("{} ({e})", excerpt(image))),
+            Err(e) => return wrong(1, "a picture in base64", format!("{} ({e})", quoted(image))),
         };
         let [index, question, answer] = [index, question, answer].map(str::to_owned);
         Ok(Sample { index, image, question, answer })

@@ -114,13 +114,8 @@ impl Engine {
         Sequence::new(self.model.decoder.new_cache())
     }
 
-    /// An image or video through its tower: tokens × decoder features.
-    pub fn encode(&self, media: &PlacedMedia) -> Rows {
-        self.encode_watched(media, None)
-    }
-
-    /// [`encode`](Self::encode), with someone watching the sites.
-    pub fn encode_watched(&self, media: &PlacedMedia, mut tap: Watcher<'_>) -> Rows {
+    /// An image or video through its tower, with perhaps someone watching its sites: tokens × decoder features.
+    pub fn encode(&self, media: &PlacedMedia, mut tap: Watcher<'_>) -> Rows {
         let Grid { t, h, w } = media.patches.grid;
         let frames_at_once = (PATCHES_AT_ONCE / (h * w)).max(1);
         let mut out: Option<Rows> = None;
@@ -172,13 +167,13 @@ impl Engine {
 
     fn last_scores(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<(Rows, Effort), RunError> {
         let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
-        let mut effort = self.advance(sequences, prompts, &mut |i, rows| {
+        let mut effort = self.advance(sequences, prompts, None, &mut |i, rows, _| {
             last[i] = rows.row(rows.rows() - 1).to_vec();
             Ok(())
         })?;
         let started = Instant::now();
         let features = self.model.decoder.embedding.0.cols();
-        let scores = self.score(&Rows::from_vec(last.concat(), features));
+        let scores = self.score(&Rows::from_vec(last.concat(), features), None);
         for (i, prompt) in prompts.iter().enumerate() {
             check_finite(scores.row(i), prompt.ids.len())?;
         }
@@ -187,12 +182,13 @@ impl Engine {
     }
 
     /// Takes what of the prompts the sequences do not remember through the decoder, all in the same passes. `each` is given
-    /// the stream after the last block: the index of a prompt, and its next rows.
+    /// the stream after the last block: the index of a prompt, its next rows, and the watcher.
     fn advance(
         &self,
         sequences: &mut [&mut Sequence],
         prompts: &[&Prompt],
-        each: &mut dyn FnMut(usize, Rows) -> Result<(), RunError>,
+        mut tap: Watcher<'_>,
+        each: &mut dyn FnMut(usize, Rows, Watcher<'_>) -> Result<(), RunError>,
     ) -> Result<Effort, RunError> {
         assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
         let started = Instant::now();
@@ -207,7 +203,7 @@ impl Engine {
         }
         let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
         let media: Vec<Vec<Option<Rows>>> =
-            done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept)).collect();
+            done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept, again(&mut tap))).collect();
         let vision = started.elapsed();
         while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
             let mut room = self.chunk;
@@ -230,9 +226,9 @@ impl Engine {
                 room -= to - from;
                 done[i] = to;
             }
-            let (hidden, ranges) = self.pass(works, None);
+            let (hidden, ranges) = self.pass(works, again(&mut tap));
             for (i, rows) in who.into_iter().zip(ranges) {
-                each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()))?;
+                each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()), again(&mut tap))?;
             }
         }
         Ok(Effort { rows, vision, decoder: started.elapsed() - vision })
@@ -260,24 +256,28 @@ impl Engine {
             spans: ModalitySpans::uniform(Modality::Text, 1),
         });
         let (hidden, _) = self.pass(works.collect(), None);
-        let scores = self.score(&hidden);
+        let scores = self.score(&hidden, None);
         for (i, sequence) in sequences.iter().enumerate() {
             check_finite(scores.row(i), sequence.len())?;
         }
         Ok(scores)
     }
 
-    /// Scores after every row of several prompts, computed in the same passes: rows × vocabulary of each, and the sequences
-    /// that remember them.
+    /// Scores after every row of several prompts, computed in the same passes, with perhaps someone watching every site:
+    /// rows × vocabulary of each prompt, and the sequences that remember them.
     ///
     /// # Errors
     /// If a prompt does not fit the context, or a score is not finite.
-    pub fn all_scores_batch(&self, prompts: &[&Prompt]) -> Result<(Vec<Rows>, Vec<Sequence>), RunError> {
+    pub fn all_scores_batch(
+        &self,
+        prompts: &[&Prompt],
+        tap: Watcher<'_>,
+    ) -> Result<(Vec<Rows>, Vec<Sequence>), RunError> {
         let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
         let mut scores: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
         let vocabulary = self.vocabulary();
-        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, &mut |i, rows| {
-            for row in self.score_in_parts(&rows).chunks_exact(vocabulary) {
+        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, tap, &mut |i, rows, tap| {
+            for row in self.score_in_parts(&rows, tap).chunks_exact(vocabulary) {
                 check_finite(row, scores[i].len() / vocabulary + 1)?;
                 scores[i].extend_from_slice(row);
             }
@@ -286,43 +286,21 @@ impl Engine {
         Ok((scores.into_iter().map(|s| Rows::from_vec(s, vocabulary)).collect(), sequences))
     }
 
-    /// Scores after every row of a prompt, in an empty sequence: rows × vocabulary.
+    /// Scores after every row of one prompt: rows × vocabulary.
     ///
     /// # Errors
-    /// If the prompt does not fit the context.
+    /// If the prompt does not fit the context, or a score is not finite.
     pub fn all_scores(&self, prompt: &Prompt) -> Result<Rows, RunError> {
-        self.all_scores_watched(prompt, None)
-    }
-
-    /// [`all_scores`](Self::all_scores), with someone watching the sites of decoder and head.
-    ///
-    /// # Errors
-    /// If the prompt does not fit the context.
-    pub fn all_scores_watched(&self, prompt: &Prompt, mut tap: Watcher<'_>) -> Result<Rows, RunError> {
-        let rows = prompt.ids.len();
-        self.check_fits(rows, rows)?;
-        let media = self.encode_after(prompt, 0);
-        let mut sequence = self.sequence();
-        let mut scores = Vec::new();
-        for from in (0..rows).step_by(self.chunk) {
-            let to = rows.min(from + self.chunk);
-            let mut spans = ModalitySpans::default();
-            spans.extend(&prompt.spans, from..to);
-            let x = self.embed(prompt, &media, from, to);
-            let positions = &prompt.positions[from..to];
-            let work = Work { cache: &mut sequence.cache, start: from, x, positions, spans };
-            let (hidden, _) = self.pass(vec![work], again(&mut tap));
-            scores.extend(self.score_in_parts(&hidden));
-        }
-        Ok(Rows::from_vec(scores, self.vocabulary()))
+        let (mut scores, _) = self.all_scores_batch(&[prompt], None)?;
+        Ok(scores.remove(0))
     }
 
     /// Scores after each of any number of rows, row-major.
-    fn score_in_parts(&self, hidden: &Rows) -> Vec<f32> {
+    fn score_in_parts(&self, hidden: &Rows, mut tap: Watcher<'_>) -> Vec<f32> {
         let mut scores = Vec::with_capacity(hidden.rows() * self.vocabulary());
         for at in (0..hidden.rows()).step_by(SCORED_AT_ONCE) {
             let some = hidden.range(at..hidden.rows().min(at + SCORED_AT_ONCE)).to_vec();
-            scores.extend(self.score(&Rows::from_vec(some, hidden.features())).into_vec());
+            scores.extend(self.score(&Rows::from_vec(some, hidden.features()), again(&mut tap)).into_vec());
         }
         scores
     }
@@ -333,8 +311,8 @@ impl Engine {
     }
 
     /// Features of the media that have rows at or after `row`.
-    fn encode_after(&self, prompt: &Prompt, row: usize) -> Vec<Option<Rows>> {
-        prompt.media.iter().map(|m| (m.rows.end > row).then(|| self.encode(m))).collect()
+    fn encode_after(&self, prompt: &Prompt, row: usize, mut tap: Watcher<'_>) -> Vec<Option<Rows>> {
+        prompt.media.iter().map(|m| (m.rows.end > row).then(|| self.encode(m, again(&mut tap)))).collect()
     }
 
     /// Rows `from..to` of the stream's beginning: token embeddings, and media features where placeholders stand.
@@ -376,7 +354,7 @@ impl Engine {
     }
 
     /// Scores of the next token after each of some rows.
-    fn score(&self, hidden: &Rows) -> Rows {
+    fn score(&self, hidden: &Rows, mut tap: Watcher<'_>) -> Rows {
         let rows = hidden.rows();
         let pass = Pass {
             sequences: std::iter::once(0..rows).collect(),
@@ -385,7 +363,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap: None };
+            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap: again(&mut tap) };
             self.model.decoder.logits(hidden, &mut cx)
         })
     }

@@ -48,56 +48,66 @@ pub struct Generated {
     pub decode_time: Duration,
 }
 
-/// Answers `prompt`: computes what `sequence` does not remember of it, then draws tokens until told to stop.
-///
-/// # Errors
-/// If prompt and answer do not fit the context at all, or a score is not finite.
-pub fn generate(
-    loaded: &LoadedModel,
-    engine: &Engine,
-    sequence: &mut Sequence,
-    prompt: &Prompt,
-    sampler: &mut Sampler,
-    options: &GenerateOptions,
-    sink: &mut Sink<'_>,
-) -> Result<Generated> {
-    let (mut scores, prefill) = engine.prefill_measured(sequence, prompt)?;
-    let started = Instant::now();
-    let room = engine.context() - sequence.len();
-    let limit = options.max_tokens.unwrap_or(usize::MAX).min(room.max(1));
-    let mut out = Writer {
-        stops: StopStrings::new(options.stop.iter().cloned()),
-        stream: loaded.tokenizer.decode_stream(SkipSpecial::Yes),
-        text: String::new(),
-        sink,
-    };
-    let mut ids = Vec::new();
-    let mut finish = Finish::Length;
-    while ids.len() < limit {
-        let seen: Vec<u32> = sequence.ids().collect();
-        let id = sampler.choose(&mut scores, seen.into_iter());
-        if options.end_tokens.contains(&id) {
-            finish = Finish::Stop;
-            break;
+/// What answers: a model, its threads, how tokens are drawn and when an answer ends.
+#[derive(Debug)]
+pub struct Generator<'a> {
+    /// Whose tokenizer turns tokens to text.
+    pub loaded: &'a LoadedModel,
+    /// What computes.
+    pub engine: &'a Engine,
+    /// What draws.
+    pub sampler: &'a mut Sampler,
+    /// When to end.
+    pub options: &'a GenerateOptions,
+}
+
+impl Generator<'_> {
+    /// Answers `prompt`: computes what `sequence` does not remember of it, then draws tokens until told to stop.
+    ///
+    /// # Errors
+    /// If prompt and answer do not fit the context at all, or a score is not finite.
+    pub fn answer(&mut self, sequence: &mut Sequence, prompt: &Prompt, sink: &mut Sink<'_>) -> Result<Generated> {
+        let Self { loaded, engine, sampler, options } = self;
+        let (mut scores, prefill) = engine.prefill_measured(sequence, prompt)?;
+        let started = Instant::now();
+        let room = engine.context() - sequence.len();
+        let limit = options.max_tokens.unwrap_or(usize::MAX).min(room.max(1));
+        let mut out = Writer {
+            stops: StopStrings::new(options.stop.iter().cloned()),
+            stream: loaded.tokenizer.decode_stream(SkipSpecial::Yes),
+            text: String::new(),
+            cut: false,
+            sink,
+        };
+        let mut ids = Vec::new();
+        let mut finish = Finish::Length;
+        while ids.len() < limit {
+            let id = sampler.choose(&mut scores, sequence.ids());
+            if options.end_tokens.contains(&id) {
+                finish = Finish::Stop;
+                break;
+            }
+            ids.push(id);
+            let piece = out.stream.push(id)?;
+            if let ControlFlow::Break(why) = out.write(&piece) {
+                finish = why;
+                break;
+            }
+            if ids.len() < limit {
+                scores = engine.decode(&mut [sequence], &[id])?.into_vec();
+            }
         }
-        ids.push(id);
-        let piece = out.stream.push(id)?;
-        if let ControlFlow::Break(why) = out.write(&piece) {
-            finish = why;
-            break;
-        }
-        if ids.len() < limit {
-            scores = engine.decode(&mut [sequence], &[id])?.into_vec();
-        }
+        let text = out.finish()?;
+        Ok(Generated { text, ids, finish, prefill, decode_time: started.elapsed() })
     }
-    let text = out.finish(finish)?;
-    Ok(Generated { text, ids, finish, prefill, decode_time: started.elapsed() })
 }
 
 struct Writer<'a, 'b> {
     stops: StopStrings,
     stream: crate::input::tokenizer::DecodeStream<'a>,
     text: String,
+    /// Whether a stop string ended the answer: nothing may follow it.
+    cut: bool,
     sink: &'a mut Sink<'b>,
 }
 
@@ -105,7 +115,10 @@ impl Writer<'_, '_> {
     fn write(&mut self, piece: &str) -> ControlFlow<Finish> {
         let (text, stopped) = match self.stops.push(piece) {
             Stopped::No(text) => (text, ControlFlow::Continue(())),
-            Stopped::Yes(text) => (text, ControlFlow::Break(Finish::Stop)),
+            Stopped::Yes(text) => {
+                self.cut = true;
+                (text, ControlFlow::Break(Finish::Stop))
+            }
         };
         self.emit(&text)?;
         stopped
@@ -120,15 +133,19 @@ impl Writer<'_, '_> {
     }
 
     /// Lets out what was held back, unless a stop string ended the answer.
-    fn finish(mut self, finish: Finish) -> Result<String> {
+    fn finish(mut self) -> Result<String> {
+        if self.cut {
+            return Ok(self.text);
+        }
         let rest = self.stream.finish()?;
-        if let Stopped::No(text) = self.stops.push(&rest) {
-            let held = text + &self.stops.finish();
-            let _ = finish;
-            self.text.push_str(&held);
-            if !held.is_empty() {
-                let _ = (self.sink)(&held);
-            }
+        let held = match self.stops.push(&rest) {
+            Stopped::No(text) => text + &self.stops.finish(),
+            Stopped::Yes(text) => text,
+        };
+        self.text.push_str(&held);
+        if !held.is_empty() {
+            // The answer is over: whether the reader wants more no longer matters.
+            let _ = (self.sink)(&held);
         }
         Ok(self.text)
     }

@@ -13,7 +13,7 @@ mod generate;
 
 pub use engine::{Effort, Engine, EngineOptions};
 pub use error::RunError;
-pub use generate::{Finish, GenerateOptions, Generated, Sink, generate};
+pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};
 pub use prompt::{MediaKey, PlacedMedia, Prompt};
 pub use sampler::{Sampler, SamplerOptions};

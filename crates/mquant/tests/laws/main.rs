@@ -27,6 +27,7 @@ macro_rules! family {
             #[test]
             fn law_2_wiring() {
                 laws::wiring_tells_the_truth(&folder(stringify!($name)), "two");
+                laws::sites_are_visited(&folder(stringify!($name)), "two");
             }
 
             #[test]

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &LogitsArgs, globals: &Globals, output: &Output) -> Resu
     let started = Instant::now();
     let progress = Progress::spinner("reading the prompt");
     let (scores, sequences) =
-        engine.all_scores_batch(&prompts.iter().collect::<Vec<_>>()).doing("compute the scores")?;
+        engine.all_scores_batch(&prompts.iter().collect::<Vec<_>>(), None).doing("compute the scores")?;
     drop(progress);
     let compute_s = started.elapsed().as_secs_f64();
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mquant::input::{AddGenerationPrompt, Message};
 use mquant::models::MediaKind;
-use mquant::run::{Engine, GenerateOptions, Generated, Prompt, Sampler, SamplerOptions, Sequence, generate};
+use mquant::run::{Engine, GenerateOptions, Generated, Generator, Prompt, Sampler, SamplerOptions, Sequence};
 
 use crate::args::Globals;
 use crate::exit::{Doing, Done, Failure};
@@ -70,29 +70,31 @@ impl Answerer {
         let mut hold = None;
         let mut failed = None;
         let to_terminal = stdout().is_terminal();
-        let generated = generate(loaded, engine, sequence, &prompt, sampler, options, &mut |piece| {
-            if hold.is_none() {
-                // Before the first token there is nothing to finish.
-                hold = Some(Hold::new());
-                progress = output.is_json().then(|| Progress::bar("answering", most_tokens));
-            }
-            tokens += 1;
-            if let Some(bar) = &progress {
-                bar.set(tokens);
-            }
-            if !output.is_json()
-                && !piece.is_empty()
-                && let Err(failure) = output.text(&printable(piece, to_terminal))
-            {
-                failed = Some(failure);
-                return ControlFlow::Break(());
-            }
-            match signals::interrupted() {
-                Done::Complete => ControlFlow::Continue(()),
-                Done::Interrupted { .. } => ControlFlow::Break(()),
-            }
-        })
-        .doing("answer")?;
+        let mut generator = Generator { loaded, engine, sampler, options };
+        let generated = generator
+            .answer(sequence, &prompt, &mut |piece| {
+                if hold.is_none() {
+                    // Before the first token there is nothing to finish.
+                    hold = Some(Hold::new());
+                    progress = output.is_json().then(|| Progress::bar("answering", most_tokens));
+                }
+                tokens += 1;
+                if let Some(bar) = &progress {
+                    bar.set(tokens);
+                }
+                if !output.is_json()
+                    && !piece.is_empty()
+                    && let Err(failure) = output.text(&printable(piece, to_terminal))
+                {
+                    failed = Some(failure);
+                    return ControlFlow::Break(());
+                }
+                match signals::interrupted() {
+                    Done::Complete => ControlFlow::Continue(()),
+                    Done::Interrupted { .. } => ControlFlow::Break(()),
+                }
+            })
+            .doing("answer")?;
         if let Some(failure) = failed {
             return Err(failure);
         }

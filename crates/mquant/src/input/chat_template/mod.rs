@@ -9,6 +9,7 @@ mod discover;
 mod engine;
 mod json;
 mod python;
+mod reviewed;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -226,6 +227,7 @@ impl ChatTemplate {
         variables: BTreeMap<String, String>,
         isolation: Isolation,
     ) -> Result<Self, TemplateError> {
+        let isolation = if reviewed::is_reviewed(&source) { Isolation::InProcess } else { isolation };
         let template = Self { source, file: file.into(), variables, isolation };
         if template.source.len() > MAX_SOURCE_BYTES {
             return Err(template.error(Fault::budget(format!("{MAX_SOURCE_BYTES} bytes of source"))));
