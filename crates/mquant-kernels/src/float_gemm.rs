@@ -102,9 +102,10 @@ fn few_rows(x: &Rows, w: &Matrix) -> Rows {
     y
 }
 
-/// Dot products of one weight row with each row of `x`, up to four rows sharing the widened weights.
+/// Dot products of one weight row with each row of `x`, two rows sharing the widened weights: the sums of more would not
+/// stay in registers.
 fn dots<T>(w: &[T], x: &[f32], out: &mut [f32], some: fn(&[T], &[f32], &mut [f32])) {
-    for (out, x) in out.chunks_mut(4).zip(x.chunks(4 * w.len())) {
+    for (out, x) in out.chunks_mut(2).zip(x.chunks(2 * w.len())) {
         some(w, x, out);
     }
 }
@@ -114,8 +115,6 @@ fn dots_of<const FMA: bool, T: Copy>(w: &[T], x: &[f32], out: &mut [f32], widen:
     match out.len() {
         1 => dots_of_rows::<FMA, 1, 64, T>(w, x, out, widen),
         2 => dots_of_rows::<FMA, 2, 32, T>(w, x, out, widen),
-        3 => dots_of_rows::<FMA, 3, 32, T>(w, x, out, widen),
-        4 => dots_of_rows::<FMA, 4, 32, T>(w, x, out, widen),
         n => unreachable!("{n} rows at once"),
     }
 }
@@ -129,15 +128,18 @@ fn dots_of_rows<const FMA: bool, const M: usize, const LANES: usize, T: Copy>(
     widen: impl Fn(T) -> f32,
 ) {
     let k = w.len();
-    let rows: [&[f32]; M] = std::array::from_fn(|r| &x[r * k..(r + 1) * k]);
-    let mut lanes = [[0f32; LANES]; M];
     let (chunks, tail) = w.as_chunks::<LANES>();
-    for (c, w) in chunks.iter().enumerate() {
-        let wide: [f32; LANES] = std::array::from_fn(|i| widen(w[i]));
-        for (lanes, row) in lanes.iter_mut().zip(&rows) {
-            let x: &[f32; LANES] = row[c * LANES..].first_chunk().expect("a row is as long as the weights");
+    let rows: [&[f32]; M] = std::array::from_fn(|r| &x[r * k..(r + 1) * k]);
+    let full: [&[[f32; LANES]]; M] = rows.map(|row| &row.as_chunks::<LANES>().0[..chunks.len()]);
+    let mut lanes = [[0f32; LANES]; M];
+    for c in 0..chunks.len() {
+        let mut wide = [0f32; LANES];
+        for i in 0..LANES {
+            wide[i] = widen(chunks[c][i]);
+        }
+        for r in 0..M {
             for i in 0..LANES {
-                lanes[i] = fma::<FMA>(wide[i], x[i], lanes[i]);
+                lanes[r][i] = fma::<FMA>(wide[i], full[r][c][i], lanes[r][i]);
             }
         }
     }
