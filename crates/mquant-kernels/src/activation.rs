@@ -1,9 +1,7 @@
-//! Activation functions, elementwise.
-
-use rayon::prelude::*;
+//! Activation functions, elementwise, with the same bits at every level.
 
 use crate::exp::sigmoid;
-use crate::features::per_level;
+use crate::features::{Cpu, per_level};
 
 /// Which activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,53 +14,46 @@ pub enum Activation {
     Gelu,
 }
 
-// A task's share: large enough to outweigh its start.
-const TASK: usize = 1 << 14;
-
 #[inline(always)]
-fn silu_body<const FMA: bool>(x: &mut [f32]) {
-    x.iter_mut().for_each(|v| *v *= sigmoid::<FMA>(*v));
+fn silu_body(x: &mut [f32]) {
+    x.iter_mut().for_each(|v| *v *= sigmoid::<false>(*v));
 }
 
 #[inline(always)]
-fn quick_gelu_body<const FMA: bool>(x: &mut [f32]) {
-    x.iter_mut().for_each(|v| *v *= sigmoid::<FMA>(1.702 * *v));
+fn quick_gelu_body(x: &mut [f32]) {
+    x.iter_mut().for_each(|v| *v *= sigmoid::<false>(1.702 * *v));
 }
 
 #[inline(always)]
-fn silu_times_body<const FMA: bool>(gate: &mut [f32], up: &[f32]) {
-    gate.iter_mut().zip(up).for_each(|(g, u)| *g *= sigmoid::<FMA>(*g) * u);
+fn silu_times_body(gate: &[f32], up: &[f32], y: &mut [f32]) {
+    gate.iter().zip(up).zip(y).for_each(|((g, u), y)| *y = g * sigmoid::<false>(*g) * u);
 }
 
 per_level! { fn silu(x: &mut [f32]) = silu_body }
 per_level! { fn quick_gelu(x: &mut [f32]) = quick_gelu_body }
-per_level! { fn silu_times(gate: &mut [f32], up: &[f32]) = silu_times_body }
+per_level! { fn silu_times(gate: &[f32], up: &[f32], y: &mut [f32]) = silu_times_body }
 
-fn one(f: Activation, x: &mut [f32]) {
+/// x ← f(x).
+pub(crate) fn apply(cpu: Cpu, f: Activation, x: &mut [f32]) {
     match f {
-        Activation::Silu => silu(x),
-        Activation::QuickGelu => quick_gelu(x),
+        Activation::Silu => silu(cpu, x),
+        Activation::QuickGelu => quick_gelu(cpu, x),
         Activation::Gelu => {
             x.iter_mut().for_each(|v| *v *= 0.5 * (1.0 + libm::erff(*v * std::f32::consts::FRAC_1_SQRT_2)));
         }
     }
 }
 
-/// x ← f(x).
-pub(crate) fn apply(f: Activation, x: &mut [f32]) {
-    x.par_chunks_mut(TASK).for_each(|x| one(f, x));
-}
-
-/// gate ← f(gate) · up.
-pub(crate) fn apply_gated(f: Activation, gate: &mut [f32], up: &[f32]) {
-    assert_eq!(gate.len(), up.len(), "gate and up of different sizes");
-    gate.par_chunks_mut(TASK).zip(up.par_chunks(TASK)).for_each(|(gate, up)| match f {
-        Activation::Silu => silu_times(gate, up),
+/// y ← f(gate) · up.
+pub(crate) fn apply_gated(cpu: Cpu, f: Activation, gate: &[f32], up: &[f32], y: &mut [f32]) {
+    match f {
+        Activation::Silu => silu_times(cpu, gate, up, y),
         _ => {
-            one(f, gate);
-            gate.iter_mut().zip(up).for_each(|(g, u)| *g *= u);
+            y.copy_from_slice(gate);
+            apply(cpu, f, y);
+            y.iter_mut().zip(up).for_each(|(y, u)| *y *= u);
         }
-    });
+    }
 }
 
 #[cfg(test)]
@@ -79,8 +70,8 @@ mod tests {
         };
         for f in [Activation::Silu, Activation::QuickGelu, Activation::Gelu] {
             let (mut y, mut gated) = (x.clone(), x.clone());
-            apply(f, &mut y);
-            apply_gated(f, &mut gated, &x);
+            apply(Cpu::detect(), f, &mut y);
+            apply_gated(Cpu::detect(), f, &x, &x, &mut gated);
             for (i, v) in x.iter().enumerate() {
                 let want = exact(f, f64::from(*v));
                 assert!(

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::data::Rows;
 use crate::exp::exp;
-use crate::features::per_level;
+use crate::features::{Cpu, per_level};
 use crate::float_gemm::dot;
 
 /// Heads of an attention.
@@ -33,6 +33,27 @@ pub enum Mask<'a> {
     Causal(&'a [u32]),
 }
 
+/// Keys and values of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyValues<'a> {
+    /// In f32.
+    Float {
+        /// Length × (kv_heads · head_dim), row-major.
+        keys: &'a [f32],
+        /// Like `keys`.
+        values: &'a [f32],
+    },
+}
+
+/// How query-key and probability-value products are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Products {
+    /// In f32: the float model.
+    F32,
+    /// Factors rounded to bf16, sums in f32: the integer model.
+    Bf16,
+}
+
 /// One sequence's queries and the keys and values they look at.
 #[derive(Clone, Copy, Debug)]
 pub struct AttendJob<'a> {
@@ -40,10 +61,8 @@ pub struct AttendJob<'a> {
     pub first_row: usize,
     /// Number of query rows.
     pub rows: usize,
-    /// Keys: length × (kv_heads · head_dim), row-major.
-    pub keys: &'a [f32],
-    /// Values, like `keys`.
-    pub values: &'a [f32],
+    /// What they look at.
+    pub kv: KeyValues<'a>,
     /// Which keys each query sees.
     pub mask: Mask<'a>,
 }
@@ -57,7 +76,8 @@ const FEW_ROWS: usize = 4;
 ///
 /// # Panics
 /// If shapes disagree or a mask names a key that is not there.
-pub(crate) fn attend(q: &Rows, shape: HeadShape, jobs: &[AttendJob<'_>]) -> Rows {
+pub(crate) fn attend(cpu: Cpu, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {
+    let (Products::F32 | Products::Bf16) = products;
     let features = shape.heads * shape.head_dim;
     assert_eq!(q.features(), features, "query features");
     let mut y = Rows::zeros(q.rows(), features);
@@ -76,28 +96,32 @@ pub(crate) fn attend(q: &Rows, shape: HeadShape, jobs: &[AttendJob<'_>]) -> Rows
         }
         at = job.first_row + job.rows;
     }
-    blocks.into_par_iter().with_max_len(1).for_each(|(job, rows, out)| attend_block(q, shape, job, rows, out));
+    blocks.into_par_iter().with_max_len(1).for_each(|(job, rows, out)| attend_block(cpu, q, shape, job, rows, out));
     y
 }
 
-fn attend_block(q: &Rows, shape: HeadShape, job: &AttendJob<'_>, rows: Range<usize>, out: &mut [f32]) {
+fn attend_block(cpu: Cpu, q: &Rows, shape: HeadShape, job: &AttendJob<'_>, rows: Range<usize>, out: &mut [f32]) {
     let kv_features = shape.kv_heads * shape.head_dim;
-    let keys = job.keys.len() / kv_features;
-    assert_eq!(job.keys.len(), job.values.len(), "keys and values");
+    let KeyValues::Float { keys: k, values: v } = job.kv;
+    let keys = k.len() / kv_features;
+    assert_eq!(k.len(), v.len(), "keys and values");
     let seen = |row: usize| match job.mask {
         Mask::Full => keys,
         Mask::Causal(positions) => positions[row] as usize + 1,
     };
     let longest = rows.clone().map(seen).max().unwrap_or(0);
     assert!(longest <= keys, "a query sees {longest} keys of {keys}");
-    let block = Block { q, shape, job, rows, longest };
+    let block = Block { cpu, q, shape, job, k, v, rows, longest };
     if block.rows.len() <= FEW_ROWS { block.by_dots(&seen, out) } else { block.by_products(&seen, out) }
 }
 
 struct Block<'a> {
+    cpu: Cpu,
     q: &'a Rows,
     shape: HeadShape,
     job: &'a AttendJob<'a>,
+    k: &'a [f32],
+    v: &'a [f32],
     rows: Range<usize>,
     longest: usize,
 }
@@ -128,10 +152,10 @@ impl Block<'_> {
                     debug_assert!((i + 1) * stride <= all.len());
                     i * stride + at..i * stride + at + d
                 };
-                let mut p: Vec<f32> = (0..keys).map(|i| dot(query, &self.job.keys[lane(self.job.keys, i)])).collect();
-                softmax(&mut p, self.scale());
+                let mut p: Vec<f32> = (0..keys).map(|i| dot(self.cpu, query, &self.k[lane(self.k, i)])).collect();
+                softmax(self.cpu, &mut p, self.scale());
                 for (i, p) in p.iter().enumerate() {
-                    add_scaled(out, &self.job.values[lane(self.job.values, i)], *p);
+                    add_scaled(self.cpu, out, &self.v[lane(self.v, i)], *p);
                 }
             });
         }
@@ -147,13 +171,13 @@ impl Block<'_> {
         for head in 0..heads {
             let at = self.kv_at(head);
             let q = MatRef::from_row_major_slice_with_stride(&queries[head * d..], m, d, features);
-            let k = MatRef::from_row_major_slice_with_stride(&self.job.keys[at..], n, d, stride);
-            let v = MatRef::from_row_major_slice_with_stride(&self.job.values[at..], n, d, stride);
+            let k = MatRef::from_row_major_slice_with_stride(&self.k[at..], n, d, stride);
+            let v = MatRef::from_row_major_slice_with_stride(&self.v[at..], n, d, stride);
             let s = MatMut::from_row_major_slice_mut(&mut scores, m, n);
             matmul(s, Accum::Replace, q, k.transpose(), 1.0, Par::Seq);
             for (row, s) in self.rows.clone().zip(scores.chunks_exact_mut(n)) {
                 let (visible, hidden) = s.split_at_mut(seen(row));
-                softmax(visible, self.scale());
+                softmax(self.cpu, visible, self.scale());
                 hidden.fill(0.0);
             }
             let s = MatRef::from_row_major_slice(&scores, m, n);
@@ -190,9 +214,9 @@ fn add_scaled_body<const FMA: bool>(y: &mut [f32], x: &[f32], by: f32) {
 
 per_level! {
     /// x ← softmax(x · scale).
-    fn softmax(x: &mut [f32], scale: f32) = softmax_body
+    fn softmax(x: &mut [f32], scale: f32) = fused softmax_body
 }
-per_level! { fn add_scaled(y: &mut [f32], x: &[f32], by: f32) = add_scaled_body }
+per_level! { fn add_scaled(y: &mut [f32], x: &[f32], by: f32) = fused add_scaled_body }
 
 #[cfg(test)]
 mod tests {
@@ -203,9 +227,10 @@ mod tests {
     }
 
     fn exact(q: &Rows, shape: HeadShape, job: &AttendJob<'_>, row: usize) -> Vec<f64> {
+        let KeyValues::Float { keys: k, values: v } = job.kv;
         let (d, stride) = (shape.head_dim, shape.kv_heads * shape.head_dim);
         let keys = match job.mask {
-            Mask::Full => job.keys.len() / stride,
+            Mask::Full => k.len() / stride,
             Mask::Causal(p) => p[row] as usize + 1,
         };
         (0..shape.heads)
@@ -215,12 +240,12 @@ mod tests {
                 let value = |v: &[f32], i: usize, c: usize| f64::from(v[i * stride + at + c]);
                 let s: Vec<f64> = (0..keys)
                     .map(|i| {
-                        (0..d).map(|c| f64::from(query[c]) * value(job.keys, i, c)).sum::<f64>() / (d as f64).sqrt()
+                        (0..d).map(|c| f64::from(query[c]) * value(k, i, c)).sum::<f64>() / (d as f64).sqrt()
                     })
                     .collect();
                 let total: f64 = s.iter().map(|s| s.exp()).sum();
                 (0..d)
-                    .map(move |c| (0..keys).map(|i| s[i].exp() / total * value(job.values, i, c)).sum::<f64>())
+                    .map(move |c| (0..keys).map(|i| s[i].exp() / total * value(v, i, c)).sum::<f64>())
                     .collect::<Vec<_>>()
             })
             .collect()
@@ -230,15 +255,17 @@ mod tests {
     fn attention_equals_its_equation_in_any_row_order_and_any_split() {
         let shape = HeadShape { heads: 6, kv_heads: 2, head_dim: 20 };
         let (keys, values) = (noise(300 * 40, 1), noise(300 * 40, 2));
+        let few = KeyValues::Float { keys: &keys[..80], values: &values[..80] };
+        let all = KeyValues::Float { keys: &keys, values: &values };
         for rows in [1usize, 3, 5, 150, 290] {
             // A scrambled order, beginning after ten cached keys.
             let order: Vec<u32> = (0..rows as u32).map(|i| 10 + (i * 7 + 3) % rows as u32).collect();
             for mask in [Mask::Full, Mask::Causal(&order)] {
                 let q = Rows::from_vec(noise((rows + 4) * 120, rows), 120);
                 let short =
-                    AttendJob { first_row: 0, rows: 3, keys: &keys[..80], values: &values[..80], mask: Mask::Full };
-                let long = AttendJob { first_row: 4, rows, keys: &keys, values: &values, mask };
-                let y = attend(&q, shape, &[short, long]);
+                    AttendJob { first_row: 0, rows: 3, kv: few, mask: Mask::Full };
+                let long = AttendJob { first_row: 4, rows, kv: all, mask };
+                let y = attend(Cpu::detect(), &q, shape, Products::F32, &[short, long]);
                 assert!(y.row(3).iter().all(|v| *v == 0.0), "a row of no job");
                 for (job, row) in [(&short, 0), (&short, 2), (&long, 0), (&long, rows / 2), (&long, rows - 1)] {
                     for (got, want) in y.row(job.first_row + row).iter().zip(exact(&q, shape, job, row)) {

@@ -1,32 +1,36 @@
 //! The operations a model is made of, each defined by its equation. A model asks for them; it does not know who computes.
 
-use crate::activation::Activation;
-use crate::attention::{AttendJob, HeadShape};
+use crate::attention::{AttendJob, HeadShape, Products};
 use crate::data::{Matrix, Rows};
+use crate::int_gemm::Product;
+use crate::prepare::{RowSteps, Source};
+use crate::quant_rows::QuantRows;
+use crate::quantize_rows::RowScales;
 use crate::rope::RopeTable;
 
-/// Somewhere to compute. All operations are in f32 and panic when shapes disagree: shapes are settled at load.
+/// Somewhere to compute. Panics when shapes disagree: shapes are settled at load.
+///
+/// `prepare`, `quantize`, `multiply` and `rope` give the same bits at every instruction level and with any threads.
+/// Float products and attention give the same bits at one level.
 pub trait Backend: Send + Sync {
-    /// y = x·Wᵀ + bias. `x`: rows × in; `w`: out × in; result rows × out.
+    /// The rows of a site: the source activated, normed, regrouped, rotated, in f32.
+    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows;
+
+    /// What [`prepare`](Self::prepare) gives, in 8-bit codes: q = clamp(round-half-even(x · (1/s)), −127, 127).
+    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows;
+
+    /// y = x·Wᵀ + bias in f32. `x`: rows × in; `w`: out × in; result rows × out.
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows;
 
-    /// y = x / √(mean(x²) + eps) · gain, for each row.
-    fn rms_norm(&self, x: &Rows, gain: &[f32], eps: f32) -> Rows;
-
-    /// y = (x − mean) / √(var + eps) · gain + bias, for each row.
-    fn layer_norm(&self, x: &Rows, gain: &[f32], bias: &[f32], eps: f32) -> Rows;
-
-    /// x ← f(x).
-    fn activate(&self, f: Activation, x: &mut Rows);
-
-    /// gate ← f(gate) · up.
-    fn activate_gated(&self, f: Activation, gate: &mut Rows, up: &Rows);
+    /// y[i][j] = (Σ_k x[i][k]·w[j][k]) · row_scale[i] · col_scale[j] + bias[j] for each weight: i32 sums, then f32 in this
+    /// order, nothing fused.
+    fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]);
 
     /// Rotates every head of every row by that row's angles.
     fn rope(&self, x: &mut Rows, table: &RopeTable);
 
     /// y = softmax(q·kᵀ/√head_dim + mask)·v for each job's rows.
-    fn attend(&self, q: &Rows, shape: HeadShape, jobs: &[AttendJob<'_>]) -> Rows;
+    fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows;
 
     /// sum ← sum + xᵀ·x, lower triangle of features × features, row-major.
     fn gram(&self, x: &Rows, sum: &mut [f32]);

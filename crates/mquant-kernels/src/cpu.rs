@@ -1,51 +1,50 @@
 //! The [`Backend`] of this CPU. Uses the threads of the pool it is called in.
 
-use crate::activation::{self, Activation};
-use crate::attention::{self, AttendJob, HeadShape};
+use crate::attention::{self, AttendJob, HeadShape, Products};
 use crate::backend::Backend;
 use crate::data::{Matrix, Rows};
+use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
-use crate::norm;
+use crate::int_gemm::{self, Product};
+use crate::prepare::{self, RowSteps, Source};
+use crate::quant_rows::QuantRows;
+use crate::quantize_rows::RowScales;
 use crate::rope::{self, RopeTable};
 
-/// Computes on this CPU, with the best instructions it has.
-#[derive(Debug, Default)]
+/// Computes on this CPU.
+#[derive(Debug)]
 pub struct CpuBackend {
+    cpu: Cpu,
     scratch: Scratch,
 }
 
 impl CpuBackend {
-    /// A backend with empty scratch space.
-    pub fn new() -> Self {
-        Self::default()
+    /// A backend that uses the instructions of `cpu`, with empty scratch space.
+    pub fn new(cpu: Cpu) -> Self {
+        Self { cpu, scratch: Scratch::default() }
+    }
+
+    /// What it may use.
+    pub fn cpu(&self) -> Cpu {
+        self.cpu
     }
 }
 
 impl Backend for CpuBackend {
+    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
+        prepare::rows(self.cpu, source, steps)
+    }
+
+    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows {
+        prepare::quantized(self.cpu, source, steps, scales)
+    }
+
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
-        float_gemm::linear(x, w, bias, &self.scratch)
+        float_gemm::linear(self.cpu, x, w, bias, &self.scratch)
     }
 
-    fn rms_norm(&self, x: &Rows, gain: &[f32], eps: f32) -> Rows {
-        assert_eq!(x.features(), gain.len(), "features and norm gain");
-        let mut y = Rows::zeros(x.rows(), x.features());
-        norm::rms(x.as_slice(), x.features(), gain, eps, y.as_mut_slice());
-        y
-    }
-
-    fn layer_norm(&self, x: &Rows, gain: &[f32], bias: &[f32], eps: f32) -> Rows {
-        assert_eq!((x.features(), x.features()), (gain.len(), bias.len()), "features, norm gain and bias");
-        let mut y = Rows::zeros(x.rows(), x.features());
-        norm::layer(x.as_slice(), x.features(), gain, bias, eps, y.as_mut_slice());
-        y
-    }
-
-    fn activate(&self, f: Activation, x: &mut Rows) {
-        activation::apply(f, x.as_mut_slice());
-    }
-
-    fn activate_gated(&self, f: Activation, gate: &mut Rows, up: &Rows) {
-        activation::apply_gated(f, gate.as_mut_slice(), up.as_slice());
+    fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
+        int_gemm::multiply(self.cpu, x, products);
     }
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
@@ -53,8 +52,8 @@ impl Backend for CpuBackend {
         rope::rotate(x.as_mut_slice(), features, table);
     }
 
-    fn attend(&self, q: &Rows, shape: HeadShape, jobs: &[AttendJob<'_>]) -> Rows {
-        attention::attend(q, shape, jobs)
+    fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {
+        attention::attend(self.cpu, q, shape, products, jobs)
     }
 
     fn gram(&self, x: &Rows, sum: &mut [f32]) {

@@ -19,6 +19,11 @@ impl Rows {
         Self { data: vec![0.0; rows * features], features }
     }
 
+    /// `rows × features` values that will all be written before they are read.
+    pub fn for_overwrite(rows: usize, features: usize) -> Self {
+        Self::zeros(rows, features)
+    }
+
     /// Takes row-major data.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::data::{Matrix, Rows, Values};
-use crate::features::{fma, per_level};
+use crate::features::{Cpu, fma, per_level};
 
 /// Up to this many rows the weights are streamed once through dot products.
 const FEW_ROWS: usize = 8;
@@ -27,10 +27,10 @@ pub(crate) struct Scratch(Mutex<Vec<f32>>);
 ///
 /// # Panics
 /// If the inner dimensions or the bias do not fit.
-pub(crate) fn linear(x: &Rows, w: &Matrix, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
+pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &Matrix, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
     assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
     assert!(bias.is_none_or(|b| b.len() == w.rows()), "bias of another size than the weight's outputs");
-    let mut y = if x.rows() <= FEW_ROWS { few_rows(x, w) } else { many_rows(x, w, scratch) };
+    let mut y = if x.rows() <= FEW_ROWS { few_rows(cpu, x, w) } else { many_rows(x, w, scratch) };
     if let Some(bias) = bias {
         let features = y.features();
         y.as_mut_slice().par_chunks_mut(features).with_min_len(16).for_each(|row| {
@@ -76,7 +76,7 @@ fn threads() -> Par {
     }
 }
 
-fn few_rows(x: &Rows, w: &Matrix) -> Rows {
+fn few_rows(cpu: Cpu, x: &Rows, w: &Matrix) -> Rows {
     let (m, k, n) = (x.rows(), w.cols(), w.rows());
     // Weight rows are the outer loop, so results come out transposed: out × rows.
     let mut columns = vec![0f32; n * m];
@@ -86,9 +86,9 @@ fn few_rows(x: &Rows, w: &Matrix) -> Rows {
             let row = task * TASK + i;
             let span = row * k..(row + 1) * k;
             match w.values() {
-                Values::F32(v) => dots(&v[span], x.as_slice(), out, dots_f32),
-                Values::F16(v) => dots(&v[span], x.as_slice(), out, dots_f16),
-                Values::Bf16(v) => dots(&v[span], x.as_slice(), out, dots_bf16),
+                Values::F32(v) => dots(cpu, &v[span], x.as_slice(), out, dots_f32),
+                Values::F16(v) => dots(cpu, &v[span], x.as_slice(), out, dots_f16),
+                Values::Bf16(v) => dots(cpu, &v[span], x.as_slice(), out, dots_bf16),
             }
         }
     });
@@ -104,9 +104,9 @@ fn few_rows(x: &Rows, w: &Matrix) -> Rows {
 
 /// Dot products of one weight row with each row of `x`, two rows sharing the widened weights: the sums of more would not
 /// stay in registers.
-fn dots<T>(w: &[T], x: &[f32], out: &mut [f32], some: fn(&[T], &[f32], &mut [f32])) {
+fn dots<T>(cpu: Cpu, w: &[T], x: &[f32], out: &mut [f32], some: fn(Cpu, &[T], &[f32], &mut [f32])) {
     for (out, x) in out.chunks_mut(2).zip(x.chunks(2 * w.len())) {
-        some(w, x, out);
+        some(cpu, w, x, out);
     }
 }
 
@@ -168,19 +168,19 @@ fn dots_bf16_body<const FMA: bool>(w: &[bf16], x: &[f32], out: &mut [f32]) {
     dots_of::<FMA, bf16>(w, x, out, |v| f32::from_bits(u32::from(v.to_bits()) << 16));
 }
 
-fn dots_f16(w: &[f16], x: &[f32], out: &mut [f32]) {
+fn dots_f16(_: Cpu, w: &[f16], x: &[f32], out: &mut [f32]) {
     dots_of::<false, f16>(w, x, out, f16::to_f32);
 }
 
 /// a·b.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot(cpu: Cpu, a: &[f32], b: &[f32]) -> f32 {
     let mut out = [0.0];
-    dots_f32(a, b, &mut out);
+    dots_f32(cpu, a, b, &mut out);
     out[0]
 }
 
-per_level! { fn dots_f32(w: &[f32], x: &[f32], out: &mut [f32]) = dots_f32_body }
-per_level! { fn dots_bf16(w: &[bf16], x: &[f32], out: &mut [f32]) = dots_bf16_body }
+per_level! { fn dots_f32(w: &[f32], x: &[f32], out: &mut [f32]) = fused dots_f32_body }
+per_level! { fn dots_bf16(w: &[bf16], x: &[f32], out: &mut [f32]) = fused dots_bf16_body }
 
 /// sum ← sum + xᵀ·x, `features × features` row-major, lower triangle only: the rank-k update that second moments are
 /// gathered with.
@@ -239,7 +239,7 @@ mod tests {
                 let x = Rows::from_vec(noise(m * k, 3), k);
                 let w = stored(&noise(n * k, 7), dtype, n, k);
                 let bias = noise(n, 11);
-                let y = linear(&x, &w, Some(&bias), &scratch);
+                let y = linear(Cpu::detect(), &x, &w, Some(&bias), &scratch);
                 let wide = w.to_f32();
                 for i in 0..m {
                     for j in 0..n {
@@ -263,7 +263,7 @@ mod tests {
         let (m, k, n) = (9, 5000, 1800);
         let x = Rows::from_vec(noise(m * k, 5), k);
         let w = stored(&noise(n * k, 9), Dtype::Bf16, n, k);
-        let y = linear(&x, &w, None, &Scratch::default());
+        let y = linear(Cpu::detect(), &x, &w, None, &Scratch::default());
         for j in [0, 1, 837, 838, 839, 1676, 1799] {
             let row = w.row_range(j..j + 1).to_f32();
             let exact: f64 = row.iter().zip(x.row(8)).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();

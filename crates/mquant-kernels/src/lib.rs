@@ -6,22 +6,34 @@
 compile_error!("mquant reads little-endian weights where they lie; big-endian targets are not supported");
 
 mod data;
+mod int_weight;
+mod quant_rows;
 mod backend;
 mod cpu;
 mod features;
 mod threads;
 mod exp;
 mod float_gemm;
-mod norm;
+mod int_gemm;
+mod prepare;
 mod activation;
+mod norm;
+mod hadamard;
+mod quantize_rows;
 mod rope;
 mod attention;
 
 pub use activation::Activation;
-pub use attention::{AttendJob, HeadShape, Mask};
+pub use attention::{AttendJob, HeadShape, KeyValues, Mask, Products};
 pub use backend::Backend;
 pub use cpu::CpuBackend;
 pub use data::{Bytes, Dtype, Matrix, Rows, Values};
-pub use features::Level;
+pub use features::{Cpu, Level, UnknownLevel, Unsupported};
+pub use hadamard::Hadamard;
+pub use int_gemm::{Product, Sink};
+pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
+pub use prepare::{NormOf, NormStep, RowSteps, Source};
+pub use quant_rows::QuantRows;
+pub use quantize_rows::{RowScales, SMALLEST_SCALE, quantize_scalar, scale_of};
 pub use rope::RopeTable;
 pub use threads::Threads;

@@ -1,16 +1,14 @@
-//! RMSNorm and LayerNorm, row by row.
+//! RMSNorm and LayerNorm of one row, with the same bits at every level: sums run in fixed lanes and nothing is fused.
 //!
 //! RMSNorm: y = x / √(mean(x²) + ε) · gain. LayerNorm: y = (x − mean(x)) / √(var(x) + ε) · gain + bias, var over the row.
 
-use rayon::prelude::*;
-
-use crate::features::{fma, per_level};
+use crate::features::per_level;
 
 // Sums run in this many lanes, added up at the end: vectorises, and errs less than one running sum.
 const LANES: usize = 32;
 
 #[inline(always)]
-fn sum_of<const FMA: bool>(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+fn sum_of(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let (chunks, tail) = x.as_chunks::<LANES>();
     for c in chunks {
@@ -25,40 +23,37 @@ fn sum_of<const FMA: bool>(x: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn rms_row<const FMA: bool>(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
-    let mean_square = sum_of::<FMA>(x, |v, acc| fma::<FMA>(v, v, acc)) / x.len() as f32;
+fn rms_row(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) {
+    let mean_square = sum_of(x, |v, acc| v * v + acc) / x.len() as f32;
     let scale = 1.0 / (mean_square + eps).sqrt();
     y.iter_mut().zip(x).zip(gain).for_each(|((y, x), g)| *y = x * scale * g);
 }
 
 #[inline(always)]
-fn layer_row<const FMA: bool>(x: &[f32], gain: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
+fn layer_row(x: &[f32], gain: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
     let n = x.len() as f32;
-    let mean = sum_of::<FMA>(x, |v, acc| v + acc) / n;
-    let variance = sum_of::<FMA>(x, |v, acc| fma::<FMA>(v - mean, v - mean, acc));
+    let mean = sum_of(x, |v, acc| v + acc) / n;
+    let variance = sum_of(x, |v, acc| (v - mean) * (v - mean) + acc);
     // A short last chunk adds only real values, so the tail needs no correction.
     let scale = 1.0 / (variance / n + eps).sqrt();
     for (((y, x), g), b) in y.iter_mut().zip(x).zip(gain).zip(bias) {
-        *y = fma::<FMA>((x - mean) * scale, *g, *b);
+        *y = (x - mean) * scale * g + b;
     }
 }
 
-per_level! { fn rms_row_here(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) = rms_row }
-per_level! { fn layer_row_here(x: &[f32], gain: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) = layer_row }
-
-/// RMSNorm of each row of `features` values of `x` into `y`.
-pub(crate) fn rms(x: &[f32], features: usize, gain: &[f32], eps: f32, y: &mut [f32]) {
-    y.par_chunks_mut(features).zip(x.par_chunks(features)).for_each(|(y, x)| rms_row_here(x, gain, eps, y));
+per_level! {
+    /// RMSNorm of a row `x` into `y`.
+    pub(crate) fn rms(x: &[f32], gain: &[f32], eps: f32, y: &mut [f32]) = rms_row
 }
-
-/// LayerNorm of each row of `features` values of `x` into `y`.
-pub(crate) fn layer(x: &[f32], features: usize, gain: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
-    y.par_chunks_mut(features).zip(x.par_chunks(features)).for_each(|(y, x)| layer_row_here(x, gain, bias, eps, y));
+per_level! {
+    /// LayerNorm of a row `x` into `y`.
+    pub(crate) fn layer(x: &[f32], gain: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) = layer_row
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::Cpu;
 
     fn close(got: &[f32], want: impl Iterator<Item = f64>) {
         for (g, w) in got.iter().zip(want) {
@@ -73,9 +68,10 @@ mod tests {
             let gain: Vec<f32> = (0..n).map(|i| 0.5 + i as f32 * 0.01).collect();
             let bias: Vec<f32> = (0..n).map(|i| i as f32 * 0.02 - 0.3).collect();
             let (mut rms_y, mut layer_y) = (vec![0.0; 2 * n], vec![0.0; 2 * n]);
-            rms(&x, n, &gain, 1e-6, &mut rms_y);
-            layer(&x, n, &gain, &bias, 1e-6, &mut layer_y);
             for r in 0..2 {
+                let span = r * n..(r + 1) * n;
+                rms(Cpu::detect(), &x[span.clone()], &gain, 1e-6, &mut rms_y[span.clone()]);
+                layer(Cpu::detect(), &x[span.clone()], &gain, &bias, 1e-6, &mut layer_y[span]);
                 let row: Vec<f64> = x[r * n..(r + 1) * n].iter().map(|v| f64::from(*v)).collect();
                 let mean = row.iter().sum::<f64>() / n as f64;
                 let square = row.iter().map(|v| v * v).sum::<f64>() / n as f64;

@@ -1,0 +1,113 @@
+//! Integer products: 8-bit activations times 4- or 8-bit weights, i32 sums, one epilogue.
+//!
+//! y[i][j] = acc[i][j] · row_scale[i] · col_scale[j] + bias[j] with acc = Σ_k a[i][k]·w[j][k] exact in i32, then f32
+//! products and sums in this order, nothing fused. With groups of inputs: y[i][j] = (Σ_g acc_g[i][j] · col_scale[g][j]) ·
+//! row_scale[i] + bias[j], g ascending. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
+//!
+//! Kernels sum unsigned bytes (code + offset) times signed codes, wrapping; taking `offset · Σ_k a[i][k]` back, wrapping
+//! too, leaves the exact sum, since that fits an i32 (checked when a weight is packed).
+
+mod epilogue;
+mod product;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+
+pub(crate) use product::multiply;
+
+use crate::activation::Activation;
+use crate::data::Rows;
+use crate::features::{Cpu, Level};
+use crate::int_weight::{Bits, PANEL, PackedWeight};
+
+/// One weight to multiply some rows with, and what becomes of the result.
+#[derive(Debug)]
+pub struct Product<'a> {
+    /// The weight.
+    pub weight: &'a PackedWeight,
+    /// One value an output, added at the end.
+    pub bias: Option<&'a [f32]>,
+    /// Where results go.
+    pub sink: Sink<'a>,
+}
+
+/// Where the results of a product go; rows × outputs.
+#[derive(Debug)]
+pub enum Sink<'a> {
+    /// They replace what is there.
+    Write(&'a mut Rows),
+    /// They are added to it: a residual stream.
+    Add(&'a mut Rows),
+    /// f of them replaces what is there.
+    Activate(Activation, &'a mut Rows),
+}
+
+/// Rows of a tile at most.
+pub(crate) const MOST_ROWS: usize = 6;
+
+/// Sums of a tile: up to [`MOST_ROWS`] rows × the outputs of a panel.
+pub(crate) type Sums = [[i32; PANEL]; MOST_ROWS];
+
+/// What a kernel multiplies: some rows of codes with some steps of a panel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile<'a> {
+    /// Codes of the first row, from the first input on.
+    pub(crate) codes: &'a [i8],
+    /// Codes from one row to the next.
+    pub(crate) stride: usize,
+    /// Number of rows, at most the kernel's.
+    pub(crate) rows: usize,
+    /// Whole steps of a panel.
+    pub(crate) panel: &'a [u8],
+    /// Bits of a weight code.
+    pub(crate) bits: Bits,
+}
+
+/// One way to compute a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernel {
+    pub(crate) name: &'static str,
+    pub(crate) level: Level,
+    /// Rows it takes at once.
+    pub(crate) rows: usize,
+    /// sums[r][j] += Σ_k codes[r][k] · byte[j][k], wrapping; rows beyond the tile's stay as they are.
+    run: unsafe fn(Tile<'_>, &mut Sums),
+}
+
+/// Every kernel, best first; the last is the definition.
+pub(crate) const KERNELS: &[Kernel] = &[
+    #[cfg(target_arch = "x86_64")]
+    avx512_vnni::KERNEL,
+    #[cfg(target_arch = "x86_64")]
+    avx2::KERNEL,
+    scalar::KERNEL,
+];
+
+/// A kernel that this CPU can run.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked(&'static Kernel);
+
+/// The first kernel of the list that the CPU allows.
+pub(crate) fn select(cpu: Cpu) -> Checked {
+    Checked(KERNELS.iter().find(|k| k.level <= cpu.level()).expect("the list ends with the scalar kernel"))
+}
+
+impl Checked {
+    pub(crate) fn rows(self) -> usize {
+        self.0.rows
+    }
+
+    /// Adds a tile's sums.
+    #[inline]
+    pub(crate) fn run(self, tile: Tile<'_>, sums: &mut Sums) {
+        let steps = tile.panel.len() / crate::int_weight::step_len(tile.bits);
+        assert!(tile.rows <= self.0.rows && tile.codes.len() >= (tile.rows - 1) * tile.stride + steps * 4);
+        // SAFETY: `select` gave only kernels whose level the CPU has, and the codes reach as far as the panel asks.
+        unsafe { (self.0.run)(tile, sums) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

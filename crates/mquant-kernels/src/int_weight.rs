@@ -1,0 +1,444 @@
+//! Integer weights: canonical codes as a bundle stores them, and panels as the kernels read them.
+//!
+//! A panel holds 64 outputs. Its inputs go in steps of four: `[step][output][4]` bytes for 8 bits. For 4 bits two outputs
+//! share a byte: `[step][half][16][4]`, outputs 0–15 of a half in the low nibbles and 16–31 in the high ones. Bytes are
+//! the codes plus an offset (8 or 128), which the kernels take back through the sums of the activation rows: the byte
+//! products of the instruction set multiply an unsigned by a signed operand. Inputs beyond the last and outputs beyond
+//! the last have code 0. One layout serves every kernel.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use thiserror::Error;
+
+use crate::data::Bytes;
+
+/// Outputs of a panel.
+pub(crate) const PANEL: usize = 64;
+/// Inputs of a step.
+pub(crate) const STEP: usize = 4;
+
+/// Bits of a weight code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bits {
+    /// −8…7.
+    Four,
+    /// −128…127; the quantiser makes −127…127.
+    Eight,
+}
+
+impl Bits {
+    /// The number.
+    pub fn count(self) -> u32 {
+        match self {
+            Bits::Four => 4,
+            Bits::Eight => 8,
+        }
+    }
+
+    /// What is added to a code in a panel.
+    pub(crate) fn offset(self) -> i32 {
+        match self {
+            Bits::Four => 8,
+            Bits::Eight => 128,
+        }
+    }
+
+    /// The largest magnitude of a code.
+    fn largest(self) -> i64 {
+        i64::from(self.offset())
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.count().fmt(f)
+    }
+}
+
+/// Codes and scales of a weight, out × in, as `docs/format.md` lays them out: w[j][k] = code[j][k] · scale[j][k / group].
+#[derive(Clone, Debug)]
+pub struct IntWeight {
+    /// Bits of a code.
+    pub bits: Bits,
+    /// Number of outputs.
+    pub rows: usize,
+    /// Number of inputs.
+    pub cols: usize,
+    /// Row-major. 8 bits: one byte a code. 4 bits: ⌈in/8⌉ little-endian words a row, code + 8, lowest nibble first.
+    pub codes: Bytes,
+    /// out × groups; one group where the scale belongs to the whole output.
+    pub scales: Vec<f32>,
+    /// Inputs that share a scale; None where all of an output do.
+    pub group: Option<usize>,
+}
+
+/// Why a weight cannot be used.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum PackError {
+    /// The codes are of another length than the shape says.
+    #[error("expected {expected} bytes of codes, found {found}")]
+    Codes {
+        /// Bytes the shape needs.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// The scales are of another number than the shape says.
+    #[error("expected {expected} scales, found {found}")]
+    Scales {
+        /// Scales the shape needs.
+        expected: usize,
+        /// Scales there are.
+        found: usize,
+    },
+    /// A scale is not a positive finite number.
+    #[error("the scale of output {output} is {found}, expected a positive finite number")]
+    Scale {
+        /// Whose scale.
+        output: usize,
+        /// What it is.
+        found: f32,
+    },
+    /// A group that the kernels have not.
+    #[error("groups of {found} inputs, expected 32, 64 or 128")]
+    Group {
+        /// Inputs of a group.
+        found: usize,
+    },
+    /// A sum of so many products may not fit 32 bits.
+    #[error("{found} inputs of {bits}-bit codes, expected at most {most}: a sum might not fit 32 bits")]
+    Inputs {
+        /// Number of inputs.
+        found: usize,
+        /// The most there may be.
+        most: usize,
+        /// Bits of a code.
+        bits: Bits,
+    },
+    /// No outputs or no inputs.
+    #[error("a weight of {rows} × {cols} values")]
+    Empty {
+        /// Number of outputs.
+        rows: usize,
+        /// Number of inputs.
+        cols: usize,
+    },
+}
+
+impl IntWeight {
+    /// Bytes the codes of this shape take.
+    pub fn code_bytes(bits: Bits, rows: usize, cols: usize) -> usize {
+        match bits {
+            Bits::Four => rows * cols.div_ceil(8) * 4,
+            Bits::Eight => rows * cols,
+        }
+    }
+
+    /// Most inputs whose sum of products with activation codes (−128…127) fits an i32.
+    pub fn most_inputs(bits: Bits) -> usize {
+        (i64::from(i32::MAX) / (128 * bits.largest())) as usize
+    }
+
+    /// Scales of an output.
+    pub fn groups(&self) -> usize {
+        self.group.map_or(1, |group| self.cols.div_ceil(group))
+    }
+
+    /// Code of output `row` for input `col`.
+    pub fn code(&self, row: usize, col: usize) -> i8 {
+        let codes = self.codes.as_ref();
+        match self.bits {
+            Bits::Eight => codes[row * self.cols + col] as i8,
+            Bits::Four => {
+                let byte = codes[row * self.cols.div_ceil(8) * 4 + col / 2];
+                (if col.is_multiple_of(2) { byte & 15 } else { byte >> 4 }) as i8 - 8
+            }
+        }
+    }
+
+    /// Checks lengths, scales and the bound on sums.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn check(&self) -> Result<(), PackError> {
+        let Self { bits, rows, cols, .. } = *self;
+        if rows == 0 || cols == 0 {
+            return Err(PackError::Empty { rows, cols });
+        }
+        let (expected, found) = (Self::code_bytes(bits, rows, cols), self.codes.as_ref().len());
+        if expected != found {
+            return Err(PackError::Codes { expected, found });
+        }
+        if let Some(group) = self.group.filter(|group| ![32, 64, 128].contains(group)) {
+            return Err(PackError::Group { found: group });
+        }
+        let (expected, found) = (rows * self.groups(), self.scales.len());
+        if expected != found {
+            return Err(PackError::Scales { expected, found });
+        }
+        if let Some(i) = self.scales.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
+            return Err(PackError::Scale { output: i / self.groups(), found: self.scales[i] });
+        }
+        let most = Self::most_inputs(bits);
+        if cols > most { Err(PackError::Inputs { found: cols, most, bits }) } else { Ok(()) }
+    }
+}
+
+/// A weight in panels. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct PackedWeight {
+    bits: Bits,
+    rows: usize,
+    cols: usize,
+    group: Option<usize>,
+    panels: Bytes,
+    /// groups × padded outputs: the scales of one group of inputs lie together.
+    scales: Arc<Vec<f32>>,
+}
+
+impl PackedWeight {
+    /// Lays canonical codes out in panels.
+    ///
+    /// # Errors
+    /// If [`IntWeight::check`] finds something wrong.
+    pub fn pack(weight: &IntWeight) -> Result<Self, PackError> {
+        weight.check()?;
+        let len = Self::panel_bytes(weight.bits, weight.rows, weight.cols);
+        let mut panels = Aligned::zeros(len);
+        let one = panel_len(weight.bits, weight.cols);
+        panels.bytes_mut().par_chunks_mut(one).enumerate().for_each(|(panel, out)| match weight.bits {
+            Bits::Eight => pack_eight(weight, panel * PANEL, out),
+            Bits::Four => pack_four(weight, panel * PANEL, out),
+        });
+        Ok(Self::assemble(weight, Bytes::new(Arc::new(panels))))
+    }
+
+    /// Takes panels that [`pack`](Self::pack) once made of the same weight, and its scales.
+    ///
+    /// # Errors
+    /// If shape, scales or the length of the panels do not fit. Codes are not compared.
+    pub fn from_panels(weight: &IntWeight, panels: Bytes) -> Result<Self, PackError> {
+        weight.check()?;
+        let expected = Self::panel_bytes(weight.bits, weight.rows, weight.cols);
+        let found = panels.as_ref().len();
+        if expected != found {
+            return Err(PackError::Codes { expected, found });
+        }
+        Ok(Self::assemble(weight, panels))
+    }
+
+    fn assemble(weight: &IntWeight, panels: Bytes) -> Self {
+        let (groups, padded) = (weight.groups(), weight.rows.next_multiple_of(PANEL));
+        let mut scales = vec![0f32; groups * padded];
+        for (output, of) in weight.scales.chunks_exact(groups).enumerate() {
+            of.iter().enumerate().for_each(|(group, s)| scales[group * padded + output] = *s);
+        }
+        let IntWeight { bits, rows, cols, group, .. } = *weight;
+        Self { bits, rows, cols, group, panels, scales: Arc::new(scales) }
+    }
+
+    /// Bytes of the panels of such a weight.
+    pub fn panel_bytes(bits: Bits, rows: usize, cols: usize) -> usize {
+        rows.div_ceil(PANEL) * panel_len(bits, cols)
+    }
+
+    /// Number of outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bits of a code.
+    pub fn bits(&self) -> Bits {
+        self.bits
+    }
+
+    /// Inputs that share a scale; None where all of an output do.
+    pub fn group(&self) -> Option<usize> {
+        self.group
+    }
+
+    /// Bytes of panels and scales.
+    pub fn byte_len(&self) -> usize {
+        self.panels.as_ref().len() + self.scales.len() * size_of::<f32>()
+    }
+
+    /// The panels, as a cache file keeps them.
+    pub fn panels(&self) -> &[u8] {
+        self.panels.as_ref()
+    }
+
+    /// Panel `i`.
+    pub(crate) fn panel(&self, i: usize) -> &[u8] {
+        let len = panel_len(self.bits, self.cols);
+        &self.panels.as_ref()[i * len..(i + 1) * len]
+    }
+
+    /// Scales of the outputs of panel `i` for one group of inputs.
+    pub(crate) fn panel_scales(&self, i: usize, group: usize) -> &[f32; PANEL] {
+        let padded = self.rows.next_multiple_of(PANEL);
+        let at = group * padded + i * PANEL;
+        self.scales[at..at + PANEL].first_chunk().expect("a panel's scales")
+    }
+
+    /// w[row][from..from + out.len()] in f32.
+    pub fn read_row(&self, row: usize, from: usize, out: &mut [f32]) {
+        let panel = self.panel(row / PANEL);
+        for (col, out) in (from..).zip(out) {
+            let group = self.group.map_or(0, |group| col / group);
+            let scale = self.panel_scales(row / PANEL, group)[row % PANEL];
+            *out = f32::from(code(self.bits, panel, row % PANEL, col)) * scale;
+        }
+    }
+}
+
+/// Bytes of one panel.
+pub(crate) fn panel_len(bits: Bits, cols: usize) -> usize {
+    cols.div_ceil(STEP) * step_len(bits)
+}
+
+/// Bytes of one step of a panel.
+pub(crate) fn step_len(bits: Bits) -> usize {
+    PANEL * STEP * bits.count() as usize / 8
+}
+
+/// A code read back from its panel.
+pub(crate) fn code(bits: Bits, panel: &[u8], output: usize, input: usize) -> i8 {
+    let step = &panel[input / STEP * step_len(bits)..][..step_len(bits)];
+    let byte = match bits {
+        Bits::Eight => step[output * STEP + input % STEP],
+        Bits::Four => {
+            let shared = step[output / 32 * 64 + output % 16 * STEP + input % STEP];
+            if output % 32 < 16 { shared & 15 } else { shared >> 4 }
+        }
+    };
+    (i32::from(byte) - bits.offset()) as i8
+}
+
+fn pack_eight(weight: &IntWeight, first: usize, panel: &mut [u8]) {
+    panel.fill(Bits::Eight.offset() as u8);
+    let codes = weight.codes.as_ref();
+    for output in 0..PANEL.min(weight.rows - first) {
+        let row = &codes[(first + output) * weight.cols..][..weight.cols];
+        for (step, four) in row.chunks(STEP).enumerate() {
+            let at = (step * PANEL + output) * STEP;
+            for (to, code) in panel[at..at + STEP].iter_mut().zip(four) {
+                *to = code ^ 0x80;
+            }
+        }
+    }
+}
+
+fn pack_four(weight: &IntWeight, first: usize, panel: &mut [u8]) {
+    panel.fill(0x88);
+    let codes = weight.codes.as_ref();
+    let row_bytes = weight.cols.div_ceil(8) * 4;
+    for output in 0..PANEL.min(weight.rows - first) {
+        let row = &codes[(first + output) * row_bytes..][..weight.cols.div_ceil(2)];
+        let (at, high) = (output / 32 * 64 + output % 16 * STEP, output % 32 >= 16);
+        for (step, two) in row.chunks(2).enumerate() {
+            let to = &mut panel[step * step_len(Bits::Four) + at..][..STEP];
+            for (i, byte) in two.iter().enumerate() {
+                let odd_is_there = step * STEP + 2 * i + 1 < weight.cols;
+                let pair = [byte & 15, if odd_is_there { byte >> 4 } else { 8 }];
+                for (to, nibble) in to[2 * i..].iter_mut().zip(pair) {
+                    *to = if high { *to & 0x0f | nibble << 4 } else { *to & 0xf0 | nibble };
+                }
+            }
+        }
+    }
+}
+
+/// Bytes that begin at a cache line.
+struct Aligned(Vec<Line>, usize);
+
+#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+impl Aligned {
+    fn zeros(len: usize) -> Self {
+        Self(vec![Line([0; 64]); len.div_ceil(64)], len)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.1;
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
+    }
+}
+
+impl AsRef<[u8]> for Aligned {
+    fn as_ref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.0)[..self.1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weight(bits: Bits, rows: usize, cols: usize, group: Option<usize>) -> IntWeight {
+        let len = IntWeight::code_bytes(bits, rows, cols);
+        let codes: Vec<u8> = (0..len).map(|i| (i * 151 + i / 7 * 13) as u8).collect();
+        let groups = group.map_or(1, |g| cols.div_ceil(g));
+        let scales = (0..rows * groups).map(|i| 0.5 + i as f32).collect();
+        IntWeight { bits, rows, cols, codes: Bytes::new(Arc::new(codes)), scales, group }
+    }
+
+    #[test]
+    fn panels_give_every_code_back_and_pad_with_nothing() {
+        for bits in [Bits::Four, Bits::Eight] {
+            for (rows, cols) in [(1, 1), (63, 5), (64, 8), (65, 9), (130, 34), (33, 7)] {
+                let w = weight(bits, rows, cols, None);
+                let packed = PackedWeight::pack(&w).unwrap();
+                for output in 0..rows.next_multiple_of(PANEL) {
+                    for input in 0..cols.next_multiple_of(STEP) {
+                        let want = if output < rows && input < cols { w.code(output, input) } else { 0 };
+                        let got = code(bits, packed.panel(output / PANEL), output % PANEL, input);
+                        assert_eq!(got, want, "{bits} bits, {rows} × {cols}, output {output}, input {input}");
+                    }
+                }
+                let again = PackedWeight::from_panels(&w, Bytes::new(Arc::new(packed.panels().to_vec()))).unwrap();
+                assert_eq!(again.panels(), packed.panels());
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_read_with_the_scales_of_their_groups() {
+        let w = weight(Bits::Four, 70, 100, Some(32));
+        let packed = PackedWeight::pack(&w).unwrap();
+        let mut row = vec![0.0; 60];
+        packed.read_row(67, 30, &mut row);
+        for (i, v) in row.iter().enumerate() {
+            let col = 30 + i;
+            assert_eq!(*v, f32::from(w.code(67, col)) * w.scales[67 * 4 + col / 32]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let good = weight(Bits::Eight, 3, 8, None);
+        assert!(good.check().is_ok());
+        assert!(matches!(IntWeight { cols: 9, ..good.clone() }.check(), Err(PackError::Codes { .. })));
+        assert!(matches!(IntWeight { scales: vec![1.0], ..good.clone() }.check(), Err(PackError::Scales { .. })));
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let found = IntWeight { scales: vec![1.0, bad, 1.0], ..good.clone() }.check();
+            assert!(matches!(found, Err(PackError::Scale { output: 1, .. })), "{bad}");
+        }
+        assert!(matches!(IntWeight { group: Some(48), ..good.clone() }.check(), Err(PackError::Group { found: 48 })));
+        for bits in [Bits::Four, Bits::Eight] {
+            let most = IntWeight::most_inputs(bits);
+            assert!(weight(bits, 1, most, None).check().is_ok());
+            assert!(matches!(weight(bits, 1, most + 1, None).check(), Err(PackError::Inputs { .. })));
+            let bound = 128 * i64::from(bits.offset());
+            assert!(most as i64 * bound <= i64::from(i32::MAX) && (most as i64 + 1) * bound > i64::from(i32::MAX));
+        }
+    }
+}
