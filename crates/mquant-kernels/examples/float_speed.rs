@@ -1,4 +1,4 @@
-//! Speed of the float operations on the shapes of Qwen2-VL-2B: median of seven, two threads unless told otherwise.
+//! Speed of the float products on the shapes of Qwen2-VL-2B: median of seven, two threads unless told otherwise.
 //!
 //! `cargo run --release -p mquant-kernels --example float_speed [THREADS]`
 
@@ -6,9 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mquant_kernels::{
-    Activation, AttendJob, Backend, Bytes, CpuBackend, Dtype, HeadShape, Level, Mask, Matrix, Rows, Threads,
-};
+use mquant_kernels::{Backend, Bytes, Cpu, CpuBackend, Dtype, Matrix, Rows, Threads};
 
 /// Runs `f` on the threads, once unmeasured; prints the median and what `work` (operations or bytes) makes of it.
 fn time(threads: &Threads, name: &str, work: f64, unit: &str, mut f: impl FnMut() + Send) {
@@ -35,8 +33,8 @@ fn rows(rows: usize, features: usize) -> Rows {
 fn main() {
     let count = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(2);
     let threads = Threads::new(count).expect("the system gives threads");
-    let cpu = CpuBackend::new();
-    println!("{} threads, {}\n", threads.count(), Level::detect());
+    let cpu = CpuBackend::new(Cpu::detect());
+    println!("{} threads, {}\n", threads.count(), Cpu::detect().level());
     for (m, k, n) in [(512, 1536, 8960), (512, 8960, 1536), (512, 1536, 1536), (1024, 1280, 5120), (1024, 5120, 1280)] {
         let (x, w) = (rows(m, k), weight(n, k));
         let name = format!("linear {m} x {k} x {n}");
@@ -53,13 +51,4 @@ fn main() {
         let name = format!("rank-k update {m} x {k}");
         time(&threads, &name, (m * k * k) as f64, "GFLOPS", || cpu.gram(&x, &mut sum));
     }
-    let (q, shape) = (rows(1024, 1280), HeadShape { heads: 16, kv_heads: 16, head_dim: 80 });
-    time(&threads, "attention 1024 x 16 x 80", 4.0 * 1024.0 * 1024.0 * 1280.0, "GFLOPS", || {
-        let job = AttendJob { first_row: 0, rows: 1024, keys: q.as_slice(), values: q.as_slice(), mask: Mask::Full };
-        drop(black_box(cpu.attend(&q, shape, &[job])));
-    });
-    let mut h = rows(1024, 5120);
-    time(&threads, "quick GELU 1024 x 5120", (1024 * 5120 * 8) as f64, "GB/s", || {
-        cpu.activate(Activation::QuickGelu, &mut h);
-    });
 }

@@ -239,9 +239,7 @@ mod tests {
                 let query = &q.row(job.first_row + row)[h * d..(h + 1) * d];
                 let value = |v: &[f32], i: usize, c: usize| f64::from(v[i * stride + at + c]);
                 let s: Vec<f64> = (0..keys)
-                    .map(|i| {
-                        (0..d).map(|c| f64::from(query[c]) * value(k, i, c)).sum::<f64>() / (d as f64).sqrt()
-                    })
+                    .map(|i| (0..d).map(|c| f64::from(query[c]) * value(k, i, c)).sum::<f64>() / (d as f64).sqrt())
                     .collect();
                 let total: f64 = s.iter().map(|s| s.exp()).sum();
                 (0..d)
@@ -262,8 +260,7 @@ mod tests {
             let order: Vec<u32> = (0..rows as u32).map(|i| 10 + (i * 7 + 3) % rows as u32).collect();
             for mask in [Mask::Full, Mask::Causal(&order)] {
                 let q = Rows::from_vec(noise((rows + 4) * 120, rows), 120);
-                let short =
-                    AttendJob { first_row: 0, rows: 3, kv: few, mask: Mask::Full };
+                let short = AttendJob { first_row: 0, rows: 3, kv: few, mask: Mask::Full };
                 let long = AttendJob { first_row: 4, rows, kv: all, mask };
                 let y = attend(Cpu::detect(), &q, shape, Products::F32, &[short, long]);
                 assert!(y.row(3).iter().all(|v| *v == 0.0), "a row of no job");

@@ -3,6 +3,7 @@
 use crate::attention::{AttendJob, HeadShape, Products};
 use crate::data::{Matrix, Rows};
 use crate::int_gemm::Product;
+use crate::int_weight::PackedWeight;
 use crate::prepare::{RowSteps, Source};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -25,6 +26,9 @@ pub trait Backend: Send + Sync {
     /// y[i][j] = (Σ_k x[i][k]·w[j][k]) · row_scale[i] · col_scale[j] + bias[j] for each weight: i32 sums, then f32 in this
     /// order, nothing fused.
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]);
+
+    /// [`linear`](Self::linear) with integer weights and f32 activations: w = code · scale in f32.
+    fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows;
 
     /// Rotates every head of every row by that row's angles.
     fn rope(&self, x: &mut Rows, table: &RopeTable);

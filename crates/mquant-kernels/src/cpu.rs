@@ -6,6 +6,7 @@ use crate::data::{Matrix, Rows};
 use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
 use crate::int_gemm::{self, Product};
+use crate::int_weight::PackedWeight;
 use crate::prepare::{self, RowSteps, Source};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -45,6 +46,10 @@ impl Backend for CpuBackend {
 
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
         int_gemm::multiply(self.cpu, x, products);
+    }
+
+    fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows {
+        float_gemm::linear(self.cpu, x, w, bias, &self.scratch)
     }
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {

@@ -3,6 +3,7 @@
 //! Many rows are bound by arithmetic: stored weights are widened to f32 a block of outputs at a time and multiplied by the
 //! library. A few rows are bound by memory: weights are read once, in their stored type.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use faer::linalg::matmul::{matmul, triangular};
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::data::{Matrix, Rows, Values};
 use crate::features::{Cpu, fma, per_level};
+use crate::int_weight::PackedWeight;
 
 /// Up to this many rows the weights are streamed once through dot products.
 const FEW_ROWS: usize = 8;
@@ -23,13 +25,72 @@ const BLOCK_VALUES: usize = 4 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Mutex<Vec<f32>>);
 
+/// A weight that float products read: stored floats, or codes that stand for floats.
+pub(crate) trait Factor: Sync {
+    /// Outputs, inputs.
+    fn shape(&self) -> (usize, usize);
+    /// All values, row-major, if they lie there in f32.
+    fn in_f32(&self) -> Option<&[f32]>;
+    /// Rows `range` in f32, row-major.
+    fn read(&self, range: Range<usize>, out: &mut [f32]);
+    /// Dot products of a row with each row of `x`.
+    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]);
+}
+
+impl Factor for Matrix {
+    fn shape(&self) -> (usize, usize) {
+        (self.rows(), self.cols())
+    }
+
+    fn in_f32(&self) -> Option<&[f32]> {
+        match self.values() {
+            Values::F32(values) => Some(values),
+            Values::F16(_) | Values::Bf16(_) => None,
+        }
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        self.read_rows(range, out);
+    }
+
+    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]) {
+        let span = row * self.cols()..(row + 1) * self.cols();
+        match self.values() {
+            Values::F32(v) => dots(cpu, &v[span], x, out, dots_f32),
+            Values::F16(v) => dots(cpu, &v[span], x, out, dots_f16),
+            Values::Bf16(v) => dots(cpu, &v[span], x, out, dots_bf16),
+        }
+    }
+}
+
+impl Factor for PackedWeight {
+    fn shape(&self) -> (usize, usize) {
+        (self.rows(), self.cols())
+    }
+
+    fn in_f32(&self) -> Option<&[f32]> {
+        None
+    }
+
+    fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        range.zip(out.chunks_exact_mut(self.cols())).for_each(|(row, out)| self.read_row(row, 0, out));
+    }
+
+    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]) {
+        let mut w = vec![0.0; self.cols()];
+        self.read_row(row, 0, &mut w);
+        dots(cpu, &w, x, out, dots_f32);
+    }
+}
+
 /// y = x·Wᵀ + bias: `x` is rows × in, `w` out × in, the result rows × out.
 ///
 /// # Panics
 /// If the inner dimensions or the bias do not fit.
-pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &Matrix, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
-    assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
-    assert!(bias.is_none_or(|b| b.len() == w.rows()), "bias of another size than the weight's outputs");
+pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &impl Factor, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
+    let (outputs, inputs) = w.shape();
+    assert_eq!(x.features(), inputs, "activation features and weight inputs");
+    assert!(bias.is_none_or(|b| b.len() == outputs), "bias of another size than the weight's outputs");
     let mut y = if x.rows() <= FEW_ROWS { few_rows(cpu, x, w) } else { many_rows(x, w, scratch) };
     if let Some(bias) = bias {
         let features = y.features();
@@ -40,8 +101,8 @@ pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &Matrix, bias: Option<&[f32]>, scrat
     y
 }
 
-fn many_rows(x: &Rows, w: &Matrix, scratch: &Scratch) -> Rows {
-    let (m, k, n) = (x.rows(), w.cols(), w.rows());
+fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
+    let (m, (n, k)) = (x.rows(), w.shape());
     let mut y = Rows::zeros(m, n);
     let x = MatRef::from_row_major_slice(x.as_slice(), m, k);
     let mut out = MatMut::from_row_major_slice_mut(y.as_mut_slice(), m, n);
@@ -49,7 +110,7 @@ fn many_rows(x: &Rows, w: &Matrix, scratch: &Scratch) -> Rows {
         let w = MatRef::from_row_major_slice(w, to - from, k);
         matmul(out.rb_mut().subcols_mut(from, to - from), Accum::Replace, x, w.transpose(), 1.0, threads());
     };
-    if let Values::F32(values) = w.values() {
+    if let Some(values) = w.in_f32() {
         product(0, n, values);
         return y;
     }
@@ -62,7 +123,7 @@ fn many_rows(x: &Rows, w: &Matrix, scratch: &Scratch) -> Rows {
         let block = &mut buffer[..(to - from) * k];
         block.par_chunks_mut(16 * k).enumerate().for_each(|(i, part)| {
             let first = from + 16 * i;
-            w.read_rows(first..first + part.len() / k, part);
+            w.read(first..first + part.len() / k, part);
         });
         product(from, to, block);
     }
@@ -76,20 +137,14 @@ fn threads() -> Par {
     }
 }
 
-fn few_rows(cpu: Cpu, x: &Rows, w: &Matrix) -> Rows {
-    let (m, k, n) = (x.rows(), w.cols(), w.rows());
+fn few_rows(cpu: Cpu, x: &Rows, w: &impl Factor) -> Rows {
+    let (m, (n, _)) = (x.rows(), w.shape());
     // Weight rows are the outer loop, so results come out transposed: out × rows.
     let mut columns = vec![0f32; n * m];
     const TASK: usize = 32;
     columns.par_chunks_mut(TASK * m).enumerate().for_each(|(task, out)| {
         for (i, out) in out.chunks_exact_mut(m).enumerate() {
-            let row = task * TASK + i;
-            let span = row * k..(row + 1) * k;
-            match w.values() {
-                Values::F32(v) => dots(cpu, &v[span], x.as_slice(), out, dots_f32),
-                Values::F16(v) => dots(cpu, &v[span], x.as_slice(), out, dots_f16),
-                Values::Bf16(v) => dots(cpu, &v[span], x.as_slice(), out, dots_bf16),
-            }
+            w.dots(cpu, task * TASK + i, x.as_slice(), out);
         }
     });
     if m == 1 {

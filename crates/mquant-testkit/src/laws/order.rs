@@ -1,7 +1,7 @@
 //! Law 4: rows may be computed in any order; positions, masks and caches follow the original index.
 
 use mquant::input::{Modality, ModalitySpans};
-use mquant::kernels::{CpuBackend, Rows};
+use mquant::kernels::{Cpu, CpuBackend, Rows};
 use mquant::nn::{Cx, Pass};
 
 use super::{distance, prepare};
@@ -26,9 +26,9 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
             spans: ModalitySpans::uniform(Modality::Text, n),
             rope: decoder.rope.table(&positions),
         };
-        let backend = CpuBackend::new();
+        let backend = CpuBackend::new(Cpu::detect());
         let mut cache = decoder.new_cache();
-        let mut cx = Cx { backend: &backend, pass: &pass, caches: vec![&mut cache], tap: None };
+        let mut cx = Cx::new(&backend, &pass).caching(vec![&mut cache]);
         decoder.forward(Rows::from_vec(picked, embedded.features()), &mut cx)
     };
     let identity: Vec<u32> = (0..n as u32).collect();

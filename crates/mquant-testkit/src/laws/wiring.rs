@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mquant::kernels::{Matrix, Rows};
 use mquant::models::Model;
-use mquant::nn::{Linear, NormKind, Output, Part, Pass, SiteId, Stream, Tap};
+use mquant::nn::{Linear, NormKind, Output, Part, Pass, SiteId, Stream, Tap, Weight};
 
 use super::{distance, engine, prepare};
 use crate::golden::GoldenFolder;
@@ -136,7 +136,7 @@ fn rewire(model: &mut Model, skipped: Option<usize>) {
             let width = permutation.len();
             let wide: Vec<usize> =
                 (0..norm.repeat).flat_map(|r| permutation.iter().map(move |p| r * width + p)).collect();
-            reader.site.linears.iter_mut().for_each(|linear| permute_columns(&mut linear.weight, &wide));
+            reader.site.linears.iter_mut().for_each(|linear| permute_columns(float(linear), &wide));
         }
     }
 }
@@ -147,14 +147,14 @@ fn scale_pairs(part: &mut dyn Part, noise: &mut Noise) {
         let inputs = pair.consumer.linears[0].weight.cols();
         let source: Vec<usize> = (0..inputs).map(|i| pair.source(i)).collect();
         let cols = pair.producer.weight.cols();
-        for (row, s) in pair.producer.weight.make_mut().chunks_exact_mut(cols).zip(&scales) {
+        for (row, s) in float(pair.producer).make_mut().chunks_exact_mut(cols).zip(&scales) {
             row.iter_mut().for_each(|w| *w *= s);
         }
         if let Some(bias) = &mut pair.producer.bias {
             bias.iter_mut().zip(&scales).for_each(|(b, s)| *b *= s);
         }
         for linear in pair.consumer.linears.iter_mut() {
-            for row in linear.weight.make_mut().chunks_exact_mut(inputs) {
+            for row in float(linear).make_mut().chunks_exact_mut(inputs) {
                 row.iter_mut().zip(&source).for_each(|(w, from)| *w /= scales[*from]);
             }
         }
@@ -163,6 +163,10 @@ fn scale_pairs(part: &mut dyn Part, noise: &mut Noise) {
 
 fn pick(values: &[f32], from: &[usize]) -> Vec<f32> {
     from.iter().map(|i| values[*i]).collect()
+}
+
+fn float(linear: &mut Linear) -> &mut Matrix {
+    linear.weight.float_mut().expect("a float model")
 }
 
 fn permute_columns(weight: &mut Matrix, from: &[usize]) {
@@ -175,8 +179,8 @@ fn permute_columns(weight: &mut Matrix, from: &[usize]) {
 
 fn permute_outputs(linear: &mut Linear, from: &[usize]) {
     let (rows, cols) = (linear.weight.rows(), linear.weight.cols());
-    let old = linear.weight.to_f32();
+    let old = float(linear).to_f32();
     let new = from.iter().flat_map(|i| &old[i * cols..(i + 1) * cols]).copied().collect();
-    linear.weight = Matrix::from_f32(new, rows, cols);
+    linear.weight = Weight::Float(Matrix::from_f32(new, rows, cols));
     linear.bias = linear.bias.as_ref().map(|b| pick(b, from));
 }

@@ -1,6 +1,6 @@
 //! Attention between the `qkv` and the `out` site: the only place that knows heads.
 
-use mquant_kernels::{AttendJob, HeadShape, Mask, Rows};
+use mquant_kernels::{AttendJob, HeadShape, KeyValues, Mask, Products, Rows};
 
 use super::Cx;
 
@@ -20,6 +20,8 @@ pub struct Attention {
     pub shape: HeadShape,
     /// Who sees whom.
     pub visibility: Visibility,
+    /// How products are computed: in f32 for the float model.
+    pub products: Products,
     /// Index of the block in its tower, and so in the cache.
     pub block: usize,
 }
@@ -35,7 +37,7 @@ impl Attention {
         cx.backend.rope(&mut k, &pass.rope);
         let job = |s: usize, keys, values, mask| {
             let rows = &pass.sequences[s];
-            AttendJob { first_row: rows.start, rows: rows.len(), keys, values, mask }
+            AttendJob { first_row: rows.start, rows: rows.len(), kv: KeyValues::Float { keys, values }, mask }
         };
         let jobs: Vec<AttendJob<'_>> = match self.visibility {
             Visibility::Full => {
@@ -55,6 +57,6 @@ impl Attention {
                 .collect()
             }
         };
-        cx.backend.attend(&q, self.shape, &jobs)
+        cx.backend.attend(&q, self.shape, self.products, &jobs)
     }
 }

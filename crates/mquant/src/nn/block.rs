@@ -1,6 +1,6 @@
 //! The pre-norm transformer block of towers and decoders.
 
-use mquant_kernels::Rows;
+use mquant_kernels::{Rows, Source};
 
 use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Attention, Cx, Site, Up};
@@ -25,11 +25,11 @@ pub struct Block {
 impl Block {
     /// Adds the block's two branches to `x`: rows × stream features.
     pub fn forward(&self, x: &mut Rows, cx: &mut Cx<'_>) {
-        let [q, k, v] = self.qkv.forward(x, cx);
+        let [q, k, v] = self.qkv.forward(Source::Rows(x), cx);
         let a = self.attention.forward(q, k, v, cx);
-        x.add(&self.out.one(&a, cx));
+        self.out.add_to(Source::Rows(&a), x, cx);
         let h = self.up.forward(x, cx);
-        x.add(&self.down.one(&h, cx));
+        self.down.add_to(h.source(), x, cx);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The language model.
 
-use mquant_kernels::{Matrix, Rows};
+use mquant_kernels::{Matrix, Rows, Source};
 
 use super::part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Block, Cx, KvCache, Rope, Site, Tower};
@@ -51,7 +51,7 @@ impl Decoder {
 
     /// Scores of the next token: rows × vocabulary.
     pub fn logits(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
-        self.head.0.one(x, cx)
+        self.head.0.one(Source::Rows(x), cx)
     }
 
     /// An empty cache that fits its blocks.

@@ -1,6 +1,6 @@
 //! A tower that turns media into rows of the decoder's stream.
 
-use mquant_kernels::Rows;
+use mquant_kernels::{Rows, Source};
 
 use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Block, Cx, Projector, Rope, Site};
@@ -30,7 +30,7 @@ pub struct PatchEmbed {
 impl Encoder {
     /// `patches`: rows × pixel values; result tokens × decoder features.
     pub fn forward(&self, patches: &Rows, cx: &mut Cx<'_>) -> Rows {
-        let mut x = self.patch.site.one(patches, cx);
+        let mut x = self.patch.site.one(Source::Rows(patches), cx);
         for block in &self.blocks {
             block.forward(&mut x, cx);
         }

@@ -1,19 +1,63 @@
 //! One weight and its bias.
 
-use mquant_kernels::{Backend, Matrix, Rows};
+use mquant_kernels::{Matrix, PackedWeight};
 
 /// y = x·Wᵀ + b.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// out × in.
-    pub weight: Matrix,
+    pub weight: Weight,
     /// One value an output.
     pub bias: Option<Vec<f32>>,
 }
 
-impl Linear {
-    /// `x`: rows × in; result rows × out.
-    pub fn on_rows(&self, x: &Rows, backend: &dyn Backend) -> Rows {
-        backend.linear(x, &self.weight, self.bias.as_deref())
+/// A weight in the number format it is computed with.
+#[derive(Clone, Debug)]
+pub enum Weight {
+    /// As published, or transformed.
+    Float(Matrix),
+    /// Integer codes with scales, laid out for the kernels.
+    Int(PackedWeight),
+}
+
+impl Weight {
+    /// Number of outputs.
+    pub fn rows(&self) -> usize {
+        match self {
+            Weight::Float(w) => w.rows(),
+            Weight::Int(w) => w.rows(),
+        }
+    }
+
+    /// Number of inputs.
+    pub fn cols(&self) -> usize {
+        match self {
+            Weight::Float(w) => w.cols(),
+            Weight::Int(w) => w.cols(),
+        }
+    }
+
+    /// Bytes it takes, with its scales.
+    pub fn byte_len(&self) -> usize {
+        match self {
+            Weight::Float(w) => w.byte_len(),
+            Weight::Int(w) => w.byte_len(),
+        }
+    }
+
+    /// The float weight, if it is one.
+    pub fn float(&self) -> Option<&Matrix> {
+        match self {
+            Weight::Float(w) => Some(w),
+            Weight::Int(_) => None,
+        }
+    }
+
+    /// The float weight, if it is one, to be changed.
+    pub fn float_mut(&mut self) -> Option<&mut Matrix> {
+        match self {
+            Weight::Float(w) => Some(w),
+            Weight::Int(_) => None,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod linear;
 mod norm;
+mod input_quant;
 mod site;
 mod pass;
 mod rope;
@@ -22,9 +23,10 @@ pub use attention::{Attention, Visibility};
 pub use block::Block;
 pub use decoder::{Decoder, Embedding, Head};
 pub use encoder::{Encoder, PatchEmbed};
+pub use input_quant::{InputQuant, ModalityScales};
 pub use kv_cache::KvCache;
-pub use linear::Linear;
-pub use mlp::Up;
+pub use linear::{Linear, Weight};
+pub use mlp::{Hidden, Up};
 pub use norm::{Norm, NormKind};
 pub use part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
 pub(crate) use pass::again;

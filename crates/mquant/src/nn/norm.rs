@@ -1,6 +1,6 @@
 //! The norm in front of a site.
 
-use mquant_kernels::{Backend, Rows};
+use mquant_kernels::{NormOf, NormStep};
 
 /// Which norm, with what only that norm has.
 #[derive(Clone, Debug)]
@@ -28,12 +28,12 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// Rows × features, normed and regrouped to rows/repeat × features·repeat.
-    pub fn forward(&self, x: &Rows, backend: &dyn Backend) -> Rows {
-        let y = match &self.kind {
-            NormKind::Rms => backend.rms_norm(x, &self.gain, self.eps),
-            NormKind::Layer { bias } => backend.layer_norm(x, &self.gain, bias, self.eps),
+    /// As a step of a row's way to a product.
+    pub fn step(&self) -> NormOf<'_> {
+        let kind = match &self.kind {
+            NormKind::Rms => NormStep::Rms,
+            NormKind::Layer { bias } => NormStep::Layer { bias },
         };
-        if self.repeat == 1 { y } else { y.regroup(self.repeat) }
+        NormOf { kind, gain: &self.gain, eps: self.eps, repeat: self.repeat }
     }
 }

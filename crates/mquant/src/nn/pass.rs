@@ -47,10 +47,31 @@ pub struct Cx<'a> {
     pub caches: Vec<&'a mut KvCache>,
     /// Who is watching.
     pub tap: Watcher<'a>,
+    /// Room for one scale a row.
+    pub(super) row_scales: Vec<f32>,
 }
 
-impl Cx<'_> {
-    pub(crate) fn observe(&mut self, site: SiteId, x: &Rows) {
+impl<'a> Cx<'a> {
+    /// Where to compute and what the rows are; nothing cached, nobody watching.
+    pub fn new(backend: &'a dyn Backend, pass: &'a Pass) -> Self {
+        Self { backend, pass, caches: Vec::new(), tap: None, row_scales: Vec::new() }
+    }
+
+    /// With one cache for each sequence.
+    pub fn caching(self, caches: Vec<&'a mut KvCache>) -> Self {
+        Self { caches, ..self }
+    }
+
+    /// With perhaps someone watching.
+    pub fn watched(self, tap: Watcher<'a>) -> Self {
+        Self { tap, ..self }
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.tap.is_some()
+    }
+
+    pub(super) fn observe(&mut self, site: SiteId, x: &Rows) {
         if let Some(tap) = &mut self.tap {
             tap.observe(site, x, self.pass);
         }

@@ -1,6 +1,6 @@
 //! From a tower's stream to the decoder's.
 
-use mquant_kernels::{Activation, Rows};
+use mquant_kernels::{Activation, Rows, Source};
 
 use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Cx, Site, Tower};
@@ -21,9 +21,8 @@ pub struct Projector {
 impl Projector {
     /// Patches × tower features in, tokens × decoder features out.
     pub fn forward(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
-        let mut h = self.up.one(x, cx);
-        cx.backend.activate(self.activation, &mut h);
-        self.down.one(&h, cx)
+        let h = self.up.one(Source::Rows(x), cx);
+        self.down.one(Source::Activated(self.activation, &h), cx)
     }
 }
 

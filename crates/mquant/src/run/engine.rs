@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mquant_kernels::{CpuBackend, Rows, Threads};
+use mquant_kernels::{Cpu, CpuBackend, Rows, Threads};
 
 use super::prompt::PlacedMedia;
 use super::{LoadedModel, Prompt, RunError, Sequence};
@@ -92,7 +92,7 @@ impl Engine {
         Ok(Self {
             model: loaded.model.clone(),
             layout: loaded.blueprint.layout(),
-            backend: CpuBackend::new(),
+            backend: CpuBackend::new(Cpu::detect()),
             threads,
             chunk: options.chunk.max(1),
             context,
@@ -126,7 +126,7 @@ impl Engine {
             let pass = self.layout.vision_pass(&[Grid { t: frames, h, w }]);
             let tap = again(&mut tap);
             let rows = self.threads.run(|| {
-                let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap };
+                let mut cx = Cx::new(&self.backend, &pass).watched(tap);
                 self.model.vision.forward(&patches, &mut cx)
             });
             match &mut out {
@@ -347,7 +347,7 @@ impl Engine {
         let rope = self.model.decoder.rope.table(&positions);
         let pass = Pass { sequences: ranges.clone(), order, spans, rope };
         let hidden = self.threads.run(|| {
-            let mut cx = Cx { backend: &self.backend, pass: &pass, caches, tap: again(&mut tap) };
+            let mut cx = Cx::new(&self.backend, &pass).caching(caches).watched(again(&mut tap));
             self.model.decoder.forward(Rows::from_vec(x, features), &mut cx)
         });
         (hidden, ranges)
@@ -363,7 +363,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = Cx { backend: &self.backend, pass: &pass, caches: Vec::new(), tap: again(&mut tap) };
+            let mut cx = Cx::new(&self.backend, &pass).watched(again(&mut tap));
             self.model.decoder.logits(hidden, &mut cx)
         })
     }

@@ -1,8 +1,8 @@
 //! A model counted: its sites in the order they run, and sums for each component.
 
-use mquant::kernels::{Dtype, Matrix};
+use mquant::kernels::{Bits, Dtype, Matrix};
 use mquant::models::Model;
-use mquant::nn::{Block, NormKind, SiteId, SiteMut, Tower};
+use mquant::nn::{Block, NormKind, SiteId, SiteMut, Tower, Weight};
 use serde::Serialize;
 
 /// Everything counted.
@@ -64,7 +64,7 @@ pub(super) fn of(model: &Model) -> Anatomy {
         tower(Tower::Language, &model.decoder.blocks, model.decoder.embedding.0.cols()),
     ];
     let embedding = model.decoder.embedding.0.clone();
-    let head_tied = model.decoder.head.0.linears[0].weight.shares_values(&embedding);
+    let head_tied = is_tied(&model.decoder.head.0.linears[0].weight, &embedding);
     let mut sites = Vec::new();
     for part in model.parts() {
         sites.extend(part.sites().iter().map(|site| row(site, &embedding)));
@@ -101,15 +101,15 @@ fn row(site: &SiteMut<'_>, embedding: &Matrix) -> SiteRow {
         }
     }
     site.linears.iter().filter_map(|linear| linear.bias.as_ref()).for_each(|bias| vector(bias.len()));
-    for linear in site.linears.iter().filter(|linear| !linear.weight.shares_values(embedding)) {
-        parameters += elements(&linear.weight);
+    for linear in site.linears.iter().filter(|linear| !is_tied(&linear.weight, embedding)) {
+        parameters += (linear.weight.rows() * linear.weight.cols()) as u64;
         weights_bytes += linear.weight.byte_len() as u64;
     }
     SiteRow {
         id: site.id,
-        inputs: first.map_or(0, Matrix::cols),
+        inputs: first.map_or(0, Weight::cols),
         outputs: site.linears.iter().map(|linear| linear.weight.rows()).collect(),
-        dtype: first.map_or("", |weight| dtype_name(weight.dtype())),
+        dtype: first.map_or("", format_name),
         parameters,
         weights_bytes,
     }
@@ -131,10 +131,20 @@ fn elements(matrix: &Matrix) -> u64 {
     matrix.rows() as u64 * matrix.cols() as u64
 }
 
-fn dtype_name(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F32 => "f32",
-        Dtype::F16 => "f16",
-        Dtype::Bf16 => "bf16",
+fn is_tied(weight: &Weight, embedding: &Matrix) -> bool {
+    weight.float().is_some_and(|weight| weight.shares_values(embedding))
+}
+
+fn format_name(weight: &Weight) -> &'static str {
+    match weight {
+        Weight::Float(matrix) => match matrix.dtype() {
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+        },
+        Weight::Int(codes) => match codes.bits() {
+            Bits::Four => "int4",
+            Bits::Eight => "int8",
+        },
     }
 }

@@ -1,13 +1,13 @@
 //! From checked tensors to parts.
 
-use mquant_kernels::{Activation, HeadShape, Matrix};
+use mquant_kernels::{Activation, HeadShape, Matrix, Products};
 
 use super::super::Model;
 use super::config::Config;
 use crate::checkpoint::Tensors;
 use crate::nn::{
-    Attention, Block, BlockSite, Decoder, Embedding, Encoder, Head, Linear, Norm, NormKind, PatchEmbed, Projector,
-    ProjectorSite, Rope, Site, SiteId, Stream, Tower, Up, Visibility,
+    Attention, Block, BlockSite, Decoder, Embedding, Encoder, Head, InputQuant, Linear, Norm, NormKind, PatchEmbed,
+    Projector, ProjectorSite, Rope, Site, SiteId, Stream, Tower, Up, Visibility, Weight,
 };
 
 // The towers' LayerNorms: a constant of the published code, not a field of the configuration.
@@ -23,7 +23,7 @@ fn linear(tensors: &Tensors, name: &str) -> Linear {
 }
 
 fn unbiased(tensors: &Tensors, name: &str) -> Linear {
-    Linear { weight: tensors.matrix(&format!("{name}.weight")), bias: None }
+    Linear { weight: Weight::Float(tensors.matrix(&format!("{name}.weight"))), bias: None }
 }
 
 fn layer_norm(tensors: &Tensors, name: &str, repeat: usize) -> Option<Norm> {
@@ -41,18 +41,38 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
         let fused = linear(tensors, &at("attn.qkv"));
         Block {
             stream,
-            qkv: Site { id: id(BlockSite::Qkv), norm: layer_norm(tensors, &at("norm1"), 1), linears: thirds(&fused) },
-            attention: Attention { shape, visibility: Visibility::Full, block: i },
-            out: Site { id: id(BlockSite::Out), norm: None, linears: [linear(tensors, &at("attn.proj"))] },
+            qkv: Site {
+                id: id(BlockSite::Qkv),
+                norm: layer_norm(tensors, &at("norm1"), 1),
+                rotation: None,
+                input: InputQuant::Float,
+                linears: thirds(&fused),
+            },
+            attention: Attention { shape, visibility: Visibility::Full, products: Products::F32, block: i },
+            out: Site {
+                id: id(BlockSite::Out),
+                norm: None,
+                rotation: None,
+                input: InputQuant::Float,
+                linears: [linear(tensors, &at("attn.proj"))],
+            },
             up: Up::Plain(
                 Site {
                     id: id(BlockSite::Up),
                     norm: layer_norm(tensors, &at("norm2"), 1),
+                    rotation: None,
+                    input: InputQuant::Float,
                     linears: [linear(tensors, &at("mlp.fc1"))],
                 },
                 Activation::QuickGelu,
             ),
-            down: Site { id: id(BlockSite::Down), norm: None, linears: [linear(tensors, &at("mlp.fc2"))] },
+            down: Site {
+                id: id(BlockSite::Down),
+                norm: None,
+                rotation: None,
+                input: InputQuant::Float,
+                linears: [linear(tensors, &at("mlp.fc2"))],
+            },
         }
     };
     let merge = v.spatial_merge_size * v.spatial_merge_size;
@@ -62,6 +82,8 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
             site: Site {
                 id: SiteId::Patch(tower),
                 norm: None,
+                rotation: None,
+                input: InputQuant::Float,
                 linears: [unbiased(tensors, "vision.patch_embed.proj")],
             },
         },
@@ -72,12 +94,16 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
             up: Site {
                 id: SiteId::Projector(ProjectorSite::Up),
                 norm: layer_norm(tensors, "vision.merger.ln_q", merge),
+                rotation: None,
+                input: InputQuant::Float,
                 linears: [linear(tensors, "vision.merger.mlp.0")],
             },
             activation: Activation::Gelu,
             down: Site {
                 id: SiteId::Projector(ProjectorSite::Down),
                 norm: None,
+                rotation: None,
+                input: InputQuant::Float,
                 linears: [linear(tensors, "vision.merger.mlp.2")],
             },
         },
@@ -86,9 +112,10 @@ fn vision(config: &Config, tensors: &Tensors) -> Encoder {
 
 /// A fused query-key-value projection as three linears that share its storage.
 fn thirds(fused: &Linear) -> [Linear; 3] {
-    let n = fused.weight.rows() / 3;
+    let weight = fused.weight.float().expect("float");
+    let n = weight.rows() / 3;
     [0, 1, 2].map(|i| Linear {
-        weight: fused.weight.row_range(i * n..(i + 1) * n),
+        weight: Weight::Float(weight.row_range(i * n..(i + 1) * n)),
         bias: fused.bias.as_ref().map(|b| b[i * n..(i + 1) * n].to_vec()),
     })
 }
@@ -114,20 +141,36 @@ fn decoder(config: &Config, tensors: &Tensors) -> Decoder {
             qkv: Site {
                 id: id(BlockSite::Qkv),
                 norm: rms(&at("input_layernorm")),
+                rotation: None,
+                input: InputQuant::Float,
                 linears: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
                     .map(|name| linear(tensors, &at(name))),
             },
-            attention: Attention { shape, visibility: Visibility::Causal, block: i },
-            out: Site { id: id(BlockSite::Out), norm: None, linears: [load("self_attn.o_proj")] },
+            attention: Attention { shape, visibility: Visibility::Causal, products: Products::F32, block: i },
+            out: Site {
+                id: id(BlockSite::Out),
+                norm: None,
+                rotation: None,
+                input: InputQuant::Float,
+                linears: [load("self_attn.o_proj")],
+            },
             up: Up::Gated(
                 Site {
                     id: id(BlockSite::Up),
                     norm: rms(&at("post_attention_layernorm")),
+                    rotation: None,
+                    input: InputQuant::Float,
                     linears: ["mlp.gate_proj", "mlp.up_proj"].map(load),
                 },
                 Activation::Silu,
             ),
-            down: Site { id: id(BlockSite::Down), norm: None, linears: [load("mlp.down_proj")] },
+            down: Site {
+                id: id(BlockSite::Down),
+                norm: None,
+                rotation: None,
+                input: InputQuant::Float,
+                linears: [load("mlp.down_proj")],
+            },
         }
     };
     let embedding = tensors.matrix("language.embed_tokens.weight");
@@ -137,6 +180,12 @@ fn decoder(config: &Config, tensors: &Tensors) -> Decoder {
         embedding: Embedding(embedding),
         rope: Rope::multimodal(t.head_dim(), t.rope_theta, &t.mrope_section),
         blocks: (0..t.num_hidden_layers).map(block).collect(),
-        head: Head(Site { id: SiteId::Head, norm: rms("language.norm"), linears: [Linear { weight, bias: None }] }),
+        head: Head(Site {
+            id: SiteId::Head,
+            norm: rms("language.norm"),
+            rotation: None,
+            input: InputQuant::Float,
+            linears: [Linear { weight: Weight::Float(weight), bias: None }],
+        }),
     }
 }

@@ -1,0 +1,46 @@
+//! How the activation of a site becomes 8-bit codes.
+
+use crate::input::{Modality, ModalitySpans};
+
+/// How the activation of a site becomes 8-bit codes; all kinds differ only in how the scale of a row comes about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputQuant {
+    /// It stays in f32.
+    Float,
+    /// One static scale.
+    PerTensor(f32),
+    /// One static scale for each modality (MQuant's modality-specific static quantisation, section 3.1).
+    PerModality(ModalityScales),
+    /// Each row by its own largest magnitude, found while running.
+    PerToken,
+}
+
+/// One static scale for each modality.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModalityScales {
+    /// For everything that is no media placeholder.
+    pub text: f32,
+    /// For placeholders of images and videos, and rows of a vision tower.
+    pub vision: f32,
+    /// For placeholders of sound, and rows of an audio tower.
+    pub audio: f32,
+}
+
+impl ModalityScales {
+    /// The scale for a modality.
+    pub fn of(&self, modality: Modality) -> f32 {
+        match modality {
+            Modality::Text => self.text,
+            Modality::Vision => self.vision,
+            Modality::Audio => self.audio,
+        }
+    }
+
+    /// One scale for each row a site reads: every `repeat`-th row of the spans.
+    pub fn rows(&self, spans: &ModalitySpans, repeat: usize, out: &mut Vec<f32>) {
+        out.clear();
+        for (modality, range) in spans.iter() {
+            out.resize(range.end / repeat, self.of(modality));
+        }
+    }
+}
