@@ -180,6 +180,16 @@ macro_rules! per_level {
 }
 pub(crate) use per_level;
 
+/// The CPU capped to `level` for a test of its kernels; None where it lacks the level. `MQUANT_REQUIRE_CPU` names the level
+/// that must be there, so that a run that skips its kernels fails instead of looking green.
+#[cfg(test)]
+pub(crate) fn for_test(level: Level) -> Option<Cpu> {
+    let found = Cpu::detect().capped(level).ok();
+    let required = std::env::var("MQUANT_REQUIRE_CPU").ok().map(|name| name.parse::<Level>().expect("a level"));
+    assert!(found.is_some() || required.is_none_or(|r| level > r), "{level} is required, and this CPU has none");
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
