@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mquant_kernels::{
-    Backend, Bits, Bytes, Cpu, CpuBackend, IntWeight, PackedWeight, Product, QuantRows, Rows, Sink, Threads,
+    Backend, Bits, Bytes, Cpu, CpuBackend, IntWeight, PackedWeight, Product, QuantRows, Rows, Sink, Then, Threads,
 };
 
 fn weight(bits: Bits, rows: usize, cols: usize) -> PackedWeight {
@@ -35,7 +35,7 @@ fn main() {
                         let start = Instant::now();
                         threads.run(|| {
                             let sink = Sink::Write(&mut y);
-                            backend.multiply(&x, &mut [Product { weight: &w, bias: None, sink }]);
+                            backend.multiply(&x, &mut [Product { weight: &w, bias: None, then: Then::Nothing, sink }]);
                         });
                         start.elapsed().as_secs_f64()
                     })

@@ -30,7 +30,7 @@ pub use cpu::CpuBackend;
 pub use data::{Bytes, Dtype, Matrix, Rows, Values};
 pub use features::{Cpu, Level, UnknownLevel, Unsupported};
 pub use hadamard::Hadamard;
-pub use int_gemm::{Product, Sink};
+pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
 pub use prepare::{NormOf, NormStep, RowSteps, Source};
 pub use quant_rows::QuantRows;

@@ -1,5 +1,7 @@
 //! Activations in 8-bit codes, with one scale a row.
 
+use rayon::prelude::*;
+
 /// Codes beyond the last feature are 0, up to a multiple of 64 that is odd: rows of a multiple of 4 KiB would share cache sets.
 const LINE: usize = 64;
 
@@ -84,6 +86,13 @@ impl QuantRows {
         let codes = self.codes.chunks_exact_mut(self.stride).map(move |row| &mut row[..features]);
         let rest = self.scales.iter_mut().zip(&mut self.sums);
         codes.zip(rest).map(|(codes, (scale, sum))| QuantRow { codes, scale, sum })
+    }
+
+    /// Computes the sum of each row's codes, after codes were written.
+    pub(crate) fn add_up(&mut self) {
+        let features = self.features;
+        let rows = self.codes.par_chunks(self.stride).zip(&mut self.sums).with_min_len(16);
+        rows.for_each(|(codes, sum)| *sum = codes[..features].iter().map(|c| i32::from(*c)).sum());
     }
 
     /// The same rows for many threads: codes with their padding, scale, sum.

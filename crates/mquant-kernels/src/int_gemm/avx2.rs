@@ -6,9 +6,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Sums, Tile};
+use super::{Kernel, Start, Sums, Tile};
 use crate::features::Level;
-use crate::int_weight::{Bits, STEP, step_len};
+use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
 pub(super) const KERNEL: Kernel = Kernel { name: "avx2", level: Level::Avx2, rows: 6, run: tile };
 
@@ -23,6 +23,9 @@ const LANES: usize = 8;
 /// The CPU has the features; the codes of each row reach as far as the panel's steps.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile(tile: Tile<'_>, sums: &mut Sums) {
+    if tile.sums == Start::New {
+        sums[..tile.rows].fill([0; PANEL]);
+    }
     // Fewer rows take more vectors at once: 2 · rows · vectors lanes have to stay in 16 registers.
     // SAFETY: passed on.
     unsafe {

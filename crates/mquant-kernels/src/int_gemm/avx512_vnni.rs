@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Sums, Tile};
+use super::{Kernel, Start, Sums, Tile};
 use crate::features::Level;
 use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
@@ -60,8 +60,11 @@ unsafe fn rows<const R: usize, const FOUR: bool>(tile: Tile<'_>, sums: &mut Sums
         for (acc, sums) in acc.iter().zip(sums.as_chunks_mut::<LANES>().0) {
             // SAFETY: 16 sums lie here.
             unsafe {
-                let before = _mm512_loadu_si512(sums.as_ptr().cast());
-                _mm512_storeu_si512(sums.as_mut_ptr().cast(), _mm512_add_epi32(before, *acc));
+                let sum = match tile.sums {
+                    Start::New => *acc,
+                    Start::Continued => _mm512_add_epi32(_mm512_loadu_si512(sums.as_ptr().cast()), *acc),
+                };
+                _mm512_storeu_si512(sums.as_mut_ptr().cast(), sum);
             }
         }
     }

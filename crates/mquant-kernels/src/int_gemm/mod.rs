@@ -9,6 +9,7 @@
 
 mod epilogue;
 mod product;
+mod task;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -21,16 +22,30 @@ use crate::activation::Activation;
 use crate::data::Rows;
 use crate::features::{Cpu, Level};
 use crate::int_weight::{Bits, PANEL, PackedWeight};
+use crate::quant_rows::QuantRows;
 
-/// One weight to multiply some rows with, and what becomes of the result.
+/// Some rows times one weight, and what becomes of the result.
 #[derive(Debug)]
 pub struct Product<'a> {
     /// The weight.
     pub weight: &'a PackedWeight,
     /// One value an output, added at the end.
     pub bias: Option<&'a [f32]>,
+    /// What is done with each result, f32 in and out.
+    pub then: Then<'a>,
     /// Where results go.
     pub sink: Sink<'a>,
+}
+
+/// What is done with the results of a product.
+#[derive(Clone, Copy, Debug)]
+pub enum Then<'a> {
+    /// Nothing.
+    Nothing,
+    /// y ← f(y).
+    Activate(Activation),
+    /// y ← f(g) · y, where g is the same rows times another weight of the same shape.
+    Gate(Activation, &'a PackedWeight, Option<&'a [f32]>),
 }
 
 /// Where the results of a product go; rows × outputs.
@@ -40,8 +55,8 @@ pub enum Sink<'a> {
     Write(&'a mut Rows),
     /// They are added to it: a residual stream.
     Add(&'a mut Rows),
-    /// f of them replaces what is there.
-    Activate(Activation, &'a mut Rows),
+    /// They become codes of the given scales, one a row, for the next product.
+    Quantize(&'a [f32], &'a mut QuantRows),
 }
 
 /// Rows of a tile at most.
@@ -63,6 +78,17 @@ pub(crate) struct Tile<'a> {
     pub(crate) panel: &'a [u8],
     /// Bits of a weight code.
     pub(crate) bits: Bits,
+    /// Whether the sums begin here or go on.
+    pub(crate) sums: Start,
+}
+
+/// Whether sums begin or go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// What is there counts for nothing.
+    New,
+    /// They are added to what is there.
+    Continued,
 }
 
 /// One way to compute a tile.
@@ -72,7 +98,7 @@ pub(crate) struct Kernel {
     pub(crate) level: Level,
     /// Rows it takes at once.
     pub(crate) rows: usize,
-    /// sums[r][j] += Σ_k codes[r][k] · byte[j][k], wrapping; rows beyond the tile's stay as they are.
+    /// sums[r][j] += Σ_k codes[r][k] · byte[j][k], wrapping, or = where the sums are new; rows beyond the tile's stay.
     run: unsafe fn(Tile<'_>, &mut Sums),
 }
 
@@ -99,7 +125,7 @@ impl Checked {
         self.0.rows
     }
 
-    /// Adds a tile's sums.
+    /// Computes a tile's sums.
     #[inline]
     pub(crate) fn run(self, tile: Tile<'_>, sums: &mut Sums) {
         let steps = tile.panel.len() / crate::int_weight::step_len(tile.bits);

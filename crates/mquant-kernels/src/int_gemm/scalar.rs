@@ -1,12 +1,15 @@
 //! The definition.
 
-use super::{Kernel, Sums, Tile};
+use super::{Kernel, Start, Sums, Tile};
 use crate::features::Level;
 use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
 pub(super) const KERNEL: Kernel = Kernel { name: "scalar", level: Level::Scalar, rows: 4, run: tile };
 
 fn tile(tile: Tile<'_>, sums: &mut Sums) {
+    if tile.sums == Start::New {
+        sums[..tile.rows].fill([0; PANEL]);
+    }
     for (k, step) in tile.panel.chunks_exact(step_len(tile.bits)).enumerate() {
         for (r, sums) in sums.iter_mut().enumerate().take(tile.rows) {
             let codes = &tile.codes[r * tile.stride + k * STEP..][..STEP];

@@ -114,7 +114,11 @@ fn equation(c: &Case, residual: &[f32]) -> Vec<f32> {
 fn computed(cpu: Cpu, c: &Case, residual: &[f32]) -> Vec<f32> {
     let weight = PackedWeight::pack(&c.w).expect("a weight that fits");
     let mut y = Rows::from_vec(residual.to_vec(), c.w.rows);
-    multiply(cpu, &c.x, &mut [Product { weight: &weight, bias: Some(&c.bias), sink: Sink::Add(&mut y) }]);
+    multiply(
+        cpu,
+        &c.x,
+        &mut [Product { weight: &weight, bias: Some(&c.bias), then: Then::Nothing, sink: Sink::Add(&mut y) }],
+    );
     y.into_vec()
 }
 
@@ -158,7 +162,12 @@ fn every_shape(cpu: Cpu, inputs: std::ops::RangeInclusive<usize>, most: (usize, 
                     let codes: Vec<i8> = (0..m).flat_map(|i| whole.x.row(i)).copied().collect();
                     let x = QuantRows::from_codes(&codes, k, whole.x.scales()[..m].to_vec());
                     let mut y = Rows::from_vec(vec![f32::NAN; m * n], n);
-                    let product = Product { weight: &weight, bias: Some(&whole.bias[..n]), sink: Sink::Write(&mut y) };
+                    let product = Product {
+                        weight: &weight,
+                        bias: Some(&whole.bias[..n]),
+                        then: Then::Nothing,
+                        sink: Sink::Write(&mut y),
+                    };
                     multiply(cpu, &x, &mut [product]);
                     for i in 0..m {
                         let want = &want[i * most_outputs..][..n];
@@ -262,8 +271,13 @@ fn threads_and_neighbours_do_not_matter() {
             Cpu::detect(),
             &x,
             &mut [
-                Product { weight: &weight, bias, sink: Sink::Write(&mut y) },
-                Product { weight: &weight, bias, sink: Sink::Activate(Activation::QuickGelu, &mut twice) },
+                Product { weight: &weight, bias, then: Then::Nothing, sink: Sink::Write(&mut y) },
+                Product {
+                    weight: &weight,
+                    bias,
+                    then: Then::Activate(Activation::QuickGelu),
+                    sink: Sink::Write(&mut twice),
+                },
             ],
         );
         assert!(same_bits(y.row(0), &alone[i * 150..(i + 1) * 150]), "row {i}");
@@ -284,4 +298,39 @@ fn a_planted_fault_is_noticed() {
     let wrong = computed(Cpu::detect(), &c, &residual);
     let differing: Vec<usize> = (0..100).filter(|i| right[*i] != wrong[*i]).collect();
     assert_eq!(differing, [13, 33, 53, 73, 93]);
+}
+
+/// Gating, activating and quantising in the epilogue give what the separate operations give.
+#[test]
+fn results_can_go_straight_into_the_next_codes() {
+    let mut noise = Noise(6);
+    for cpu in Cpu::levels() {
+        for (bits, k) in [(Bits::Four, 50), (Bits::Eight, 6000)] {
+            let (up, gate) = (
+                case(&mut noise, (15, k, 100), bits, None, Pattern::Random),
+                case(&mut noise, (15, k, 100), bits, None, Pattern::Random),
+            );
+            let pack = |c: &Case| PackedWeight::pack(&c.w).expect("a weight that fits");
+            let (up_weight, gate_weight) = (pack(&up), pack(&gate));
+            let (mut u, mut g) = (Rows::zeros(15, 100), Rows::zeros(15, 100));
+            let bias = Some(&up.bias[..]);
+            let mut products = [
+                Product { weight: &up_weight, bias, then: Then::Nothing, sink: Sink::Write(&mut u) },
+                Product { weight: &gate_weight, bias: None, then: Then::Nothing, sink: Sink::Write(&mut g) },
+            ];
+            multiply(cpu, &up.x, &mut products);
+            let steps = crate::RowSteps::default();
+            let source = crate::Source::Gated(Activation::Silu, &g, &u);
+            let h = crate::prepare::rows(cpu, source, steps);
+            let scales: Vec<f32> = (0..15).map(|i| 1.0 + i as f32).collect();
+            let want = crate::prepare::quantized(cpu, source, steps, crate::RowScales::Static(&scales));
+            let then = Then::Gate(Activation::Silu, &gate_weight, None);
+            let (mut rows, mut codes) = (Rows::zeros(15, 100), QuantRows::zeros(15, 100));
+            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, then, sink: Sink::Write(&mut rows) }]);
+            let sink = Sink::Quantize(&scales, &mut codes);
+            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, then, sink }]);
+            assert!(same_bits(rows.as_slice(), h.as_slice()), "{} {bits} bits, gated rows", cpu.level());
+            assert_eq!(codes, want, "{} {bits} bits, gated codes", cpu.level());
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source};
+use mquant_kernels::{Hadamard, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source, Then};
 
 use super::{Cx, InputQuant, Linear, Norm, Weight};
 
@@ -199,7 +199,7 @@ fn on_rows(linear: &Linear, x: &Rows, cx: &Cx<'_>) -> Rows {
 
 fn product<'a>(linear: &'a Linear, sink: Sink<'a>) -> Product<'a> {
     match &linear.weight {
-        Weight::Int(weight) => Product { weight, bias: linear.bias.as_deref(), sink },
+        Weight::Int(weight) => Product { weight, bias: linear.bias.as_deref(), then: Then::Nothing, sink },
         Weight::Float(_) => unreachable!("a site with a quantised input has integer weights"),
     }
 }
