@@ -1,16 +1,58 @@
-//! From i32 sums to f32 results, one row of a panel at a time.
+//! From i32 sums to f32 results.
 
+use super::{MOST_ROWS, Sums};
 use crate::features::per_level;
 use crate::int_weight::PANEL;
 
 /// Results of one row of a tile.
 pub(super) type Row = [f32; PANEL];
 
+/// What the sums of a tile become results with; one entry for each row, one for each output.
+#[derive(Clone, Copy)]
+pub(super) struct Factors<'a> {
+    /// What the offset of the weight codes added to each row's sums.
+    pub(super) back: &'a [i32],
+    /// Scale of each row.
+    pub(super) rows: &'a [f32],
+    /// Scale of each output.
+    pub(super) outputs: &'a Row,
+    /// Added to each output, if anything is.
+    pub(super) bias: Option<&'a Row>,
+}
+
+/// Where a row of results goes.
+pub(super) enum Place<'a> {
+    /// It replaces what is there.
+    Write(&'a mut Row),
+    /// It is added to it.
+    Add(&'a mut Row),
+}
+
 #[inline(always)]
-fn scale_body(sums: &[i32; PANEL], back: i32, row: f32, outputs: &Row, y: &mut Row) {
-    for j in 0..PANEL {
-        y[j] = sums[j].wrapping_sub(back) as f32 * row * outputs[j];
+fn tile_body<'a>(sums: &Sums, f: Factors<'_>, places: impl Iterator<Item = Place<'a>>) {
+    let biased = |j: usize, value: f32| f.bias.map_or(value, |bias| value + bias[j]);
+    for (((sums, back), row), place) in sums.iter().zip(f.back).zip(f.rows).zip(places) {
+        let value = |j: usize| biased(j, sums[j].wrapping_sub(*back) as f32 * row * f.outputs[j]);
+        match place {
+            Place::Write(y) => (0..PANEL).for_each(|j| y[j] = value(j)),
+            Place::Add(y) => (0..PANEL).for_each(|j| y[j] += value(j)),
+        }
     }
+}
+
+#[inline(always)]
+fn results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) {
+    tile_body(sums, factors, y.iter_mut().map(Place::Write));
+}
+
+#[inline(always)]
+fn write_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) {
+    tile_body(sums, factors, y.into_iter().flatten().map(Place::Write));
+}
+
+#[inline(always)]
+fn add_to_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) {
+    tile_body(sums, factors, y.into_iter().flatten().map(Place::Add));
 }
 
 #[inline(always)]
@@ -31,8 +73,16 @@ fn add_body(x: &[f32], y: &mut [f32]) {
 }
 
 per_level! {
-    /// y = (sums − back) · row · outputs: `back` is what the offset of the weight codes added.
-    pub(super) fn scale(sums: &[i32; PANEL], back: i32, row: f32, outputs: &Row, y: &mut Row) = scale_body
+    /// y = (sums − back) · row · output + bias.
+    pub(super) fn results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) = results_body
+}
+per_level! {
+    /// [`results`] straight to where they belong.
+    pub(super) fn write(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) = write_body
+}
+per_level! {
+    /// [`results`] added to what is there.
+    pub(super) fn add_to(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) = add_to_body
 }
 per_level! {
     /// y += (sums − back) · outputs: what one group of inputs contributes.

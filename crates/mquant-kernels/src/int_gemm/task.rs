@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::epilogue::{self, Row};
+use super::epilogue::{self, Factors, Row};
 use super::product::{Out, To};
 use super::{Checked, MOST_ROWS, Start, Sums, Then, Tile};
 use crate::activation;
@@ -149,53 +149,94 @@ impl Task<'_> {
         }
     }
 
-    /// Results of one row of a tile, before anything is done with them.
-    fn result(&self, factor: &Factor<'_>, partial: &Partial, (r, row): (usize, usize), y: &mut Row) {
-        let weight = factor.weight;
-        let row_scale = self.x.scales()[row];
-        if weight.group().is_some() {
-            *y = partial.groups[r];
-            epilogue::multiply(self.cpu, row_scale, y);
-        } else {
-            let back = self.x.sums()[row].wrapping_mul(weight.bits().offset());
-            epilogue::scale(self.cpu, &partial.sums[r], back, row_scale, weight.panel_scales(self.panel, 0), y);
-        }
-        if let Some(bias) = &factor.bias {
-            epilogue::add(self.cpu, bias, y);
+    fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &Partial), gate: Option<(&Factor<'_>, &Partial)>) {
+        let full = (self.panel + 1) * PANEL <= self.out.weight.rows() && main.0.weight.group().is_none();
+        match (self.out.then, self.out.to) {
+            (Then::Nothing, To::Write(to)) if full => {
+                self.with_factors(main.0, &rows, |f| {
+                    epilogue::write(self.cpu, &main.1.sums, f, self.places(&rows, to))
+                });
+            }
+            (Then::Nothing, To::Add(to)) if full => {
+                self.with_factors(main.0, &rows, |f| {
+                    epilogue::add_to(self.cpu, &main.1.sums, f, self.places(&rows, to))
+                });
+            }
+            _ => {
+                let mut y = [[0.0; PANEL]; MOST_ROWS];
+                self.results(main, &rows, &mut y);
+                match (self.out.then, gate) {
+                    (Then::Activate(f), _) => activation::apply(self.cpu, f, y[..rows.len()].as_flattened_mut()),
+                    (Then::Gate(f, ..), Some(gate)) => {
+                        let (mut g, up) = ([[0.0; PANEL]; MOST_ROWS], y);
+                        self.results(gate, &rows, &mut g);
+                        let some = ..rows.len();
+                        let (g, up, y) = (&g[some], &up[some], &mut y[some]);
+                        activation::apply_gated(self.cpu, f, g.as_flattened(), up.as_flattened(), y.as_flattened_mut());
+                    }
+                    _ => {}
+                }
+                rows.zip(&y).for_each(|(row, y)| self.store(row, y));
+            }
         }
     }
 
-    fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &Partial), gate: Option<(&Factor<'_>, &Partial)>) {
+    fn with_factors<R>(&self, factor: &Factor<'_>, rows: &Range<usize>, f: impl FnOnce(Factors<'_>) -> R) -> R {
+        let weight = factor.weight;
+        let mut back = [0; MOST_ROWS];
+        let sums = &self.x.sums()[rows.clone()];
+        back.iter_mut().zip(sums).for_each(|(back, sum)| *back = sum.wrapping_mul(weight.bits().offset()));
+        f(Factors {
+            back: &back[..rows.len()],
+            rows: &self.x.scales()[rows.clone()],
+            outputs: weight.panel_scales(self.panel, 0),
+            bias: factor.bias.as_ref(),
+        })
+    }
+
+    /// Results of a tile, before anything is done with them.
+    fn results(&self, (factor, partial): (&Factor<'_>, &Partial), rows: &Range<usize>, y: &mut [Row; MOST_ROWS]) {
+        if factor.weight.group().is_none() {
+            return self.with_factors(factor, rows, |f| epilogue::results(self.cpu, &partial.sums, f, y));
+        }
+        for ((row, groups), y) in rows.clone().zip(&partial.groups).zip(y) {
+            *y = *groups;
+            epilogue::multiply(self.cpu, self.x.scales()[row], y);
+            if let Some(bias) = &factor.bias {
+                epilogue::add(self.cpu, bias, y);
+            }
+        }
+    }
+
+    /// This panel's outputs in each of the rows of a tile.
+    fn places<'y>(&self, rows: &Range<usize>, to: *mut f32) -> [Option<&'y mut Row>; MOST_ROWS] {
+        let outputs = self.out.weight.rows();
+        std::array::from_fn(|r| {
+            let row = rows.start + r;
+            // SAFETY: `Out::of` checked the matrix against this shape, the panel is full, and no other task has this panel
+            // and this row.
+            (row < rows.end).then(|| unsafe { &mut *to.add(row * outputs + self.panel * PANEL).cast::<Row>() })
+        })
+    }
+
+    fn store(&self, row: usize, y: &Row) {
         let outputs = self.out.weight.rows();
         let from = self.panel * PANEL;
-        let len = PANEL.min(outputs - from);
-        let (mut y, mut g) = ([0f32; PANEL], [0f32; PANEL]);
-        for at in rows.enumerate() {
-            let row = at.1;
-            self.result(main.0, main.1, at, &mut y);
-            match (self.out.then, gate) {
-                (Then::Activate(f), _) => activation::apply(self.cpu, f, &mut y),
-                (Then::Gate(f, ..), Some(gate)) => {
-                    self.result(gate.0, gate.1, at, &mut g);
-                    let up = y;
-                    activation::apply_gated(self.cpu, f, &g, &up, &mut y);
-                }
-                _ => {}
+        let y = &y[..PANEL.min(outputs - from)];
+        match self.out.to {
+            // SAFETY: `Out::of` checked the matrix against this shape, and no other task has this panel and this row.
+            To::Write(to) => {
+                unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), y.len()) }.copy_from_slice(y)
             }
-            match self.out.to {
-                // SAFETY: `Out::of` checked the matrix against this shape, and no other task has this panel and this row.
-                To::Write(to) => unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), len) }
-                    .copy_from_slice(&y[..len]),
-                To::Add(to) => {
-                    // SAFETY: as above.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), len) };
-                    epilogue::add(self.cpu, &y[..len], to);
-                }
-                To::Quantize(scales, to, stride) => {
-                    // SAFETY: as above; rows of codes begin every `stride` codes and are as long as the product's.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * stride + from), len) };
-                    quantize_rows::quantize(self.cpu, &y[..len], 1.0 / scales[row], to);
-                }
+            To::Add(to) => {
+                // SAFETY: as above.
+                let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), y.len()) };
+                epilogue::add(self.cpu, y, to);
+            }
+            To::Quantize(scales, to, stride) => {
+                // SAFETY: as above; rows of codes begin every `stride` codes and are as long as the product's.
+                let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * stride + from), y.len()) };
+                quantize_rows::quantize(self.cpu, y, 1.0 / scales[row], to);
             }
         }
     }
