@@ -2,6 +2,7 @@
 
 use mquant_kernels::{Rows, Source};
 
+use super::mlp::Hidden;
 use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Attention, Cx, Site, Up};
 
@@ -28,8 +29,7 @@ impl Block {
         let [q, k, v] = self.qkv.forward(Source::Rows(x), cx);
         let a = self.attention.forward(q, k, v, cx);
         self.out.add_to(Source::Rows(&a), x, cx);
-        let h = self.up.forward(x, cx);
-        self.down.add_to(h.source(), x, cx);
+        Hidden::of(&self.up, &self.down, x, cx).add_through(&self.down, x, cx);
     }
 }
 

@@ -36,11 +36,13 @@ impl ModalityScales {
         }
     }
 
-    /// One scale for each row a site reads: every `repeat`-th row of the spans.
-    pub fn rows(&self, spans: &ModalitySpans, repeat: usize, out: &mut Vec<f32>) {
+    /// One scale for each of `rows` rows; where a merger has put several rows of the pass into one, the first one's modality.
+    pub(super) fn of_rows(&self, rows: usize, spans: &ModalitySpans, out: &mut Vec<f32>) {
+        let merged = spans.rows() / rows.max(1);
+        debug_assert_eq!(merged * rows, spans.rows(), "rows of a site and of its pass");
         out.clear();
         for (modality, range) in spans.iter() {
-            out.resize(range.end / repeat, self.of(modality));
+            out.resize(range.end / merged.max(1), self.of(modality));
         }
     }
 }

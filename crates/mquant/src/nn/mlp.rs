@@ -1,8 +1,9 @@
-//! The first half of an MLP: what leads to the `down` site.
+//! An MLP: down(f(up(x))), gated or plain.
 
-use mquant_kernels::{Activation, Rows, Source};
+use mquant_kernels::{Activation, QuantRows, Rows, Sink, Source, Then};
 
-use super::{Cx, Site};
+use super::site::{Read, codes_of, product};
+use super::{Cx, Linear, Site};
 
 /// Gated or plain.
 #[derive(Clone, Debug)]
@@ -13,34 +14,86 @@ pub enum Up {
     Plain(Site<1>, Activation),
 }
 
-/// What the first half of an MLP leaves, its activation function still to be applied.
-#[derive(Clone, Debug)]
-pub enum Hidden {
-    /// f(gate) · up.
+/// What the first half of an MLP leaves for the site of its second half.
+pub(super) enum Hidden {
+    /// f(gate) · up, still to be computed.
     Gated(Activation, Rows, Rows),
-    /// f(x).
+    /// f(x), still to be computed.
     Plain(Activation, Rows),
+    /// The activation.
+    Rows(Rows),
+    /// The activation in the codes that the site reads.
+    Codes(QuantRows),
 }
 
 impl Hidden {
-    /// As a site reads it.
-    pub fn source(&self) -> Source<'_> {
-        match self {
-            Hidden::Gated(f, gate, up) => Source::Gated(*f, gate, up),
-            Hidden::Plain(f, x) => Source::Activated(*f, x),
+    /// What site `up`, with activation function `f`, leaves for `down`: rows × intermediate features. Integer products
+    /// apply `f` to their results, and quantise them where the scales are static and nothing lies in between.
+    pub(super) fn of(up: &Up, down: &Site<1>, x: &Rows, cx: &mut Cx<'_>) -> Self {
+        let source = Source::Rows(x);
+        match up {
+            Up::Gated(site, f) => match site.read(source, cx) {
+                Read::Float(x) => {
+                    let [gate, up] = site.of_rows(&x, cx);
+                    Self::Gated(*f, gate, up)
+                }
+                Read::Codes(x) => {
+                    let [gate, up] = &site.linears;
+                    let then = Then::Gate(*f, codes_of(gate), gate.bias.as_deref());
+                    Self::of_codes(&x, up, then, down, cx)
+                }
+            },
+            Up::Plain(site, f) => Self::plain(site, *f, down, source, cx),
         }
     }
-}
 
-impl Up {
-    /// Rows × features in, rows × intermediate features out.
-    pub fn forward(&self, x: &Rows, cx: &mut Cx<'_>) -> Hidden {
-        match self {
-            Up::Gated(site, f) => {
-                let [gate, up] = site.forward(Source::Rows(x), cx);
-                Hidden::Gated(*f, gate, up)
+    /// [`of`](Self::of) a plain first half.
+    pub(super) fn plain(up: &Site<1>, f: Activation, down: &Site<1>, source: Source<'_>, cx: &mut Cx<'_>) -> Self {
+        let [linear] = &up.linears;
+        match up.read(source, cx) {
+            Read::Float(x) => {
+                let [y] = up.of_rows(&x, cx);
+                Self::Plain(f, y)
             }
-            Up::Plain(site, f) => Hidden::Plain(*f, site.one(Source::Rows(x), cx)),
+            Read::Codes(x) => Self::of_codes(&x, linear, Then::Activate(f), down, cx),
+        }
+    }
+
+    fn of_codes(x: &QuantRows, linear: &Linear, then: Then<'_>, down: &Site<1>, cx: &mut Cx<'_>) -> Self {
+        if down.takes_codes(cx) {
+            let scales = down.row_scales(x.rows(), cx);
+            let mut codes = QuantRows::zeros(x.rows(), linear.weight.rows());
+            cx.backend.multiply(x, &mut [product(linear, then, Sink::Quantize(&scales, &mut codes))]);
+            cx.row_scales = scales;
+            return Self::Codes(codes);
+        }
+        let mut rows = Rows::for_overwrite(x.rows(), linear.weight.rows());
+        cx.backend.multiply(x, &mut [product(linear, then, Sink::Write(&mut rows))]);
+        Self::Rows(rows)
+    }
+
+    /// Adds what `down` makes of it to a residual stream.
+    pub(super) fn add_through(&self, down: &Site<1>, sum: &mut Rows, cx: &mut Cx<'_>) {
+        match self {
+            Self::Codes(x) => down.add_codes(x, sum, cx),
+            _ => down.add_to(self.source(), sum, cx),
+        }
+    }
+
+    /// What `down` makes of it.
+    pub(super) fn through(&self, down: &Site<1>, cx: &mut Cx<'_>) -> Rows {
+        match self {
+            Self::Codes(x) => down.one_of_codes(x, cx),
+            _ => down.one(self.source(), cx),
+        }
+    }
+
+    fn source(&self) -> Source<'_> {
+        match self {
+            Self::Gated(f, gate, up) => Source::Gated(*f, gate, up),
+            Self::Plain(f, x) => Source::Activated(*f, x),
+            Self::Rows(x) => Source::Rows(x),
+            Self::Codes(_) => unreachable!("codes are read as they are"),
         }
     }
 }

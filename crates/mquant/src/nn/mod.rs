@@ -26,7 +26,7 @@ pub use encoder::{Encoder, PatchEmbed};
 pub use input_quant::{InputQuant, ModalityScales};
 pub use kv_cache::KvCache;
 pub use linear::{Linear, Weight};
-pub use mlp::{Hidden, Up};
+pub use mlp::Up;
 pub use norm::{Norm, NormKind};
 pub use part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
 pub(crate) use pass::again;

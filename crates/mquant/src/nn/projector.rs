@@ -2,6 +2,7 @@
 
 use mquant_kernels::{Activation, Rows, Source};
 
+use super::mlp::Hidden;
 use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Cx, Site, Tower};
 
@@ -21,8 +22,7 @@ pub struct Projector {
 impl Projector {
     /// Patches × tower features in, tokens × decoder features out.
     pub fn forward(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
-        let h = self.up.one(Source::Rows(x), cx);
-        self.down.one(Source::Activated(self.activation, &h), cx)
+        Hidden::plain(&self.up, self.activation, &self.down, Source::Rows(x), cx).through(&self.down, cx)
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source, Then};
+use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source, Then};
 
 use super::{Cx, InputQuant, Linear, Norm, Weight};
 
@@ -103,7 +103,7 @@ pub struct Site<const N: usize> {
 }
 
 /// An activation as the linears of a site read it.
-enum Activation<'a> {
+pub(super) enum Read<'a> {
     Float(Cow<'a, Rows>),
     Codes(QuantRows),
 }
@@ -117,18 +117,22 @@ impl<const N: usize> Site<N> {
     /// Rows × features in, rows × outputs of each linear out.
     pub fn forward(&self, source: Source<'_>, cx: &mut Cx<'_>) -> [Rows; N] {
         match self.read(source, cx) {
-            Activation::Float(x) => self.linears.each_ref().map(|linear| on_rows(linear, &x, cx)),
-            Activation::Codes(x) => {
+            Read::Float(x) => self.of_rows(&x, cx),
+            Read::Codes(x) => {
                 let mut out = self.linears.each_ref().map(|l| Rows::for_overwrite(x.rows(), l.weight.rows()));
                 let mut sinks = out.iter_mut();
-                let mut products = self
-                    .linears
-                    .each_ref()
-                    .map(|linear| product(linear, Sink::Write(sinks.next().expect("one result for each linear"))));
+                let mut products = self.linears.each_ref().map(|linear| {
+                    product(linear, Then::Nothing, Sink::Write(sinks.next().expect("one result for each linear")))
+                });
                 cx.backend.multiply(&x, &mut products);
                 out
             }
         }
+    }
+
+    /// Results of an activation that is in f32 and has passed all steps.
+    pub(super) fn of_rows(&self, x: &Rows, cx: &Cx<'_>) -> [Rows; N] {
+        self.linears.each_ref().map(|linear| on_rows(linear, x, cx))
     }
 
     fn steps(&self) -> RowSteps<'_> {
@@ -136,7 +140,7 @@ impl<const N: usize> Site<N> {
     }
 
     /// The activation as the linears read it.
-    fn read<'s>(&self, source: Source<'s>, cx: &mut Cx<'_>) -> Activation<'s> {
+    pub(super) fn read<'s>(&self, source: Source<'s>, cx: &mut Cx<'_>) -> Read<'s> {
         let steps = self.steps();
         if self.input == InputQuant::Float || cx.is_watched() {
             let x = match source {
@@ -145,24 +149,16 @@ impl<const N: usize> Site<N> {
             };
             cx.observe(self.id, &x);
             if self.input == InputQuant::Float {
-                return Activation::Float(x);
+                return Read::Float(x);
             }
-            return Activation::Codes(self.quantize(Source::Rows(&x), RowSteps::default(), cx));
+            return Read::Codes(self.quantize(Source::Rows(&x), RowSteps::default(), cx));
         }
-        Activation::Codes(self.quantize(source, steps, cx))
+        Read::Codes(self.quantize(source, steps, cx))
     }
 
     fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, cx: &mut Cx<'_>) -> QuantRows {
-        let repeat = self.norm.as_ref().map_or(1, |norm| norm.repeat);
-        let mut row_scales = std::mem::take(&mut cx.row_scales);
-        match &self.input {
-            InputQuant::Float | InputQuant::PerToken => {}
-            InputQuant::PerTensor(scale) => {
-                row_scales.clear();
-                row_scales.resize(cx.pass.spans.rows() / repeat, *scale);
-            }
-            InputQuant::PerModality(scales) => scales.rows(&cx.pass.spans, repeat, &mut row_scales),
-        }
+        let rows = source.rows() / steps.norm.map_or(1, |norm| norm.repeat);
+        let row_scales = self.row_scales(rows, cx);
         let scales = match self.input {
             InputQuant::PerToken => RowScales::PerToken,
             _ => RowScales::Static(&row_scales),
@@ -170,6 +166,26 @@ impl<const N: usize> Site<N> {
         let codes = cx.backend.quantize(source, steps, scales);
         cx.row_scales = row_scales;
         codes
+    }
+
+    /// The static scale of each of the `rows` the linears read, in room taken from `cx`; nothing where scales are not static.
+    pub(super) fn row_scales(&self, rows: usize, cx: &mut Cx<'_>) -> Vec<f32> {
+        let mut row_scales = std::mem::take(&mut cx.row_scales);
+        match &self.input {
+            InputQuant::Float | InputQuant::PerToken => {}
+            InputQuant::PerTensor(scale) => {
+                row_scales.clear();
+                row_scales.resize(rows, *scale);
+            }
+            InputQuant::PerModality(scales) => scales.of_rows(rows, &cx.pass.spans, &mut row_scales),
+        }
+        row_scales
+    }
+
+    /// Whether the codes its linears read can be made by whoever makes the activation: static scales, nothing in between.
+    pub(super) fn takes_codes(&self, cx: &Cx<'_>) -> bool {
+        let is_static = matches!(self.input, InputQuant::PerTensor(_) | InputQuant::PerModality(_));
+        is_static && self.norm.is_none() && self.rotation.is_none() && !cx.is_watched()
     }
 }
 
@@ -184,9 +200,23 @@ impl Site<1> {
     pub fn add_to(&self, source: Source<'_>, sum: &mut Rows, cx: &mut Cx<'_>) {
         let [linear] = &self.linears;
         match self.read(source, cx) {
-            Activation::Float(x) => sum.add(&on_rows(linear, &x, cx)),
-            Activation::Codes(x) => cx.backend.multiply(&x, &mut [product(linear, Sink::Add(sum))]),
+            Read::Float(x) => sum.add(&on_rows(linear, &x, cx)),
+            Read::Codes(x) => self.add_codes(&x, sum, cx),
         }
+    }
+
+    /// [`one`](Self::one) of an activation that came as codes.
+    pub(super) fn one_of_codes(&self, x: &QuantRows, cx: &Cx<'_>) -> Rows {
+        let [linear] = &self.linears;
+        let mut y = Rows::for_overwrite(x.rows(), linear.weight.rows());
+        cx.backend.multiply(x, &mut [product(linear, Then::Nothing, Sink::Write(&mut y))]);
+        y
+    }
+
+    /// [`add_to`](Self::add_to) of an activation that came as codes.
+    pub(super) fn add_codes(&self, x: &QuantRows, sum: &mut Rows, cx: &Cx<'_>) {
+        let [linear] = &self.linears;
+        cx.backend.multiply(x, &mut [product(linear, Then::Nothing, Sink::Add(sum))]);
     }
 }
 
@@ -197,9 +227,13 @@ fn on_rows(linear: &Linear, x: &Rows, cx: &Cx<'_>) -> Rows {
     }
 }
 
-fn product<'a>(linear: &'a Linear, sink: Sink<'a>) -> Product<'a> {
+pub(super) fn product<'a>(linear: &'a Linear, then: Then<'a>, sink: Sink<'a>) -> Product<'a> {
+    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), then, sink }
+}
+
+pub(super) fn codes_of(linear: &Linear) -> &PackedWeight {
     match &linear.weight {
-        Weight::Int(weight) => Product { weight, bias: linear.bias.as_deref(), then: Then::Nothing, sink },
+        Weight::Int(weight) => weight,
         Weight::Float(_) => unreachable!("a site with a quantised input has integer weights"),
     }
 }
