@@ -105,10 +105,21 @@ pub fn second_turn_continues(folder: &GoldenFolder, case: &str) {
     let anew = one_row(engine.prefill(&mut engine.sequence(), &whole).expect("scores"));
     let distance = distance(&continued, &anew);
     assert!(distance < CLOSE, "{case}: a continued conversation is {distance:e} away from one computed anew");
+    // A change before the picture makes its rows new, but not what its tower gave.
+    let mut edited = whole.clone();
+    edited.ids[0] ^= 1;
+    let (scores, effort) = engine.prefill_measured(&mut sequence, &edited).expect("scores");
+    assert_eq!((effort.rows, effort.media), (whole.ids.len(), 0), "{case}: rows computed, pictures encoded");
+    let anew = one_row(engine.prefill(&mut engine.sequence(), &edited).expect("scores"));
+    assert!(
+        super::distance(&one_row(scores), &anew) < CLOSE,
+        "{case}: a picture remembered is another than one encoded"
+    );
     // Another picture under the same ids must not be taken for the one remembered.
     let mut other = whole.clone();
     let media = other.media.first_mut().expect("a picture");
     media.key[0] ^= 1;
-    engine.prefill(&mut sequence, &other).expect("scores");
+    let (_, effort) = engine.prefill_measured(&mut sequence, &other).expect("scores");
+    assert!(effort.media > 0, "{case}: another picture was taken for the one remembered");
     assert_eq!(sequence.ids().count(), whole.ids.len());
 }

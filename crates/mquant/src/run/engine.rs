@@ -39,6 +39,8 @@ const SCORED_AT_ONCE: usize = 64;
 pub struct Effort {
     /// Rows computed; those a sequence remembered are not.
     pub rows: usize,
+    /// Images and videos that passed their tower; those a sequence remembered did not.
+    pub media: usize,
     /// Time in the towers of images and videos.
     pub vision: Duration,
     /// Time in the decoder, and for the scores.
@@ -202,8 +204,10 @@ impl Engine {
             done.push(kept);
         }
         let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
-        let media: Vec<Vec<Option<Rows>>> =
-            done.iter().zip(prompts).map(|(kept, p)| self.encode_after(p, *kept, again(&mut tap))).collect();
+        let mut encoded = 0;
+        for ((sequence, prompt), kept) in sequences.iter_mut().zip(prompts).zip(&done) {
+            encoded += self.encode_after(sequence, prompt, *kept, again(&mut tap));
+        }
         let vision = started.elapsed();
         while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
             let mut room = self.chunk;
@@ -219,7 +223,7 @@ impl Engine {
                 sequence.extend(prompt, to);
                 let mut spans = ModalitySpans::default();
                 spans.extend(&prompt.spans, from..to);
-                let x = self.embed(prompt, &media[i], from, to);
+                let x = self.embed(prompt, sequence, from, to);
                 let positions = &prompt.positions[from..to];
                 works.push(Work { cache: &mut sequence.cache, start: from, x, positions, spans });
                 who.push(i);
@@ -231,7 +235,7 @@ impl Engine {
                 each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()), again(&mut tap))?;
             }
         }
-        Ok(Effort { rows, vision, decoder: started.elapsed() - vision })
+        Ok(Effort { rows, media: encoded, vision, decoder: started.elapsed() - vision })
     }
 
     /// Appends one token to each sequence and returns the scores of the next: one row for each.
@@ -310,17 +314,30 @@ impl Engine {
         self.model.decoder.head.0.linears[0].weight.rows()
     }
 
-    /// Features of the media that have rows at or after `row`.
-    fn encode_after(&self, prompt: &Prompt, row: usize, mut tap: Watcher<'_>) -> Vec<Option<Rows>> {
-        prompt.media.iter().map(|m| (m.rows.end > row).then(|| self.encode(m, again(&mut tap)))).collect()
+    /// Sees to it that the sequence has the features of every medium that has rows at or after `row`, and of no medium that
+    /// the prompt has not. Returns how many passed their tower.
+    fn encode_after(&self, sequence: &mut Sequence, prompt: &Prompt, row: usize, mut tap: Watcher<'_>) -> usize {
+        sequence.features.retain(|(key, _)| prompt.media.iter().any(|m| m.key == *key));
+        let mut encoded = 0;
+        for media in prompt.media.iter().filter(|m| m.rows.end > row) {
+            if sequence.features_of(&media.key).is_none() {
+                sequence.features.push((media.key, self.encode(media, again(&mut tap))));
+                encoded += 1;
+            }
+        }
+        encoded
     }
 
     /// Rows `from..to` of the stream's beginning: token embeddings, and media features where placeholders stand.
-    fn embed(&self, prompt: &Prompt, features: &[Option<Rows>], from: usize, to: usize) -> Rows {
+    fn embed(&self, prompt: &Prompt, sequence: &Sequence, from: usize, to: usize) -> Rows {
         let mut x = self.model.decoder.embedding.forward(&prompt.ids[from..to]);
-        for (media, features) in prompt.media.iter().zip(features) {
-            let Some(features) = features else { continue };
-            for row in media.rows.start.max(from)..media.rows.end.min(to) {
+        for media in &prompt.media {
+            let (first, end) = (media.rows.start.max(from), media.rows.end.min(to));
+            if first >= end {
+                continue;
+            }
+            let features = sequence.features_of(&media.key).expect("encoded before its rows are embedded");
+            for row in first..end {
                 x.row_mut(row - from).copy_from_slice(features.row(row - media.rows.start));
             }
         }

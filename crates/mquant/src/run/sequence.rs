@@ -1,5 +1,7 @@
 //! What is remembered of one conversation.
 
+use mquant_kernels::Rows;
+
 use super::Prompt;
 use super::prompt::MediaKey;
 use crate::nn::{KvCache, Position};
@@ -18,11 +20,13 @@ pub struct Sequence {
     pub(super) cache: KvCache,
     tokens: Vec<Token>,
     next_position: u32,
+    /// Rows of the decoder's stream that images and videos became: a later turn needs no tower for them.
+    pub(super) features: Vec<(MediaKey, Rows)>,
 }
 
 impl Sequence {
     pub(super) fn new(cache: KvCache) -> Self {
-        Self { cache, tokens: Vec::new(), next_position: 0 }
+        Self { cache, tokens: Vec::new(), next_position: 0, features: Vec::new() }
     }
 
     /// Rows computed.
@@ -40,9 +44,15 @@ impl Sequence {
         self.tokens.iter().map(|t| t.id)
     }
 
-    /// Bytes of keys and values.
+    /// Bytes of keys, values and features of media.
     pub fn byte_len(&self) -> usize {
-        self.cache.byte_len()
+        let features = self.features.iter().map(|(_, rows)| size_of_val(rows.as_slice()));
+        self.cache.byte_len() + features.sum::<usize>()
+    }
+
+    /// Features of a medium that has passed its tower.
+    pub(super) fn features_of(&self, key: &MediaKey) -> Option<&Rows> {
+        self.features.iter().find(|(known, _)| known == key).map(|(_, rows)| rows)
     }
 
     /// Index of the newest row.
