@@ -22,6 +22,8 @@ mod hadamard;
 mod quantize_rows;
 mod rope;
 mod attention;
+#[cfg(all(test, unix))]
+mod guard;
 
 pub use activation::Activation;
 pub use attention::{AttendJob, HeadShape, KeyValues, Mask, Products};
