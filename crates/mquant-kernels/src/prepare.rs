@@ -175,7 +175,7 @@ pub(crate) fn quantized(cpu: Cpu, source: Source<'_>, steps: RowSteps<'_>, scale
         assert_eq!(scales.len(), pipeline.rows, "static scales and rows");
     }
     let features = pipeline.features;
-    let mut y = QuantRows::zeros(pipeline.rows, features);
+    let mut y = QuantRows::for_overwrite(pipeline.rows, features);
     let (codes, stride, row_scales, sums) = y.parts_mut();
     let tasks = codes.par_chunks_mut(stride).zip(row_scales).zip(sums).enumerate().with_min_len(TASK_ROWS);
     tasks.for_each(|(i, ((codes, scale), sum))| {
