@@ -146,9 +146,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn norm_in_place(&self, out: &mut [f32]) {
-        if self.steps.norm.is_some() {
-            let x = out.to_vec();
-            self.norm(&x, out);
+        match self.steps.norm {
+            None => {}
+            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => norm::rms_in_place(self.cpu, out, gain, eps),
+            Some(NormOf { kind: NormStep::Layer { bias }, gain, eps, .. }) => {
+                norm::layer_in_place(self.cpu, out, gain, bias, eps);
+            }
         }
     }
 }

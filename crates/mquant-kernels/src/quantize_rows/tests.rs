@@ -9,9 +9,8 @@ const SCALES: [f32; 9] = [1.0, 0.5, 0.037, 3.0, SMALLEST_SCALE, 1e30, 1e-39, 0.0
 fn check(x: &[f32], scale: f32, codes: &mut [i8]) {
     let inverse = 1.0 / scale;
     let codes = &mut codes[..x.len()];
-    let mut want_sum = 0;
     let want: Vec<i8> = x.iter().map(|x| quantize_scalar(*x, inverse, -127.0, 127.0)).collect();
-    want.iter().for_each(|code| want_sum += i32::from(*code));
+    let want_sum: i32 = want.iter().map(|code| i32::from(*code)).sum();
     for cpu in Cpu::levels() {
         codes.fill(-128);
         let sum = quantize(cpu, x, inverse, codes);
