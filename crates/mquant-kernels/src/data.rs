@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 
+use crate::buffers::Buffer;
+
 /// Activations: `rows × features` in f32, row-major. Heads, images and frames exist only inside attention and patchify.
+///
+/// Dropped rows leave their memory to the next ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
-    data: Vec<f32>,
+    data: Buffer<f32>,
     features: usize,
 }
 
 impl Rows {
     /// `rows × features` zeros.
     pub fn zeros(rows: usize, features: usize) -> Self {
-        Self { data: vec![0.0; rows * features], features }
+        Self { data: Buffer::zeros(rows * features), features }
     }
 
-    /// `rows × features` values that will all be written before they are read.
+    /// `rows × features` arbitrary values, all to be written before they are read.
     pub fn for_overwrite(rows: usize, features: usize) -> Self {
-        Self::zeros(rows, features)
+        Self { data: Buffer::for_overwrite(rows * features), features }
     }
 
     /// Takes row-major data.
@@ -30,7 +34,7 @@ impl Rows {
     /// If the length is no multiple of `features`, or `features` is 0.
     pub fn from_vec(data: Vec<f32>, features: usize) -> Self {
         assert!(features > 0 && data.len().is_multiple_of(features), "{} values in rows of {features}", data.len());
-        Self { data, features }
+        Self { data: Buffer::from_vec(data), features }
     }
 
     /// Number of rows.
@@ -70,7 +74,7 @@ impl Rows {
 
     /// The values, row-major.
     pub fn into_vec(self) -> Vec<f32> {
-        self.data
+        self.data.into_vec()
     }
 
     /// The same values read as rows of `repeat` consecutive rows each: a merger's view of its patches.
@@ -79,7 +83,8 @@ impl Rows {
     /// If the number of rows is no multiple of `repeat`.
     pub fn regroup(self, repeat: usize) -> Self {
         let features = self.features * repeat;
-        Self::from_vec(self.data, features)
+        assert!(features > 0 && self.data.len().is_multiple_of(features), "{} rows in groups of {repeat}", self.rows());
+        Self { features, ..self }
     }
 
     /// Appends the rows of `other`.
@@ -88,7 +93,7 @@ impl Rows {
     /// If the features differ.
     pub fn append(&mut self, other: &Rows) {
         assert_eq!(self.features, other.features, "rows of different features");
-        self.data.extend_from_slice(&other.data);
+        self.data.extend(&other.data);
     }
 
     /// `self += other`, the residual add.
@@ -97,7 +102,7 @@ impl Rows {
     /// If the shapes differ.
     pub fn add(&mut self, other: &Rows) {
         assert_eq!((self.data.len(), self.features), (other.data.len(), other.features), "rows of different shapes");
-        for (a, b) in self.data.iter_mut().zip(&other.data) {
+        for (a, b) in self.data.iter_mut().zip(&*other.data) {
             *a += b;
         }
     }

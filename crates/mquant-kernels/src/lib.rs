@@ -5,6 +5,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("mquant reads little-endian weights where they lie; big-endian targets are not supported");
 
+mod buffers;
 mod data;
 mod int_weight;
 mod quant_rows;

@@ -146,9 +146,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn norm_in_place(&self, out: &mut [f32]) {
-        if self.steps.norm.is_some() {
-            let x = out.to_vec();
-            self.norm(&x, out);
+        match self.steps.norm {
+            None => {}
+            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => norm::rms_in_place(self.cpu, out, gain, eps),
+            Some(NormOf { kind: NormStep::Layer { bias }, gain, eps, .. }) => {
+                norm::layer_in_place(self.cpu, out, gain, bias, eps);
+            }
         }
     }
 }
@@ -175,7 +178,7 @@ pub(crate) fn quantized(cpu: Cpu, source: Source<'_>, steps: RowSteps<'_>, scale
         assert_eq!(scales.len(), pipeline.rows, "static scales and rows");
     }
     let features = pipeline.features;
-    let mut y = QuantRows::zeros(pipeline.rows, features);
+    let mut y = QuantRows::for_overwrite(pipeline.rows, features);
     let (codes, stride, row_scales, sums) = y.parts_mut();
     let tasks = codes.par_chunks_mut(stride).zip(row_scales).zip(sums).enumerate().with_min_len(TASK_ROWS);
     tasks.for_each(|(i, ((codes, scale), sum))| {

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::buffers::Buffer;
+
 /// Codes beyond the last feature are 0, up to a multiple of 64 that is odd: rows of a multiple of 4 KiB would share cache sets.
 const LINE: usize = 64;
 
@@ -9,39 +11,49 @@ const LINE: usize = 64;
 /// only in how the scales came about (MQuant, section 3.1: modality enters as a row factor).
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantRows {
-    codes: Vec<i8>,
+    codes: Buffer<i8>,
     features: usize,
     stride: usize,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
+    scales: Buffer<f32>,
+    sums: Buffer<i32>,
 }
 
-/// A row of [`QuantRows`] while it is made.
-pub(crate) struct QuantRow<'a> {
-    pub(crate) codes: &'a mut [i8],
-    pub(crate) scale: &'a mut f32,
-    pub(crate) sum: &'a mut i32,
+/// Codes from one row to the next.
+fn stride_of(features: usize) -> usize {
+    (features.div_ceil(LINE) | 1) * LINE
 }
 
 impl QuantRows {
     /// `rows × features` codes of 0 with scales of 0.
     pub fn zeros(rows: usize, features: usize) -> Self {
-        let stride = (features.div_ceil(LINE) | 1) * LINE;
-        Self { codes: vec![0; rows * stride], features, stride, scales: vec![0.0; rows], sums: vec![0; rows] }
+        let stride = stride_of(features);
+        let (scales, sums) = (Buffer::zeros(rows), Buffer::zeros(rows));
+        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums }
+    }
+
+    /// `rows × features` arbitrary codes, scales and sums, all to be written before they are read. Padding is 0.
+    pub fn for_overwrite(rows: usize, features: usize) -> Self {
+        let stride = stride_of(features);
+        let mut codes = Buffer::for_overwrite(rows * stride);
+        codes.chunks_exact_mut(stride).for_each(|row| row[features..].fill(0));
+        let (scales, sums) = (Buffer::for_overwrite(rows), Buffer::for_overwrite(rows));
+        Self { codes, features, stride, scales, sums }
     }
 
     /// Takes row-major codes and one scale for each row.
     ///
     /// # Panics
-    /// If the lengths disagree.
+    /// If the lengths disagree, or `features` is 0.
     pub fn from_codes(codes: &[i8], features: usize, scales: Vec<f32>) -> Self {
-        assert_eq!(codes.len(), features * scales.len(), "codes of {} rows of {features}", scales.len());
-        let mut rows = Self::zeros(scales.len(), features);
-        for (row, codes) in rows.rows_mut().zip(codes.chunks_exact(features)) {
-            row.codes.copy_from_slice(codes);
-            *row.sum = codes.iter().map(|c| i32::from(*c)).sum();
+        let rows = scales.len();
+        assert!(features > 0 && codes.len() == features * rows, "{} codes in {rows} rows of {features}", codes.len());
+        let mut rows = Self::for_overwrite(scales.len(), features);
+        let (to, stride, _, sums) = rows.parts_mut();
+        for ((to, codes), sum) in to.chunks_exact_mut(stride).zip(codes.chunks_exact(features)).zip(sums) {
+            to[..features].copy_from_slice(codes);
+            *sum = codes.iter().map(|c| i32::from(*c)).sum();
         }
-        rows.scales = scales;
+        rows.scales = Buffer::from_vec(scales);
         rows
     }
 
@@ -80,23 +92,46 @@ impl QuantRows {
         self.stride
     }
 
-    /// Every row, to be filled in. Padding stays 0.
-    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = QuantRow<'_>> {
-        let features = self.features;
-        let codes = self.codes.chunks_exact_mut(self.stride).map(move |row| &mut row[..features]);
-        let rest = self.scales.iter_mut().zip(&mut self.sums);
-        codes.zip(rest).map(|(codes, (scale, sum))| QuantRow { codes, scale, sum })
-    }
-
     /// Computes the sum of each row's codes, after codes were written.
     pub(crate) fn add_up(&mut self) {
         let features = self.features;
-        let rows = self.codes.par_chunks(self.stride).zip(&mut self.sums).with_min_len(16);
+        let rows = self.codes.par_chunks(self.stride).zip(&mut *self.sums).with_min_len(16);
         rows.for_each(|(codes, sum)| *sum = codes[..features].iter().map(|c| i32::from(*c)).sum());
     }
 
-    /// The same rows for many threads: codes with their padding, scale, sum.
+    /// Every row, to be filled in: codes with their padding, codes from one row to the next, scales, sums. Padding stays 0.
     pub(crate) fn parts_mut(&mut self) -> (&mut [i8], usize, &mut [f32], &mut [i32]) {
         (&mut self.codes, self.stride, &mut self.scales, &mut self.sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_zero_whatever_lay_there_before() {
+        for features in [1usize, 63, 64, 65, 100, 128, 1000] {
+            let mut dirty = QuantRows::zeros(5, features + 1);
+            dirty.parts_mut().0.fill(-1);
+            drop(dirty);
+            let rows = QuantRows::for_overwrite(5, features);
+            let stride = rows.stride();
+            assert!(stride >= features && stride.is_multiple_of(LINE) && !stride.is_multiple_of(2 * LINE));
+            assert!(rows.codes.chunks_exact(stride).all(|row| row[features..].iter().all(|c| *c == 0)));
+            assert!(QuantRows::zeros(5, features).codes.iter().all(|c| *c == 0));
+        }
+    }
+
+    #[test]
+    fn codes_are_laid_out_in_rows_with_their_sums() {
+        let codes: Vec<i8> = (0..3 * 70).map(|i| (i % 255 - 127) as i8).collect();
+        let rows = QuantRows::from_codes(&codes, 70, vec![0.5, 1.0, 2.0]);
+        assert_eq!((rows.rows(), rows.features(), rows.scales()), (3, 70, &[0.5, 1.0, 2.0][..]));
+        for (i, want) in codes.chunks_exact(70).enumerate() {
+            assert_eq!(rows.row(i), want);
+            assert_eq!(&rows.from_row(i)[..70], want);
+            assert_eq!(i64::from(rows.sums()[i]), want.iter().map(|c| i64::from(*c)).sum::<i64>());
+        }
     }
 }

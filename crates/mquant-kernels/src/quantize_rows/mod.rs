@@ -1,12 +1,23 @@
 //! From f32 rows to 8-bit codes: the one quantiser.
 //!
 //! q = clamp(round-half-even(x · (1/s)), −127, 127) with s = absmax/127 in f32, at least 1e-8. Static scales are given;
-//! per-token scales are found from the row. Not-a-number becomes 0.
+//! per-token scales are found from the row. Not-a-number becomes 0, an infinity ±127. Every level gives the same codes.
 
-use crate::features::per_level;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+#[cfg(target_arch = "x86_64")]
+use crate::features::Level;
+use crate::features::{Cpu, per_level};
 
 /// The smallest scale.
 pub const SMALLEST_SCALE: f32 = 1e-8;
+
+/// The largest code; the smallest is its negative.
+const MOST: f32 = 127.0;
 
 /// Where the scales of rows come from.
 #[derive(Clone, Copy, Debug)]
@@ -17,43 +28,55 @@ pub enum RowScales<'a> {
     PerToken,
 }
 
-/// The scale that maps magnitudes up to `absmax` to codes of at most `largest`: absmax / largest, at least 1e-8.
+/// The scale that maps magnitudes up to `absmax` to codes of at most `largest`: absmax / largest, at least 1e-8 and finite.
 pub fn scale_of(absmax: f32, largest: f32) -> f32 {
-    (absmax / largest).max(SMALLEST_SCALE)
+    (absmax / largest).max(SMALLEST_SCALE).min(f32::MAX)
 }
 
-/// The definition: one value's code for a scale whose reciprocal is `inverse`, at most `largest` either way.
+/// The definition: one value's code for a scale whose reciprocal is `inverse`, between `least` and `most`.
 #[inline(always)]
 pub fn quantize_scalar(x: f32, inverse: f32, least: f32, most: f32) -> i8 {
     (x * inverse).round_ties_even().clamp(least, most) as i8
 }
 
-#[inline(always)]
-fn quantize_body(x: &[f32], inverse: f32, codes: &mut [i8]) -> i32 {
-    let mut sum = 0;
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = quantize_scalar(*x, inverse, -127.0, 127.0);
-        sum += i32::from(*code);
+/// Codes of `x` for the scale whose reciprocal is `inverse`; returns their sum.
+///
+/// # Panics
+/// If there are not as many codes as values.
+pub(crate) fn quantize(cpu: Cpu, x: &[f32], inverse: f32, codes: &mut [i8]) -> i32 {
+    assert_eq!(x.len(), codes.len(), "values and codes");
+    #[cfg(target_arch = "x86_64")]
+    match cpu.level() {
+        // SAFETY: a `Cpu` of this level was found to have every feature that the kernel enables.
+        Level::Avx512 | Level::Avx512Vnni => return unsafe { avx512::quantize(x, inverse, codes) },
+        // SAFETY: a `Cpu` of this level was found to have every feature that the kernel enables.
+        Level::Avx2 => return unsafe { avx2::quantize(x, inverse, codes) },
+        Level::Scalar => {}
     }
-    sum
+    let _ = cpu;
+    scalar::quantize(x, inverse, codes)
 }
+
+/// Values that the largest magnitude is looked for in at once.
+const LANES: usize = 64;
 
 #[inline(always)]
 fn absmax_body(x: &[f32]) -> f32 {
-    let mut lanes = [0f32; 64];
-    let (chunks, tail) = x.as_chunks::<64>();
-    for c in chunks {
-        lanes.iter_mut().zip(c).for_each(|(l, v)| *l = l.max(v.abs()));
+    // Not-a-number is never larger.
+    let larger = |most: &mut f32, v: &f32| *most = if v.abs() > *most { v.abs() } else { *most };
+    let mut lanes = [0f32; LANES];
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(most, v)| larger(most, v));
     }
-    lanes.iter_mut().zip(tail).for_each(|(l, v)| *l = l.max(v.abs()));
+    lanes.iter_mut().zip(tail).for_each(|(most, v)| larger(most, v));
     lanes.into_iter().fold(0.0, f32::max)
 }
 
 per_level! {
-    /// Codes of `x` for the scale whose reciprocal is `inverse`; returns their sum.
-    pub(crate) fn quantize(x: &[f32], inverse: f32, codes: &mut [i8]) -> i32 = quantize_body
-}
-per_level! {
-    /// The largest magnitude.
+    /// The largest magnitude; not-a-number counts as 0.
     pub(crate) fn absmax(x: &[f32]) -> f32 = absmax_body
 }
+
+#[cfg(test)]
+mod tests;
