@@ -157,6 +157,20 @@ impl KvCodes {
         (codes, scales)
     }
 
+    /// Asks for the codes of [`side_of_keys`](Self::side_of_keys) that will be read soon, if there are such.
+    #[inline(always)]
+    pub(crate) fn expect_keys(&self, block: usize, head: usize) {
+        let from = (block * self.features + head * self.head_dim) * SIDE;
+        prefetch(self.keys.get(from..from + self.head_dim * SIDE));
+    }
+
+    /// Asks for the codes of [`value`](Self::value) that will be read soon, if there are such.
+    #[inline(always)]
+    pub(crate) fn expect_value(&self, token: usize, head: usize) {
+        let from = token * self.features + head * self.head_dim;
+        prefetch(self.values.get(from..from + self.head_dim));
+    }
+
     /// Keys and values of a token read back, for tests.
     #[cfg(test)]
     pub(crate) fn read(&self, token: usize) -> (Vec<f32>, Vec<f32>) {
@@ -172,6 +186,18 @@ impl KvCodes {
         };
         (heads_and_features().map(key).collect(), heads_and_features().map(value).collect())
     }
+}
+
+#[inline(always)]
+fn prefetch(codes: Option<&[i8]>) {
+    #[cfg(target_arch = "x86_64")]
+    for line in codes.unwrap_or(&[]).chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has this; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = codes;
 }
 
 /// Codes of one group; returns its scale.

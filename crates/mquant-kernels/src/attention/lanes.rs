@@ -3,7 +3,7 @@
 //! Factors come as 32-bit words: one f32, or a pair of bf16 whose products an instruction adds at once. Sums are f32 and
 //! run over the words in order, so a row's bits do not depend on the rows that share its tile.
 
-use super::panel::KEYS;
+use super::panel::{ABREAST, KEYS};
 use super::softmax::power;
 
 /// Rows of a group: they share the words of a panel that were loaded.
@@ -43,7 +43,7 @@ pub(super) struct Group<'a> {
     pub(super) rows: usize,
     /// `ROWS × steps` words.
     pub(super) queries: &'a [u32],
-    /// `steps × KEYS` words.
+    /// `KEYS / ABREAST × steps × ABREAST` words.
     pub(super) keys: &'a [u32],
     /// `KEYS / values of a word × width` words, finite as far as the rows see.
     pub(super) values: &'a [u32],
@@ -87,7 +87,7 @@ pub(super) unsafe fn attend<L: Lanes>(g: &mut Group<'_>) {
         a: g.queries.as_ptr(),
         a_stride: steps,
         b: g.keys.as_ptr(),
-        b_stride: KEYS,
+        b_columns: ABREAST,
         steps,
         c: g.space.scores.as_mut_ptr().cast(),
         c_stride: KEYS,
@@ -113,7 +113,7 @@ pub(super) unsafe fn attend<L: Lanes>(g: &mut Group<'_>) {
         a: g.space.weights.as_ptr().cast(),
         a_stride: KEYS,
         b: g.values.as_ptr(),
-        b_stride: g.width,
+        b_columns: g.width,
         steps: rounds,
         c: g.sums.as_mut_ptr(),
         c_stride: g.width,
@@ -127,7 +127,8 @@ struct Operands {
     a: *const u32,
     a_stride: usize,
     b: *const u32,
-    b_stride: usize,
+    /// Columns that lie side by side; the next ones follow after all steps.
+    b_columns: usize,
     steps: usize,
     c: *mut f32,
     c_stride: usize,
@@ -141,7 +142,7 @@ struct Operands {
 unsafe fn product<L: Lanes, const ADD: bool>(of: &Operands, rows: usize, vectors: usize) {
     let mut at = 0;
     while at < vectors {
-        let left = vectors - at;
+        let left = (vectors - at).min((of.b_columns - at * L::COUNT % of.b_columns) / L::COUNT);
         let take = left.div_ceil(left.div_ceil(L::WIDE));
         // SAFETY: the caller's promise; the vectors from `at` on are among `vectors`.
         unsafe {
@@ -179,23 +180,24 @@ unsafe fn tile<L: Lanes, const ADD: bool, const R: usize, const V: usize>(of: &O
                 }
             }
         }
-        let mut b = of.b.add(at * L::COUNT);
+        let column = at * L::COUNT;
+        let mut b = of.b.add(column / of.b_columns * of.b_columns * of.steps + column % of.b_columns);
         for step in 0..of.steps {
             let mut words = [L::words(b); V];
             for (v, words) in words.iter_mut().enumerate() {
                 *words = L::words(b.add(v * L::COUNT));
             }
-            b = b.wrapping_add(of.b_stride);
+            b = b.wrapping_add(of.b_columns);
             for r in 0..R {
                 let one = L::splat(a[r].add(step));
-                for v in 0..V {
-                    sums[r][v] = L::dot(sums[r][v], one, words[v]);
+                for (sum, words) in sums[r].iter_mut().zip(words) {
+                    *sum = L::dot(*sum, one, words);
                 }
             }
         }
         for r in 0..R {
-            for v in 0..V {
-                L::store(c[r].add(v * L::COUNT), sums[r][v]);
+            for (v, sum) in sums[r].into_iter().enumerate() {
+                L::store(c[r].add(v * L::COUNT), sum);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Keys and values of a block laid out as products read them.
 //!
-//! A panel of keys is `[step][key]` words, a step being one feature or a pair of them; a panel of values is
+//! A panel of keys is `[key / 64][step][64]` words, a step being one feature or a pair of them; a panel of values is
 //! `[step][feature]` words, a step being one key or a pair of them. Features of values are filled up with zeros to whole
 //! vectors, and so are keys to the end of the block.
 
@@ -13,6 +13,11 @@ use crate::kv_codes::{GROUP, KvCodes, SIDE};
 
 /// Keys of a block.
 pub(super) const KEYS: usize = 128;
+
+/// Keys of a panel whose words of a step lie side by side: products read them one after the other.
+pub(super) const ABREAST: usize = 64;
+// Keys ahead of which codes are asked for: memory takes about as long as they take to be packed.
+const AHEAD: usize = 2 * SIDE;
 
 /// What a word holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,15 +132,21 @@ fn row_words(form: Form, from: &[f32], to: &mut [u32]) {
         Form::Single => from.iter().zip(to).for_each(|(x, to)| *to = Form::Single.word(*x, 0.0)),
         Form::Rounded => from.iter().zip(to).for_each(|(x, to)| *to = Form::Rounded.word(*x, 0.0)),
         Form::Pairs => {
-            let (pairs, odd) = from.as_chunks::<2>();
-            for (pair, to) in pairs.iter().zip(&mut *to) {
-                *to = Form::Pairs.word(pair[0], pair[1]);
-            }
-            for (x, to) in odd.iter().zip(&mut to[pairs.len()..]) {
-                *to = Form::Pairs.word(*x, 0.0);
+            // Little-endian words of two halves are halves in a row.
+            let to: &mut [u16] = bytemuck::cast_slice_mut(to);
+            from.iter().zip(&mut *to).for_each(|(x, to)| *to = bf16_bits(*x) as u16);
+            if let Some(beside) = to.get_mut(from.len()..from.len().next_multiple_of(2)) {
+                beside.fill(0);
             }
         }
     }
+}
+
+/// The lines that hold key `key` of a panel, and its place in each.
+#[inline(always)]
+fn abreast(layout: Layout, panel: &mut [u32], key: usize) -> (&mut [u32], usize) {
+    let len = layout.steps() * ABREAST;
+    (&mut panel[key / ABREAST * len..][..len], key % ABREAST)
 }
 
 /// Words of features of keys that are one behind the other, or of one key.
@@ -149,14 +160,15 @@ fn float_keys_body(layout: Layout, from: Floats<'_>, to: &mut [u32]) {
     let mut heads = from.heads(layout.head_dim);
     for side in 0..KEYS / SOME {
         let rows: [&[f32]; SOME] = std::array::from_fn(|_| heads.next().unwrap_or(&[]));
-        for (few, lines) in to.chunks_mut(FEW * KEYS).enumerate() {
+        let (lines, at) = abreast(layout, to, side * SOME);
+        for (few, lines) in lines.chunks_mut(FEW * ABREAST).enumerate() {
             let mut words = [[0u32; FEW]; SOME];
             for (words, row) in words.iter_mut().zip(rows) {
                 let from = (few * FEW * per).min(row.len());
                 row_words(layout.form, &row[from..(from + FEW * per).min(row.len())], words);
             }
-            for (step, line) in lines.chunks_exact_mut(KEYS).enumerate() {
-                let line = &mut line[side * SOME..(side + 1) * SOME];
+            for (step, line) in lines.chunks_exact_mut(ABREAST).enumerate() {
+                let line = &mut line[at..at + SOME];
                 for (to, words) in line.iter_mut().zip(&words) {
                     *to = words[step];
                 }
@@ -192,12 +204,15 @@ fn float_values_body(layout: Layout, from: Floats<'_>, to: &mut [u32]) {
 #[inline(always)]
 fn code_keys_body(layout: Layout, codes: &KvCodes, part: Part, to: &mut [u32]) {
     let sides = part.keys.start / SIDE..part.keys.end.div_ceil(SIDE);
-    for line in to.chunks_exact_mut(KEYS) {
-        line[sides.len() * SIDE..].fill(0);
+    for at in sides.len()..KEYS / SIDE {
+        let (lines, at) = abreast(layout, to, at * SIDE);
+        lines.chunks_exact_mut(ABREAST).for_each(|line| line[at..at + SIDE].fill(0));
     }
     for (at, side) in sides.enumerate() {
+        codes.expect_keys(side + AHEAD / SIDE, part.head);
         let (codes, scales) = codes.side_of_keys(side, part.head);
-        let mut lines = to.chunks_exact_mut(KEYS).map(|line| &mut line[at * SIDE..(at + 1) * SIDE]);
+        let (lines, at) = abreast(layout, to, at * SIDE);
+        let mut lines = lines.chunks_exact_mut(ABREAST).map(|line| &mut line[at..at + SIDE]);
         for (codes, scales) in codes.chunks(GROUP * SIDE).zip(scales.as_chunks::<SIDE>().0) {
             let (features, _) = codes.as_chunks::<SIDE>();
             match layout.form {
@@ -228,7 +243,10 @@ fn side_words(form: Form, a: &[i8; SIDE], b: &[i8; SIDE], scales: &[f32; SIDE], 
 
 #[inline(always)]
 fn code_values_body(layout: Layout, codes: &KvCodes, part: Part, to: &mut [u32]) {
-    let mut tokens = part.keys.map(|token| codes.value(token, part.head));
+    let mut tokens = part.keys.map(|token| {
+        codes.expect_value(token + AHEAD, part.head);
+        codes.value(token, part.head)
+    });
     for line in to.chunks_exact_mut(layout.width()) {
         let (line, beyond) = line.split_at_mut(layout.head_dim);
         beyond.fill(0);

@@ -81,15 +81,17 @@ fn make_panels(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut word
 fn run_tiles(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut words: &[u32]) {
     let mut tiles = Vec::new();
     for job in jobs {
-        let blocks = blocks(call, job);
+        let first = blocks(call, job).start;
         let per_head = panel_words(call, job) / call.shape.kv_heads;
-        for head in 0..call.shape.kv_heads {
-            let (own, rest) = words.split_at(per_head);
-            words = rest;
-            let panels = (per_head > 0).then_some(Panels { first: blocks.start, words: own });
-            for from in (0..job.rows).step_by(call.tile_rows()) {
-                let rows = from..(from + call.tile_rows()).min(job.rows);
-                tiles.push(Tile { call, job, head, rows, panels });
+        let (own, rest) = words.split_at(per_head * call.shape.kv_heads);
+        words = rest;
+        // Heads inside: they read the same query rows.
+        for from in (0..job.rows).step_by(call.tile_rows()) {
+            let rows = from..(from + call.tile_rows()).min(job.rows);
+            for head in 0..call.shape.kv_heads {
+                let words = &own[head * per_head..(head + 1) * per_head];
+                let panels = (per_head > 0).then_some(Panels { first, words });
+                tiles.push(Tile { call, job, head, rows: rows.clone(), panels });
             }
         }
     }
