@@ -54,7 +54,7 @@ impl Backend for CpuBackend {
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         let features = x.features();
-        rope::rotate(x.as_mut_slice(), features, table);
+        rope::rotate(self.cpu, x.as_mut_slice(), features, table);
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {

@@ -22,6 +22,7 @@ mod norm;
 mod hadamard;
 mod quantize_rows;
 mod rope;
+mod kv_codes;
 mod attention;
 #[cfg(all(test, unix))]
 mod guard;
@@ -35,6 +36,7 @@ pub use features::{Cpu, Level, UnknownLevel, Unsupported};
 pub use hadamard::Hadamard;
 pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
+pub use kv_codes::KvCodes;
 pub use prepare::{NormOf, NormStep, RowSteps, Source};
 pub use quant_rows::QuantRows;
 pub use quantize_rows::{RowScales, SMALLEST_SCALE, quantize_scalar, scale_of};

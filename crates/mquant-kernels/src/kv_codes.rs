@@ -1,0 +1,279 @@
+//! Keys and values of one block of one sequence in 8-bit codes, as a cache keeps them.
+//!
+//! One scale serves [`GROUP`] consecutive features of a head: s = max(absmax / 127, 1e-8), q = clamp(round-half-even(
+//! x · (1/s)), −127, 127), x ≈ q · s. Codes of keys lie in the order in which products with queries read them:
+//! `[token / 16][feature][16]`; codes of values lie as they come, `[token][feature]`.
+
+use crate::features::Cpu;
+use crate::quantize_rows::{absmax, quantize, scale_of};
+
+/// Features that share a scale; the last group of a head may have fewer.
+pub(crate) const GROUP: usize = 32;
+/// Tokens whose keys lie side by side.
+pub(crate) const SIDE: usize = 16;
+
+/// Keys and values of one block of one sequence in signed 8-bit codes: tokens × features, a scale every 32 features of a
+/// head.
+#[derive(Clone, Debug)]
+pub struct KvCodes {
+    features: usize,
+    head_dim: usize,
+    len: usize,
+    /// `[token / 16][feature][16]`.
+    keys: Vec<i8>,
+    /// `[token / 16][group][16]`.
+    key_scales: Vec<f32>,
+    /// `[token][feature]`.
+    values: Vec<i8>,
+    /// `[token][group]`.
+    value_scales: Vec<f32>,
+}
+
+impl KvCodes {
+    /// No tokens yet, of `features` = heads · `head_dim` keys and as many values each.
+    ///
+    /// # Panics
+    /// If the features are not whole heads, or there are none.
+    pub fn new(features: usize, head_dim: usize) -> Self {
+        assert!(features > 0 && head_dim > 0 && features.is_multiple_of(head_dim), "{features} features of {head_dim}");
+        let (keys, values, key_scales, value_scales) = Default::default();
+        Self { features, head_dim, len: 0, keys, key_scales, values, value_scales }
+    }
+
+    /// Number of tokens.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Features of a token: as many keys and as many values.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Features of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Forgets the tokens from `len` on; their room stays.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Makes room for `tokens` tokens in all, so that storing them moves nothing.
+    pub fn reserve(&mut self, tokens: usize) {
+        fn to<T>(all: &mut Vec<T>, len: usize) {
+            all.reserve(len.saturating_sub(all.len()));
+        }
+        let padded = tokens.next_multiple_of(SIDE);
+        let groups = self.groups();
+        to(&mut self.keys, padded * self.features);
+        to(&mut self.key_scales, padded * groups);
+        to(&mut self.values, tokens * self.features);
+        to(&mut self.value_scales, tokens * groups);
+    }
+
+    /// Codes of token `token`, which may be any; grows to hold it. Tokens before it that were never stored must be stored
+    /// before they are looked at.
+    ///
+    /// # Panics
+    /// If a row has not as many values as there are features.
+    pub fn store(&mut self, token: usize, keys: &[f32], values: &[f32]) {
+        assert_eq!((keys.len(), values.len()), (self.features, self.features), "keys and values of a token");
+        self.grow(token + 1);
+        // Codes are the same at every level, so which one makes them needs no choice.
+        let cpu = Cpu::detect();
+        let (features, groups) = (self.features, self.groups());
+        let (block, side) = (token / SIDE, token % SIDE);
+        let key_codes = &mut self.keys[block * features * SIDE..][..features * SIDE];
+        let key_scales = &mut self.key_scales[block * groups * SIDE..][..groups * SIDE];
+        let value_codes = &mut self.values[token * features..][..features];
+        let value_scales = &mut self.value_scales[token * groups..][..groups];
+        let mut group = 0;
+        for head in (0..features).step_by(self.head_dim) {
+            for from in (head..head + self.head_dim).step_by(GROUP) {
+                let range = from..(from + GROUP).min(head + self.head_dim);
+                let mut codes = [0; GROUP];
+                let codes = &mut codes[..range.len()];
+                key_scales[group * SIDE + side] = encode(cpu, &keys[range.clone()], codes);
+                for (to, code) in key_codes[from * SIDE + side..].iter_mut().step_by(SIDE).zip(codes) {
+                    *to = *code;
+                }
+                value_scales[group] = encode(cpu, &values[range.clone()], &mut value_codes[range]);
+                group += 1;
+            }
+        }
+    }
+
+    /// Bytes that codes and scales of the tokens take.
+    pub fn byte_len(&self) -> usize {
+        let (keys, values) = (self.len.next_multiple_of(SIDE), self.len);
+        (keys + values) * (self.features + self.groups() * size_of::<f32>())
+    }
+
+    fn grow(&mut self, tokens: usize) {
+        if tokens <= self.len {
+            return;
+        }
+        self.len = tokens;
+        let (padded, groups) = (tokens.next_multiple_of(SIDE), self.groups());
+        fn to<T: Clone + Default>(all: &mut Vec<T>, len: usize) {
+            all.resize(len.max(all.len()), T::default());
+        }
+        to(&mut self.keys, padded * self.features);
+        to(&mut self.key_scales, padded * groups);
+        to(&mut self.values, tokens * self.features);
+        to(&mut self.value_scales, tokens * groups);
+    }
+
+    /// Scales of a token's keys.
+    fn groups(&self) -> usize {
+        self.features / self.head_dim * self.head_groups()
+    }
+
+    /// Scales of a head's keys.
+    fn head_groups(&self) -> usize {
+        self.head_dim.div_ceil(GROUP)
+    }
+
+    /// Codes `[feature][16]` and scales `[group][16]` of one head's keys of sixteen tokens.
+    pub(crate) fn side_of_keys(&self, block: usize, head: usize) -> (&[i8], &[f32]) {
+        let (d, groups) = (self.head_dim, self.head_groups());
+        let codes = &self.keys[(block * self.features + head * d) * SIDE..][..d * SIDE];
+        let scales = &self.key_scales[(block * self.groups() + head * groups) * SIDE..][..groups * SIDE];
+        (codes, scales)
+    }
+
+    /// Codes and scales of one head's values of a token.
+    pub(crate) fn value(&self, token: usize, head: usize) -> (&[i8], &[f32]) {
+        let (d, groups) = (self.head_dim, self.head_groups());
+        let codes = &self.values[token * self.features + head * d..][..d];
+        let scales = &self.value_scales[token * self.groups() + head * groups..][..groups];
+        (codes, scales)
+    }
+
+    /// Asks for the codes of [`side_of_keys`](Self::side_of_keys) that will be read soon, if there are such.
+    #[inline(always)]
+    pub(crate) fn expect_keys(&self, block: usize, head: usize) {
+        let from = (block * self.features + head * self.head_dim) * SIDE;
+        prefetch(self.keys.get(from..from + self.head_dim * SIDE));
+    }
+
+    /// Asks for the codes of [`value`](Self::value) that will be read soon, if there are such.
+    #[inline(always)]
+    pub(crate) fn expect_value(&self, token: usize, head: usize) {
+        let from = token * self.features + head * self.head_dim;
+        prefetch(self.values.get(from..from + self.head_dim));
+    }
+
+    /// Keys and values of a token read back, for tests.
+    #[cfg(test)]
+    pub(crate) fn read(&self, token: usize) -> (Vec<f32>, Vec<f32>) {
+        let (d, heads) = (self.head_dim, self.features / self.head_dim);
+        let heads_and_features = || (0..heads).flat_map(|h| (0..d).map(move |f| (h, f)));
+        let key = |(h, f): (usize, usize)| {
+            let (codes, scales) = self.side_of_keys(token / SIDE, h);
+            f32::from(codes[f * SIDE + token % SIDE]) * scales[f / GROUP * SIDE + token % SIDE]
+        };
+        let value = |(h, f): (usize, usize)| {
+            let (codes, scales) = self.value(token, h);
+            f32::from(codes[f]) * scales[f / GROUP]
+        };
+        (heads_and_features().map(key).collect(), heads_and_features().map(value).collect())
+    }
+}
+
+#[inline(always)]
+fn prefetch(codes: Option<&[i8]>) {
+    #[cfg(target_arch = "x86_64")]
+    for line in codes.unwrap_or(&[]).chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has this; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = codes;
+}
+
+/// Codes of one group; returns its scale.
+fn encode(cpu: Cpu, x: &[f32], codes: &mut [i8]) -> f32 {
+    let scale = scale_of(absmax(cpu, x), 127.0);
+    quantize(cpu, x, 1.0 / scale, codes);
+    scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize_rows::quantize_scalar;
+
+    fn noise(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1013) as f32 / 500.0 - 1.0).collect()
+    }
+
+    /// What codes and scales of each group should give back, by the scalar definition.
+    fn defined(x: &[f32], head_dim: usize) -> Vec<f32> {
+        let groups = x.chunks(head_dim).flat_map(|head| head.chunks(32));
+        let back = |group: &[f32]| {
+            let s = (group.iter().fold(0f32, |m, v| m.max(v.abs())) / 127.0).max(1e-8);
+            group.iter().map(|v| f32::from(quantize_scalar(*v, 1.0 / s, -127.0, 127.0)) * s).collect::<Vec<_>>()
+        };
+        groups.flat_map(back).collect()
+    }
+
+    #[test]
+    fn codes_are_those_of_the_definition_in_any_order_of_storing() {
+        for (heads, d) in [(1, 2), (2, 20), (3, 64), (2, 80), (1, 96), (2, 128), (1, 33)] {
+            let mut kv = KvCodes::new(heads * d, d);
+            let tokens = 37;
+            let row = |token: usize, which: usize| noise(heads * d, token * 2 + which);
+            for i in 0..tokens {
+                let token = (i * 11 + 5) % tokens;
+                kv.store(token, &row(token, 0), &row(token, 1));
+            }
+            assert_eq!(kv.len(), tokens);
+            for token in 0..tokens {
+                let want = (defined(&row(token, 0), d), defined(&row(token, 1), d));
+                assert_eq!(kv.read(token), want, "token {token}, {heads} heads of {d}");
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_tokens_are_replaced_and_reserved_room_is_used() {
+        let mut kv = KvCodes::new(80, 80);
+        kv.reserve(40);
+        let room = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
+        for token in 0..40 {
+            kv.store(token, &noise(80, token), &noise(80, token + 50));
+        }
+        kv.truncate(3);
+        assert_eq!(kv.len(), 3);
+        kv.truncate(10);
+        assert_eq!(kv.len(), 3);
+        for token in 3..40 {
+            kv.store(token, &noise(80, token + 7), &noise(80, token + 9));
+        }
+        let after = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
+        assert_eq!(room, after, "nothing moved");
+        assert_eq!(kv.read(2).0, defined(&noise(80, 2), 80));
+        assert_eq!(kv.read(30).0, defined(&noise(80, 37), 80));
+        // 40 tokens of 80 codes and 3 scales, keys padded to 48 tokens.
+        assert_eq!(kv.byte_len(), (40 + 48) * (80 + 12));
+    }
+
+    #[test]
+    fn zeros_and_wild_values_have_codes() {
+        let mut kv = KvCodes::new(2, 2);
+        for x in [0.0, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NAN] {
+            kv.store(0, &[x, -x], &[x, 1.0]);
+        }
+        kv.store(0, &[0.0, 0.0], &[0.0, 2.0]);
+        assert_eq!(kv.read(0), (vec![0.0, 0.0], vec![0.0, 2.0]));
+    }
+}
