@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn load(dir: &Path) -> LoadedModel {
-        let options = LoadOptions { isolation: Isolation::InProcess, pixels: Default::default() };
+        let options = LoadOptions::in_process();
         LoadedModel::open(dir.to_str().unwrap(), &options).unwrap()
     }
 
