@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
-use mquant::input::{AddGenerationPrompt, Isolation};
+use mquant::input::AddGenerationPrompt;
 use mquant::run::{
     Engine, EngineOptions, GenerateOptions, Generator, LoadOptions, LoadedModel, Sampler, SamplerOptions,
 };

@@ -11,7 +11,7 @@ use mquant_kernels::{Bits, Hadamard, IntWeight, Matrix, PackedWeight, Products};
 use super::packed_cache::{PackedCache, PackedCacheUse, PackedFile, PanelKey};
 use super::specs::{self, input_scale_name};
 use super::{BundleError, InputFormat, Quantization};
-use crate::checkpoint::{Checkpoint, CheckpointError, Naming, Place, Role, StoredTensor, TensorSpec, Tensors};
+use crate::checkpoint::{Checkpoint, CheckpointError, Naming, Place, Role, TensorSpec, Tensors};
 use crate::excerpt::excerpt;
 use crate::input::Modality;
 use crate::nn::{CacheFormat, InputQuant, ModalityScales, SiteId, Weight};
@@ -96,8 +96,11 @@ impl Weights {
                     source,
                 })?;
                 // Panels that were kept were made of codes that had been checked.
-                if kept.is_none() {
-                    check_padding(&weight, stored)?;
+                if kept.is_none()
+                    && let Some((output, found)) = padding_fault(&weight)
+                {
+                    let (file, tensor) = (stored.file.to_string(), excerpt(&stored.name));
+                    return Err(BundleError::Padding { file, tensor, output, found });
                 }
                 weights.insert(spec.name.clone(), Canonical { weight, place: stored.place.clone() });
             }
@@ -210,21 +213,21 @@ fn tied(specs: &[TensorSpec]) -> BTreeMap<String, String> {
     tied.collect()
 }
 
-/// Nibbles beyond the last input hold code 0: two readers of one file must never see two models.
-fn check_padding(weight: &IntWeight, stored: &StoredTensor) -> Result<(), BundleError> {
+/// The first output that is padded with another code than 0, and that code: two readers of one file must never see two models.
+fn padding_fault(weight: &IntWeight) -> Option<(usize, i8)> {
     if weight.bits != Bits::Four || weight.cols.is_multiple_of(8) {
-        return Ok(());
+        return None;
     }
-    for (output, row) in weight.codes.as_ref().chunks_exact(weight.row_bytes()).enumerate() {
-        for input in weight.cols..weight.cols.next_multiple_of(8) {
-            let nibble = if input.is_multiple_of(2) { row[input / 2] & 15 } else { row[input / 2] >> 4 };
-            if nibble != 8 {
-                let (file, tensor, found) = (stored.file.to_string(), excerpt(&stored.name), nibble as i8 - 8);
-                return Err(BundleError::Padding { file, tensor, output, found });
-            }
-        }
-    }
-    Ok(())
+    let padding = weight.cols..weight.cols.next_multiple_of(8);
+    let rows = weight.codes.as_ref().chunks_exact(weight.row_bytes()).enumerate();
+    rows.flat_map(|(output, row)| padding.clone().map(move |input| (output, nibble(row, input))))
+        .find(|(_, code)| *code != 0)
+}
+
+/// The code of an input in a row of packed nibbles.
+fn nibble(row: &[u8], input: usize) -> i8 {
+    let byte = row[input / 2];
+    (if input.is_multiple_of(2) { byte & 15 } else { byte >> 4 }) as i8 - 8
 }
 
 fn inputs(tensors: &Tensors, quantization: &Quantization) -> Result<BTreeMap<SiteId, InputQuant>, BundleError> {
@@ -258,6 +261,32 @@ fn input_scales(tensors: &Tensors, site: SiteId) -> Result<Vec<f32>, BundleError
         Some(index) => {
             let file = tensors.stored(&name).file.to_string();
             Err(BundleError::InputScale { file, tensor: name, index, found: scales[index] })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mquant_kernels::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn padding_that_is_not_zero_is_found() {
+        for cols in 1..=17usize {
+            let (rows, row_bytes) = (3, cols.div_ceil(8) * 4);
+            let weight = |codes: Vec<u8>| {
+                let codes = Bytes::new(Arc::new(codes));
+                IntWeight { bits: Bits::Four, rows, cols, codes, scales: vec![1.0; rows], group: None }
+            };
+            let good = vec![0x88; rows * row_bytes];
+            assert_eq!(padding_fault(&weight(good.clone())), None);
+            for input in 0..cols.next_multiple_of(8) {
+                let mut codes = good.clone();
+                codes[row_bytes + input / 2] ^= if input % 2 == 0 { 0x0f } else { 0xf0 };
+                let expected = (input >= cols).then_some((1, -1));
+                assert_eq!(padding_fault(&weight(codes)), expected, "{cols} inputs, input {input}");
+            }
         }
     }
 }

@@ -219,6 +219,8 @@ fn header(tensors: &[TensorShape], metadata: &[(&str, &str)]) -> Result<(Vec<u8>
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn shape(name: &str, dtype: StoredDtype, shape: &[usize]) -> TensorShape {
