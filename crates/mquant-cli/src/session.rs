@@ -3,6 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
+use mquant::bundle::PackedCache;
 use mquant::input::Isolation;
 use mquant::input::vision_processor::PixelBounds;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
@@ -35,6 +36,7 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
     let options = LoadOptions {
         isolation: Isolation::Worker { program, arguments: vec![WORKER_ARGUMENT.to_owned()] },
         pixels: PixelBounds { min: globals.min_pixels, max: globals.max_pixels },
+        packed_cache: PackedCache::Enabled,
     };
     let started = Instant::now();
     let progress = Progress::spinner("loading the model");

@@ -7,6 +7,7 @@
 //! the last have code 0. One layout serves every kernel.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -141,6 +142,22 @@ impl IntWeight {
         (i64::from(i32::MAX) / (128 * bits.largest())) as usize
     }
 
+    /// Bytes the codes of one output take.
+    pub fn row_bytes(&self) -> usize {
+        Self::code_bytes(self.bits, 1, self.cols)
+    }
+
+    /// Outputs `range` as a weight of their own; shares the codes.
+    ///
+    /// # Panics
+    /// If the range is not inside, or codes or scales are of another length than the shape says.
+    pub fn row_range(&self, range: Range<usize>) -> Self {
+        let (bytes, groups) = (self.row_bytes(), self.groups());
+        let codes = self.codes.slice(range.start * bytes..range.end * bytes);
+        let scales = self.scales[range.start * groups..range.end * groups].to_vec();
+        Self { rows: range.len(), codes, scales, ..*self }
+    }
+
     /// Scales of an output.
     pub fn groups(&self) -> usize {
         self.group.map_or(1, |group| self.cols.div_ceil(group))
@@ -199,6 +216,9 @@ pub struct PackedWeight {
 }
 
 impl PackedWeight {
+    /// Number of the layout of panels; another number, another layout.
+    pub const LAYOUT: u32 = 1;
+
     /// Lays canonical codes out in panels.
     ///
     /// # Errors
@@ -407,6 +427,19 @@ mod tests {
                 let again = PackedWeight::from_panels(&w, Bytes::new(Arc::new(packed.panels().to_vec()))).unwrap();
                 assert_eq!(again.panels(), packed.panels());
             }
+        }
+    }
+
+    #[test]
+    fn a_range_of_outputs_has_their_codes_and_scales() {
+        for (bits, group) in [(Bits::Four, Some(32)), (Bits::Eight, None)] {
+            let w = weight(bits, 9, 70, group);
+            let part = w.row_range(3..7);
+            part.check().unwrap();
+            for (row, col) in [(0, 0), (2, 69), (3, 33)] {
+                assert_eq!(part.code(row, col), w.code(row + 3, col));
+            }
+            assert_eq!(part.scales, w.scales[3 * w.groups()..7 * w.groups()]);
         }
     }
 

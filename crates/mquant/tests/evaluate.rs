@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
-use mquant::input::{AddGenerationPrompt, Isolation};
+use mquant::input::AddGenerationPrompt;
 use mquant::run::{
     Engine, EngineOptions, GenerateOptions, Generator, LoadOptions, LoadedModel, Sampler, SamplerOptions,
 };
@@ -24,7 +24,7 @@ fn benchmark(folder: &Path) -> Benchmark {
 #[test]
 fn batches_do_not_change_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen2_vl_published");
-    let options = LoadOptions { isolation: Isolation::InProcess, pixels: Default::default() };
+    let options = LoadOptions::in_process();
     let mut loaded = LoadedModel::open(folder.to_str().unwrap(), &options).unwrap();
     // A random model hardly ever gives an end token: many make answers end at different lengths.
     loaded.generation.eos_token_ids = (0..768).step_by(6).collect();
@@ -76,7 +76,7 @@ fn batches_do_not_change_answers() {
 #[test]
 fn a_sample_that_cannot_be_answered_is_named() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen2_vl_published");
-    let options = LoadOptions { isolation: Isolation::InProcess, pixels: Default::default() };
+    let options = LoadOptions::in_process();
     let loaded = LoadedModel::open(folder.to_str().unwrap(), &options).unwrap();
     let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
     let text = "index\timage\tquestion\tanswer\nq-17\tAQID\tWhat?\tx\n";

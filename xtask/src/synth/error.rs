@@ -8,18 +8,6 @@ use thiserror::Error;
 /// Why a synthetic checkpoint could not be written.
 #[derive(Debug, Error)]
 pub(crate) enum SynthError {
-    /// Something is in the way.
-    #[error("{} exists already; remove it or choose another name", path.display())]
-    Exists {
-        /// The folder, or its unfinished form.
-        path: PathBuf,
-    },
-    /// The folder's name cannot carry a suffix.
-    #[error("{} is no name for a folder", path.display())]
-    Name {
-        /// As given.
-        path: PathBuf,
-    },
     /// The operating system refused.
     #[error("{}: {source}", path.display())]
     Io {

@@ -1,15 +1,15 @@
 //! The whole folder, written beside its place and moved there when it is complete.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mquant::checkpoint::{Fields, TensorSpec};
+use mquant::bundle::{BundleTarget, BundleWriter, FloatFormat, SmallFile};
+use mquant::checkpoint::{Fields, ShardsWriter, UnfinishedFolder};
+use mquant::kernels::Dtype;
 use mquant::models;
 use serde_json::Value;
 
-use super::shards::{self, byte_len};
-use super::{Shape, SynthError, small_files, tokenizer};
+use super::{Quantized, Shape, SynthError, quantized, small_files, stream, tokenizer};
 
 /// Bytes of weights in a file, as the models were published.
 const SHARD_BYTES: u64 = 4_000_000_000;
@@ -25,12 +25,14 @@ pub(crate) struct SynthOptions {
     pub(crate) seed: u64,
     /// Bytes of weights in a file.
     pub(crate) shard_bytes: u64,
+    /// How to quantise; None writes bf16 weights.
+    pub(crate) quantized: Option<Quantized>,
 }
 
 impl SynthOptions {
     /// Seed 0, the demo tokenizer, files of the published size.
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, tokenizer: None, seed: 0, shard_bytes: SHARD_BYTES }
+        Self { dir, tokenizer: None, seed: 0, shard_bytes: SHARD_BYTES, quantized: None }
     }
 }
 
@@ -46,71 +48,48 @@ pub(crate) fn write_folder(
     let (tokenizer, ids) = tokenizer::read(options.tokenizer.as_deref(), shape.vocabulary)?;
     let config = shape.config(&ids);
     let fields = Fields::parse("config.json", &json_bytes(&config)).expect("the configuration is a JSON object");
-    let tensors = models::blueprint(&fields).map_err(mquant::Error::from)?.tensors();
-
-    let partial = partial_of(&options.dir)?;
-    refuse_existing(&options.dir)?;
-    refuse_existing(&partial)?;
-    fs::create_dir_all(&partial).map_err(SynthError::io(&partial))?;
+    let specs = models::blueprint(&fields).map_err(mquant::Error::from)?.published();
     let small = [
-        ("config.json", json_bytes(&config)),
         ("generation_config.json", json_bytes(&small_files::generation(&ids))),
         ("preprocessor_config.json", json_bytes(&small_files::preprocessor())),
         ("tokenizer_config.json", json_bytes(&small_files::tokenizer())),
         ("chat_template.json", small_files::CHAT_TEMPLATE.as_bytes().to_vec()),
         ("tokenizer.json", tokenizer.into_bytes()),
     ];
-    let written = write_all(&partial, &small, &tensors, options, progress).and_then(|bytes| {
-        refuse_existing(&options.dir)?;
-        fs::rename(&partial, &options.dir).map_err(SynthError::io(&options.dir))?;
-        Ok(bytes)
-    });
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_dir_all(&partial);
-    }
-    written
-}
-
-fn write_all(
-    dir: &Path,
-    small: &[(&str, Vec<u8>)],
-    tensors: &[TensorSpec],
-    options: &SynthOptions,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<u64, SynthError> {
-    let write = |name: &str, bytes: &[u8]| {
-        let path = dir.join(name);
-        fs::write(&path, bytes).map_err(SynthError::io(&path))
-    };
-    for (name, bytes) in small {
-        write(name, bytes)?;
-    }
-    let shards = shards::plan(tensors, options.shard_bytes);
-    if shards.len() > 1 {
-        write("model.safetensors.index.json", &json_bytes(&shards::index(&shards)))?;
-    }
-    let total = tensors.iter().map(byte_len).sum();
+    let small = small.map(|(name, bytes)| SmallFile { name: name.to_owned(), bytes });
     let done = AtomicU64::new(0);
-    for shard in &shards {
-        shards::write(dir, shard, options.seed, &|bytes| {
-            progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
-        })?;
-    }
-    Ok(total)
-}
-
-fn partial_of(dir: &Path) -> Result<PathBuf, SynthError> {
-    let Some(name) = dir.file_name() else { return Err(SynthError::Name { path: dir.to_owned() }) };
-    let mut name = name.to_owned();
-    name.push(".partial");
-    Ok(dir.with_file_name(name))
-}
-
-fn refuse_existing(path: &Path) -> Result<(), SynthError> {
-    match path.symlink_metadata() {
-        Ok(_) => Err(SynthError::Exists { path: path.to_owned() }),
-        Err(_) => Ok(()),
+    let written = |bytes: u64, total: u64| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+    match options.quantized {
+        None => {
+            let tensors = stream::stored(specs);
+            let folder = UnfinishedFolder::create(&options.dir).map_err(mquant::Error::from)?;
+            folder.write("config.json", &json_bytes(&config)).map_err(mquant::Error::from)?;
+            for file in &small {
+                folder.write(&file.name, &file.bytes).map_err(mquant::Error::from)?;
+            }
+            let writer = ShardsWriter::create(&folder, stream::shapes(&tensors), options.shard_bytes);
+            let writer = writer.map_err(mquant::Error::from)?;
+            let total = writer.byte_len();
+            let bytes = stream::write(writer, &tensors, options.seed, &|bytes| written(bytes, total))
+                .map_err(mquant::Error::from)?;
+            folder.finish().map_err(mquant::Error::from)?;
+            Ok(bytes)
+        }
+        Some(how) => {
+            let quantization = quantized::quantization(&specs, how);
+            let writer = BundleWriter::create(&BundleTarget {
+                dir: &options.dir,
+                config: config.as_object().expect("the configuration is a JSON object"),
+                small_files: &small,
+                specs: &specs,
+                quantization: &quantization,
+                floats: FloatFormat { vectors: Dtype::Bf16, matrices: Dtype::Bf16 },
+                shard_bytes: options.shard_bytes,
+            });
+            let writer = writer.map_err(mquant::Error::from)?;
+            let total = writer.byte_len();
+            quantized::write(writer, &specs, &quantization, options.seed, &|bytes| written(bytes, total))
+        }
     }
 }
 
@@ -121,10 +100,14 @@ fn json_bytes(value: &Value) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
 
-    use mquant::input::{AddGenerationPrompt, Isolation, Message};
+    use mquant::input::{AddGenerationPrompt, Message};
+    use mquant::kernels::Bits;
     use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
 
+    use super::super::Input;
     use super::super::shape::{HeadWeights, VisionShape};
     use super::*;
 
@@ -154,8 +137,7 @@ mod tests {
     }
 
     fn load(dir: &Path) -> LoadedModel {
-        let options = LoadOptions { isolation: Isolation::InProcess, pixels: Default::default() };
-        LoadedModel::open(dir.to_str().unwrap(), &options).unwrap()
+        LoadedModel::open(dir.to_str().unwrap(), &LoadOptions::in_process()).unwrap()
     }
 
     #[test]
@@ -174,6 +156,35 @@ mod tests {
             let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
             let scores = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
             assert_eq!(scores.len(), 800);
+            let largest = scores.iter().fold(0f32, |m, s| m.max(s.abs()));
+            assert!(largest > 0.5 && largest < 20.0, "{largest}");
+        }
+    }
+
+    #[test]
+    fn tiny_bundles_load_and_answer_with_finite_scores() {
+        for (head, bits, input, limit) in [
+            (HeadWeights::Tied, Bits::Four, Input::Static, u64::MAX),
+            (HeadWeights::Own, Bits::Eight, Input::Dynamic, 50_000),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let dir = root.path().join("model");
+            let quantized = Some(Quantized { weights: bits, head: Bits::Eight, input });
+            let options = SynthOptions { quantized, ..options(dir.clone(), limit) };
+            let (told, total) = (AtomicU64::new(0), AtomicU64::new(0));
+            let bytes = write_folder(tiny(head), &options, &|done, of| {
+                told.store(done, Ordering::Relaxed);
+                total.store(of, Ordering::Relaxed);
+            });
+            let bytes = bytes.unwrap();
+            assert_eq!(total.into_inner(), bytes);
+            assert!(bytes - told.into_inner() < 1000, "only input scales are not told of");
+            let loaded = load(&dir);
+            let quantization = loaded.quantization.as_ref().unwrap();
+            assert_eq!(quantization.sites.len(), 1 + 2 * 4 + 2 + 2 * 4 + 1);
+            let prompt = loaded.prepare(&[Message::plain("user", "What is here?")], AddGenerationPrompt::Yes).unwrap();
+            let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
+            let scores = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
             let largest = scores.iter().fold(0f32, |m, s| m.max(s.abs()));
             assert!(largest > 0.5 && largest < 20.0, "{largest}");
         }
@@ -199,8 +210,8 @@ mod tests {
         let (_, ids) = tokenizer::read(None, 800).unwrap();
         let parameters = Shape::published().map(|shape| {
             let fields = Fields::parse("config.json", &json_bytes(&shape.config(&ids))).unwrap();
-            let tensors = models::blueprint(&fields).unwrap().tensors();
-            tensors.iter().map(byte_len).sum::<u64>() / 2
+            let tensors = stream::stored(models::blueprint(&fields).unwrap().published());
+            tensors.iter().map(stream::byte_len).sum::<u64>() / 2
         });
         assert_eq!(parameters, [2_208_985_600, 8_291_375_616, 73_405_560_320]);
     }
@@ -212,11 +223,13 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         let write = |options: &SynthOptions| write_folder(tiny(HeadWeights::Tied), options, &|_, _| {});
         let wanted = options(dir.clone(), u64::MAX);
-        assert!(matches!(write(&wanted), Err(SynthError::Exists { path }) if path == dir));
+        let exists =
+            |result: Result<u64, SynthError>| matches!(result, Err(SynthError::Model(e)) if e.code() == "WRITE_EXISTS");
+        assert!(exists(write(&wanted)));
         fs::remove_dir(&dir).unwrap();
         let partial = root.path().join("model.partial");
         fs::create_dir(&partial).unwrap();
-        assert!(matches!(write(&wanted), Err(SynthError::Exists { path }) if path == partial));
+        assert!(exists(write(&wanted)));
         fs::remove_dir(&partial).unwrap();
         let tokenizer = Some(root.path().join("none"));
         assert!(matches!(write(&SynthOptions { tokenizer, ..wanted.clone() }), Err(SynthError::Io { .. })));

@@ -5,7 +5,6 @@
 //! biases around 0. The distribution is the sum of four uniform 16-bit numbers: near a normal one, bounded at ±3.46 σ.
 
 use half::bf16;
-use mquant::checkpoint::TensorSpec;
 use rayon::prelude::*;
 
 /// Elements one task makes.
@@ -28,15 +27,15 @@ pub(super) struct Values {
 
 impl Values {
     /// The values of a tensor under a seed.
-    pub(super) fn of(spec: &TensorSpec, seed: u64) -> Self {
-        let (mean, deviation) = match spec.shape.as_slice() {
-            [_] if spec.name.ends_with(".bias") => (0.0, BIAS_DEVIATION),
+    pub(super) fn of(name: &str, shape: &[usize], seed: u64) -> Self {
+        let (mean, deviation) = match shape {
+            [_] if name.ends_with(".bias") => (0.0, BIAS_DEVIATION),
             [_] => (1.0, GAIN_DEVIATION),
             shape => (0.0, 1.0 / (shape.iter().skip(1).product::<usize>().max(1) as f64).sqrt()),
         };
         // Variance of four independent uniform numbers of 2¹⁶ values.
         let unit = (4.0 * (65_536.0f64 * 65_536.0 - 1.0) / 12.0).sqrt();
-        let key = spec.name.bytes().fold(mixed(seed), |key, byte| mixed(key ^ u64::from(byte)));
+        let key = name.bytes().fold(mixed(seed), |key, byte| mixed(key ^ u64::from(byte)));
         Self { key, mean, scale: (deviation / unit) as f32 }
     }
 
@@ -70,9 +69,9 @@ fn mixed(mut z: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn drawn(spec: &TensorSpec, seed: u64, start: u64, count: usize) -> Vec<f32> {
+    fn drawn(name: &str, shape: &[usize], seed: u64, start: u64, count: usize) -> Vec<f32> {
         let mut bytes = vec![0; 2 * count];
-        Values::of(spec, seed).fill(start, &mut bytes);
+        Values::of(name, shape, seed).fill(start, &mut bytes);
         bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
     }
 
@@ -92,7 +91,7 @@ mod tests {
             ("norm.weight", vec![n], 1.0, 0.1),
             ("a.bias", vec![n], 0.0, 0.02),
         ] {
-            let values = drawn(&TensorSpec::required(name, shape), 3, 0, n);
+            let values = drawn(name, &shape, 3, 0, n);
             let (m, s) = moments(&values);
             assert!((m - mean).abs() < 4.0 * deviation / (n as f64).sqrt(), "{name}: mean {m}");
             assert!((s / deviation - 1.0).abs() < 0.01, "{name}: deviation {s}");
@@ -103,10 +102,10 @@ mod tests {
 
     #[test]
     fn values_depend_on_seed_name_and_position_only() {
-        let spec = TensorSpec::required("a.weight", [1000, 1000]);
-        let whole = drawn(&spec, 1, 0, 300_000);
-        assert_eq!(whole[70_001..], drawn(&spec, 1, 70_001, 229_999));
-        assert_ne!(whole, drawn(&spec, 2, 0, 300_000));
-        assert_ne!(whole, drawn(&TensorSpec::required("b.weight", [1000, 1000]), 1, 0, 300_000));
+        let of = |name, seed, start, count| drawn(name, &[1000, 1000], seed, start, count);
+        let whole = of("a.weight", 1, 0, 300_000);
+        assert_eq!(whole[70_001..], of("a.weight", 1, 70_001, 229_999));
+        assert_ne!(whole, of("a.weight", 2, 0, 300_000));
+        assert_ne!(whole, of("b.weight", 1, 0, 300_000));
     }
 }

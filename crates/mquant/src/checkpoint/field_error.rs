@@ -18,6 +18,8 @@ pub enum FieldError {
     Count { file: String, field: String, expected: String, found: usize },
     #[error("{file}: {field} is {found}, which is not supported; expected {expected}")]
     Choice { file: String, field: String, expected: String, found: String },
+    #[error("{file}: {field} is not known; expected only {expected}")]
+    Unknown { file: String, field: String, expected: String },
     #[error("{file}: {field} is {found}, which does not agree with the rest: expected {expected}")]
     Conflict { file: String, field: String, expected: String, found: String },
 }
@@ -37,6 +39,7 @@ impl Explain for FieldError {
             FieldError::Range { .. } => "FIELD_RANGE",
             FieldError::Count { .. } => "FIELD_COUNT",
             FieldError::Choice { .. } => "FIELD_CHOICE",
+            FieldError::Unknown { .. } => "FIELD_UNKNOWN",
             FieldError::Conflict { .. } => "FIELD_CONFLICT",
         }
     }

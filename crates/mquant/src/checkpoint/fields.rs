@@ -264,6 +264,21 @@ impl Fields {
         })
     }
 
+    /// Refuses keys that are none of `known`, for objects of our own format: a field that is not understood may change what
+    /// the others mean.
+    ///
+    /// # Errors
+    /// [`FieldError::Unknown`] with the first such key.
+    pub fn only(&self, known: &[&str]) -> Result<(), FieldError> {
+        match self.keys().find(|key| !known.contains(key)) {
+            None => Ok(()),
+            Some(key) => {
+                let (file, field) = (self.file.to_string(), self.field(key));
+                Err(FieldError::Unknown { file, field, expected: known.join(", ") })
+            }
+        }
+    }
+
     /// The error of a field whose value is well-formed but asks for something that is not handled.
     pub fn unsupported(&self, key: &str, expected: impl Display) -> FieldError {
         FieldError::Choice {

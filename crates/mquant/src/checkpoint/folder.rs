@@ -47,6 +47,11 @@ impl Folder {
         &self.given
     }
 
+    /// The true path.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Whether an entry of that very name is there.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.names.contains(name)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::stored_dtype::StoredDtype;
+use super::tensor_spec::Elements;
 use crate::excerpt::{excerpt, rows};
 
 /// Most rows of one kind in a message.
@@ -24,6 +25,8 @@ pub enum Problem {
     Missing {
         /// Dimensions it should have.
         expected: Vec<usize>,
+        /// Element types it may have.
+        elements: Elements,
     },
     /// It has other dimensions.
     Shape {
@@ -32,8 +35,10 @@ pub enum Problem {
         /// Dimensions it has.
         found: Vec<usize>,
     },
-    /// It has an element type that is not computed with.
+    /// It has an element type that is not computed with, or not here.
     Dtype {
+        /// Types it may have.
+        expected: Elements,
         /// Type it has.
         found: StoredDtype,
     },
@@ -52,9 +57,9 @@ pub enum Problem {
 }
 
 impl Mismatch {
-    /// Whether only the element type is in the way.
+    /// Whether only a float type that is not computed with is in the way.
     pub(crate) fn is_dtype(&self) -> bool {
-        matches!(self.problem, Problem::Dtype { .. })
+        matches!(self.problem, Problem::Dtype { expected: Elements::Float, .. })
     }
 
     fn code(&self) -> &'static str {
@@ -69,9 +74,10 @@ impl Mismatch {
 
     fn row(&self, width: usize) -> String {
         let (expected, found) = match &self.problem {
-            Problem::Missing { expected } => (format!("{expected:?}"), "nothing".to_owned()),
+            Problem::Missing { expected, elements: Elements::Float } => (format!("{expected:?}"), "nothing".to_owned()),
+            Problem::Missing { expected, elements } => (format!("{expected:?} {elements}"), "nothing".to_owned()),
             Problem::Shape { expected, found } => (format!("{expected:?}"), format!("{found:?}")),
-            Problem::Dtype { found } => ("F32, F16 or BF16".to_owned(), found.to_string()),
+            Problem::Dtype { expected, found } => (expected.to_string(), found.to_string()),
             Problem::Collision { published: [a, b] } => {
                 ("one tensor".to_owned(), format!("{} and {}", excerpt(a), excerpt(b)))
             }
@@ -94,7 +100,7 @@ pub(crate) fn table(mismatches: &[Mismatch]) -> String {
     let kinds = [
         ("TENSOR_MISSING", "missing"),
         ("TENSOR_SHAPE", "of another shape"),
-        ("TENSOR_DTYPE", "of an unsupported element type"),
+        ("TENSOR_DTYPE", "of another element type"),
         ("TENSOR_COLLISION", "published twice"),
         ("TENSOR_UNEXPECTED", "unexpected"),
     ];
@@ -119,5 +125,9 @@ pub(crate) fn hint(mismatches: &[Mismatch]) -> Option<String> {
     let quantised = mismatches
         .iter()
         .any(|m| matches!(m.problem, Problem::Unexpected { .. }) && packed.iter().any(|end| m.tensor.ends_with(end)));
-    quantised.then(|| "these weights are already quantised: give the original float model".to_owned())
+    quantised.then(|| {
+        "these weights are already quantised, and not as config.json says: give the original float model, or a bundle as it \
+         was written"
+            .to_owned()
+    })
 }

@@ -10,6 +10,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 mod bus_error;
 mod error;
 mod field_error;
@@ -28,29 +30,40 @@ mod safetensors;
 mod select;
 mod shard;
 mod stored_dtype;
+mod tensor_spec;
+mod unfinished;
 mod write;
+mod write_shards;
 
 pub use bus_error::explain_bus_errors;
 pub use error::CheckpointError;
 pub use field_error::FieldError;
 pub use fields::Fields;
 pub use finite::NotFinite;
+pub(crate) use folder::open_beneath;
 pub use header_error::HeaderError;
 pub(crate) use json::{Caps, kind};
 pub use json::{DEPTH_CAP, JSON_CAP, JsonError, VALUES_CAP};
+pub(crate) use mapped_file::{MappedFile, Stamp, map};
 pub use mismatch::{Mismatch, Problem};
 pub use safetensors::{
     DIM_CAP, DIMS_CAP, HEADER_CAP, Header, HeaderEntry, LENGTH_BYTES, NAME_CAP, OFFSET_CAP, TENSORS_CAP, header_len,
     read_header,
 };
-pub use select::{Naming, Presence, TensorSpec, Tensors};
+pub use select::{Naming, Tensors};
+pub(crate) use shard::Place;
 pub use shard::StoredTensor;
 pub use stored_dtype::StoredDtype;
+pub use tensor_spec::{Elements, Presence, Role, TensorSpec};
+pub use unfinished::UnfinishedFolder;
+pub(crate) use unfinished::{SUFFIX, UnfinishedFile};
 pub use write::{SafetensorsWriter, TensorShape, WriteError};
+pub use write_shards::ShardsWriter;
 
 use folder::Folder;
 use hub::{HubCache, HubId};
 use index::Layout;
+use shard::Shard;
 
 /// The configuration every model folder has.
 const CONFIG: &str = "config.json";
@@ -62,6 +75,7 @@ pub const TEXT_CAP: u64 = 64 << 20;
 pub struct Checkpoint {
     folder: Folder,
     config: Fields,
+    fingerprint: [u8; 32],
     /// Sorted by name.
     tensors: Vec<StoredTensor>,
 }
@@ -87,12 +101,14 @@ impl Checkpoint {
     fn open_folder(path: &Path) -> Result<Self, CheckpointError> {
         let folder = Folder::open(path)?;
         let layout = Layout::find(&folder)?;
-        let config = Fields::parse(CONFIG, &folder.read(CONFIG, JSON_CAP)?)?;
+        let config_bytes = folder.read(CONFIG, JSON_CAP)?;
+        let config = Fields::parse(CONFIG, &config_bytes)?;
         let shards = layout.open(&folder)?;
+        let fingerprint = fingerprint(&config_bytes, &shards);
         let mapped = shards.into_iter().map(|shard| shard.map()).collect::<Result<Vec<_>, _>>()?;
         let mut tensors: Vec<StoredTensor> = mapped.into_iter().flatten().collect();
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { folder, config, tensors })
+        Ok(Self { folder, config, fingerprint, tensors })
     }
 
     /// The folder, as it was given or found in the cache.
@@ -129,6 +145,30 @@ impl Checkpoint {
         text.map(Some).map_err(|e| CheckpointError::NotText { file: file.to_owned(), at: e.utf8_error().valid_up_to() })
     }
 
+    /// Names of all files of the folder, sorted.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.folder.names()
+    }
+
+    /// A file of the folder, at most [`TEXT_CAP`] bytes.
+    ///
+    /// # Errors
+    /// If it is absent, cannot be read, or is longer.
+    pub fn bytes(&self, file: &str) -> Result<Vec<u8>, CheckpointError> {
+        self.folder.read(file, TEXT_CAP)
+    }
+
+    /// What changes when configuration or weights do: a hash of the configuration, and of name, length and time of change
+    /// of every weight file. No weight is read for it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    /// The folder's true path.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.root()
+    }
+
     /// All tensors as published, sorted by name.
     pub fn entries(&self) -> &[StoredTensor] {
         &self.tensors
@@ -146,4 +186,19 @@ impl Checkpoint {
     pub fn select(&self, naming: &Naming, specs: &[TensorSpec]) -> Result<Tensors, CheckpointError> {
         select::select(&self.tensors, naming, specs)
     }
+}
+
+fn fingerprint(config: &[u8], shards: &[Shard]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update((config.len() as u64).to_le_bytes());
+    hash.update(config);
+    for shard in shards {
+        hash.update((shard.name.len() as u64).to_le_bytes());
+        hash.update(shard.name.as_bytes());
+        hash.update(shard.stamp.len.to_le_bytes());
+        let (seconds, nanoseconds) = shard.stamp.modified;
+        hash.update(seconds.to_le_bytes());
+        hash.update(nanoseconds.to_le_bytes());
+    }
+    hash.finalize().into()
 }

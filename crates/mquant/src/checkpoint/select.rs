@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mquant_kernels::{Bytes, Dtype, Matrix};
+use mquant_kernels::Matrix;
 
 use super::error::CheckpointError;
 use super::finite::{self, Scan};
 use super::mismatch::{Mismatch, Problem};
 use super::shard::StoredTensor;
+use super::tensor_spec::{Presence, Role, TensorSpec};
 
 /// Ends of published names that carry nothing a model needs: tables that are computed from the configuration.
 const DERIVED: [&str; 3] = ["rotary_emb.inv_freq", "rotary_pos_emb.inv_freq", "rotary_emb.original_inv_freq"];
@@ -25,39 +26,7 @@ impl Naming {
     }
 }
 
-/// A tensor a family asks for.
-#[derive(Clone, Debug)]
-pub struct TensorSpec {
-    /// The family's name.
-    pub name: String,
-    /// The published dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Whether a model can do without it.
-    pub presence: Presence,
-}
-
-/// Whether a model can do without a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// It must be there.
-    Required,
-    /// It may be absent; when it is there, it must have the shape.
-    Optional,
-}
-
-impl TensorSpec {
-    /// A tensor that must be there.
-    pub fn required(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
-        Self { name: name.into(), shape: shape.into(), presence: Presence::Required }
-    }
-
-    /// A tensor that may be absent.
-    pub fn optional(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
-        Self { name: name.into(), shape: shape.into(), presence: Presence::Optional }
-    }
-}
-
-/// The tensors a family asked for, by its own names, all of them there, of the right shape and of a float type.
+/// The tensors that were asked for, by the family's names, all of them there, of the right shape and element type.
 #[derive(Clone, Debug)]
 pub struct Tensors {
     /// Every name that was asked for; `None` for an optional one that is absent.
@@ -66,9 +35,8 @@ pub struct Tensors {
 
 #[derive(Clone, Debug)]
 struct Selected {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Bytes,
+    role: Role,
+    stored: StoredTensor,
 }
 
 impl Tensors {
@@ -83,12 +51,14 @@ impl Tensors {
     /// The tensor as a matrix, if it is there.
     ///
     /// # Panics
-    /// If the name is none of the specs: a defect of the caller.
+    /// If the name is none of the specs, or one of integers: a defect of the caller.
     pub fn optional_matrix(&self, name: &str) -> Option<Matrix> {
         self.selected(name).map(|tensor| {
-            let rows = tensor.shape.first().copied().unwrap_or(1);
-            let cols = tensor.shape.iter().skip(1).product();
-            Matrix::from_bytes(tensor.bytes.clone(), tensor.dtype, rows, cols)
+            let stored = &tensor.stored;
+            let rows = stored.shape.first().copied().unwrap_or(1);
+            let cols = stored.shape.iter().skip(1).product();
+            let dtype = stored.dtype.float().unwrap_or_else(|| panic!("tensor {name} was not asked for as floats"));
+            Matrix::from_bytes(stored.bytes.clone(), dtype, rows, cols)
         })
     }
 
@@ -118,19 +88,37 @@ impl Tensors {
 
     /// Bytes all tensors take as stored.
     pub fn byte_len(&self) -> u64 {
-        self.by_name.values().flatten().map(|tensor| tensor.bytes.as_ref().len() as u64).sum()
+        self.by_name.values().flatten().map(|tensor| tensor.stored.bytes.as_ref().len() as u64).sum()
     }
 
-    /// Reads every value once and refuses NaN and infinity.
+    /// Reads every float once and refuses NaN and infinity.
     ///
     /// # Errors
     /// [`CheckpointError::NotFinite`], which lists every tensor that has some.
     pub fn check_finite(&self) -> Result<(), CheckpointError> {
+        self.check_finite_of(|_| true)
+    }
+
+    /// [`check_finite`](Self::check_finite) of all floats but tables, so that what is read lazily stays unread.
+    pub(crate) fn check_finite_but_tables(&self) -> Result<(), CheckpointError> {
+        self.check_finite_of(|role| *role != Role::Table)
+    }
+
+    fn check_finite_of(&self, wanted: impl Fn(&Role) -> bool) -> Result<(), CheckpointError> {
         let scans = self.by_name.iter().filter_map(|(name, tensor)| {
-            tensor.as_ref().map(|t| Scan { tensor: name, dtype: t.dtype, bytes: t.bytes.as_ref() })
+            let Selected { stored, .. } = tensor.as_ref().filter(|tensor| wanted(&tensor.role))?;
+            Some(Scan { tensor: name, dtype: stored.dtype.float()?, bytes: stored.bytes.as_ref() })
         });
         let tensors = finite::scan(&scans.collect::<Vec<_>>());
         if tensors.is_empty() { Ok(()) } else { Err(CheckpointError::NotFinite { tensors }) }
+    }
+
+    /// The tensor as it is stored.
+    ///
+    /// # Panics
+    /// If the name is none of the specs, or of an optional tensor that is absent: a defect of the caller.
+    pub(crate) fn stored(&self, name: &str) -> &StoredTensor {
+        &self.selected(name).unwrap_or_else(|| panic!("tensor {name} is optional and absent")).stored
     }
 
     fn selected(&self, name: &str) -> Option<&Selected> {
@@ -182,7 +170,7 @@ pub(crate) fn select(
 fn absent(spec: &TensorSpec) -> Result<Option<Selected>, Problem> {
     match spec.presence {
         Presence::Optional => Ok(None),
-        Presence::Required => Err(Problem::Missing { expected: spec.shape.clone() }),
+        Presence::Required => Err(Problem::Missing { expected: spec.shape.clone(), elements: spec.elements }),
     }
 }
 
@@ -190,6 +178,8 @@ fn check(spec: &TensorSpec, tensor: &StoredTensor) -> Result<Selected, Problem> 
     if spec.shape != tensor.shape {
         return Err(Problem::Shape { expected: spec.shape.clone(), found: tensor.shape.clone() });
     }
-    let dtype = tensor.dtype.float().ok_or(Problem::Dtype { found: tensor.dtype })?;
-    Ok(Selected { dtype, shape: tensor.shape.clone(), bytes: tensor.bytes.clone() })
+    if !spec.elements.accept(tensor.dtype) {
+        return Err(Problem::Dtype { expected: spec.elements, found: tensor.dtype });
+    }
+    Ok(Selected { role: spec.role.clone(), stored: tensor.clone() })
 }

@@ -1,6 +1,7 @@
 //! One safetensors file of a folder: header first, checked against the file's length; mapped only after all shards agree.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use mquant_kernels::Bytes;
 
 use super::error::CheckpointError;
 use super::folder::Folder;
-use super::mapped_file::{self, Stamp};
+use super::mapped_file::{self, MappedFile, Stamp};
 use super::safetensors::{Header, LENGTH_BYTES, header_len, read_header};
 use super::stored_dtype::StoredDtype;
 
@@ -25,6 +26,21 @@ pub struct StoredTensor {
     pub file: Arc<str>,
     /// Its data, little-endian, row-major, where they lie in the mapped file.
     pub bytes: Bytes,
+    pub(crate) place: Place,
+}
+
+/// Where a tensor's bytes lie in its mapped file.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    file: MappedFile,
+    range: Range<usize>,
+}
+
+impl Place {
+    /// Gives back the memory of a part of the bytes, which is counted from the first of them.
+    pub(crate) fn release(&self, part: Range<usize>) {
+        self.file.release(self.range.start + part.start..self.range.start + part.end.min(self.range.len()));
+    }
 }
 
 /// A file whose header has been read and checked.
@@ -33,7 +49,7 @@ pub(crate) struct Shard {
     pub(crate) name: String,
     pub(crate) header: Header,
     file: File,
-    stamp: Stamp,
+    pub(crate) stamp: Stamp,
 }
 
 impl Shard {
@@ -57,14 +73,15 @@ impl Shard {
     pub(crate) fn map(self) -> Result<Vec<StoredTensor>, CheckpointError> {
         let changed = || CheckpointError::Changed { file: self.name.clone() };
         let mapped = mapped_file::map(&self.file, self.stamp).map_err(|e| CheckpointError::io(&self.name, e))?;
-        let bytes = mapped.ok_or_else(changed)?;
+        let mapped = mapped.ok_or_else(changed)?;
+        let bytes = mapped.bytes();
         let file: Arc<str> = self.name.as_str().into();
         let tensors = self.header.entries.into_iter().map(|entry| {
             // The file is mapped whole, so its offsets are addresses and fit.
             let begin = usize::try_from(entry.range.start).expect("an offset inside mapped memory");
             let end = usize::try_from(entry.range.end).expect("an offset inside mapped memory");
-            let bytes = bytes.slice(begin..end);
-            StoredTensor { name: entry.name, dtype: entry.dtype, shape: entry.shape, file: file.clone(), bytes }
+            let (bytes, place) = (bytes.slice(begin..end), Place { file: mapped.clone(), range: begin..end });
+            StoredTensor { name: entry.name, dtype: entry.dtype, shape: entry.shape, file: file.clone(), bytes, place }
         });
         Ok(tensors.collect())
     }

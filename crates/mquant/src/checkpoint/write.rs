@@ -4,8 +4,6 @@
 //! come. The file grows under another name in the same folder, reaches the disk, and takes its own name at the end. What
 //! [`read_header`] would refuse is refused before a byte is written.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +13,7 @@ use thiserror::Error;
 use super::header_error::HeaderError;
 use super::safetensors::{LENGTH_BYTES, read_header};
 use super::stored_dtype::StoredDtype;
+use super::unfinished::UnfinishedFile;
 use crate::error::{Class, Explain};
 
 /// Bytes gathered before they are handed to the system.
@@ -33,6 +32,14 @@ pub struct TensorShape {
     pub shape: Vec<usize>,
 }
 
+impl TensorShape {
+    /// Bytes of its data; None if they are too many to count.
+    pub fn byte_len(&self) -> Option<u64> {
+        let elements = self.shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim as u64));
+        Some(elements?.checked_mul(self.dtype.bits())?.div_ceil(8))
+    }
+}
+
 /// Why a file could not be written. `path` is as the caller gave it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -45,6 +52,12 @@ pub enum WriteError {
         /// The system's answer.
         #[source]
         source: io::Error,
+    },
+    /// There is something of that name already.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// What is there.
+        path: PathBuf,
     },
     /// There is something of that name that must not be replaced.
     #[error("{} is there and no regular file, expected a new name or a file to replace", path.display())]
@@ -75,7 +88,7 @@ pub enum WriteError {
 impl Explain for WriteError {
     fn class(&self) -> Class {
         match self {
-            WriteError::Io { .. } | WriteError::NotRegular { .. } => Class::Io,
+            WriteError::Io { .. } | WriteError::NotRegular { .. } | WriteError::Exists { .. } => Class::Io,
             WriteError::Header { .. } | WriteError::Length { .. } => Class::Bug,
         }
     }
@@ -83,6 +96,7 @@ impl Explain for WriteError {
     fn code(&self) -> &'static str {
         match self {
             WriteError::Io { .. } => "WRITE_IO",
+            WriteError::Exists { .. } => "WRITE_EXISTS",
             WriteError::NotRegular { .. } => "WRITE_NOT_REGULAR",
             WriteError::Header { .. } => "WRITE_HEADER",
             WriteError::Length { .. } => "WRITE_LENGTH",
@@ -96,6 +110,7 @@ impl Explain for WriteError {
                 io::ErrorKind::StorageFull => Some("free some space and try again".to_owned()),
                 _ => None,
             },
+            WriteError::Exists { .. } => Some("remove it or choose another name".to_owned()),
             _ => None,
         }
     }
@@ -105,7 +120,7 @@ impl Explain for WriteError {
 #[derive(Debug)]
 pub struct SafetensorsWriter {
     path: PathBuf,
-    file: BufWriter<Unfinished>,
+    file: BufWriter<UnfinishedFile>,
     expected: u64,
     found: u64,
 }
@@ -116,7 +131,7 @@ impl SafetensorsWriter {
     /// # Errors
     /// What [`create`](Self::create) would say of the path.
     pub fn check_path(path: &Path) -> Result<(), WriteError> {
-        Unfinished::create(path).map(drop)
+        UnfinishedFile::create(path).map(drop)
     }
 
     /// Begins a file of these tensors, whose data follow in the same order.
@@ -124,9 +139,17 @@ impl SafetensorsWriter {
     /// # Errors
     /// The tensors make no valid file, or the system refuses.
     pub fn create(path: &Path, tensors: &[TensorShape]) -> Result<Self, WriteError> {
+        Self::create_with(path, tensors, &[])
+    }
+
+    /// [`create`](Self::create) with strings under `__metadata__`.
+    ///
+    /// # Errors
+    /// The tensors make no valid file, or the system refuses.
+    pub fn create_with(path: &Path, tensors: &[TensorShape], metadata: &[(&str, &str)]) -> Result<Self, WriteError> {
         let (header, expected) =
-            header(tensors).map_err(|source| WriteError::Header { path: path.to_owned(), source })?;
-        let file = BufWriter::with_capacity(BUFFER, Unfinished::create(path)?);
+            header(tensors, metadata).map_err(|source| WriteError::Header { path: path.to_owned(), source })?;
+        let file = BufWriter::with_capacity(BUFFER, UnfinishedFile::create(path)?);
         let mut writer = Self { path: path.to_owned(), file, expected, found: 0 };
         writer.file.write_all(&header).map_err(|e| writer.io(e))?;
         Ok(writer)
@@ -168,15 +191,18 @@ impl SafetensorsWriter {
 }
 
 /// The length field and header of a file, and the bytes of data that follow.
-fn header(tensors: &[TensorShape]) -> Result<(Vec<u8>, u64), HeaderError> {
+fn header(tensors: &[TensorShape], metadata: &[(&str, &str)]) -> Result<(Vec<u8>, u64), HeaderError> {
     let mut object = Map::new();
+    if !metadata.is_empty() {
+        let strings: Map<String, Value> = metadata.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+        object.insert("__metadata__".to_owned(), Value::Object(strings));
+    }
     let mut end = 0u64;
-    for TensorShape { name, dtype, shape } in tensors {
+    for tensor in tensors {
+        let TensorShape { name, dtype, shape } = tensor;
         let overflow = || HeaderError::Overflow { tensor: name.clone(), what: "too many elements".to_owned() };
-        let elements = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim as u64));
-        let bits = elements.and_then(|n| n.checked_mul(dtype.bits())).ok_or_else(overflow)?;
         let begin = end;
-        end = begin.checked_add(bits.div_ceil(8)).ok_or_else(overflow)?;
+        end = tensor.byte_len().and_then(|bytes| begin.checked_add(bytes)).ok_or_else(overflow)?;
         let entry = json!({"dtype": dtype.name(), "shape": shape, "data_offsets": [begin, end]});
         if object.insert(name.clone(), entry).is_some() {
             return Err(HeaderError::Overlap { first: name.clone(), second: name.clone() });
@@ -191,71 +217,10 @@ fn header(tensors: &[TensorShape]) -> Result<(Vec<u8>, u64), HeaderError> {
     Ok((header, end))
 }
 
-/// A file under a name of its own beside the one it is to have.
-#[derive(Debug)]
-struct Unfinished {
-    file: File,
-    /// None once it has its name.
-    at: Option<PathBuf>,
-}
-
-impl Unfinished {
-    fn create(path: &Path) -> Result<Self, WriteError> {
-        let io_error = |source| WriteError::Io { path: path.to_owned(), source };
-        match fs::metadata(path) {
-            Ok(found) if !found.is_file() => return Err(WriteError::NotRegular { path: path.to_owned() }),
-            _ => {}
-        }
-        let name = path.file_name().ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?;
-        // Another process may hold a name; the same process can only hold as many as it has writers.
-        for attempt in 0..100 {
-            let mut own = OsString::from(".");
-            own.push(name);
-            own.push(format!(".{}-{attempt}.partial", std::process::id()));
-            let at = path.with_file_name(own);
-            match OpenOptions::new().write(true).create_new(true).open(&at) {
-                Ok(file) => return Ok(Self { file, at: Some(at) }),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(io_error(e)),
-            }
-        }
-        Err(io_error(io::ErrorKind::AlreadyExists.into()))
-    }
-
-    fn finish(mut self, path: &Path) -> io::Result<u64> {
-        self.file.sync_all()?;
-        let bytes = self.file.metadata()?.len();
-        if let Some(at) = &self.at {
-            fs::rename(at, path)?;
-        }
-        self.at = None;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()?;
-        Ok(bytes)
-    }
-}
-
-impl Write for Unfinished {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(at) = &self.at {
-            // Nothing can be done about a file that does not go away.
-            let _ = fs::remove_file(at);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn shape(name: &str, dtype: StoredDtype, shape: &[usize]) -> TensorShape {

@@ -4,15 +4,19 @@
 //! A family declares dimensions, tensor names and how media become rows; it holds no forward pass and no kernel.
 //! To add one: a module here and a line in [`FAMILIES`].
 
+mod load;
 mod qwen2_vl;
 
 use thiserror::Error;
 
-use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields, TensorSpec};
+use crate::bundle::{BundleError, Weights};
+use crate::checkpoint::{CheckpointError, FieldError, Fields, Naming, TensorSpec};
 use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
 use crate::input::vision_processor::{Grid, Patching};
 use crate::nn::{Decoder, Encoder, Part, Pass, Position};
+
+pub use load::{Built, build};
 
 /// Every family there is.
 pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl];
@@ -31,14 +35,17 @@ pub trait Family: Sync {
 
 /// A model of a family before its weights: everything that follows from `config.json`.
 pub trait Blueprint: Send + Sync {
-    /// Every tensor a checkpoint of this model has, under its published name.
+    /// How published names become the family's own.
+    fn naming(&self) -> Naming;
+
+    /// Every tensor of this model, as a float checkpoint has them, under the family's own names.
     fn tensors(&self) -> Vec<TensorSpec>;
 
-    /// Puts the weights of a checkpoint in place.
-    ///
-    /// # Errors
-    /// Tensors that are missing, unknown, or of a wrong shape or type: all of them at once.
-    fn build(&self, checkpoint: &Checkpoint) -> Result<Model, ModelError>;
+    /// The same tensors in the same order under the names the model was published with.
+    fn published(&self) -> Vec<TensorSpec>;
+
+    /// Puts weights in place, float or integer: the same lines for both. They are all there and checked.
+    fn build(&self, weights: &Weights) -> Model;
 
     /// Placeholders and positions.
     fn layout(&self) -> Box<dyn Layout>;
@@ -112,6 +119,9 @@ pub enum ModelError {
     /// Something is wrong with the folder or its tensors.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Something is wrong with a bundle.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// Something is wrong with a field of a configuration.
     #[error(transparent)]
     Field(#[from] FieldError),
@@ -127,6 +137,7 @@ impl Explain for ModelError {
     fn class(&self) -> Class {
         match self {
             ModelError::Checkpoint(e) => e.class(),
+            ModelError::Bundle(e) => e.class(),
             ModelError::Field(e) => e.class(),
             ModelError::Family { .. } => Class::Unsupported,
         }
@@ -135,6 +146,7 @@ impl Explain for ModelError {
     fn code(&self) -> &'static str {
         match self {
             ModelError::Checkpoint(e) => e.code(),
+            ModelError::Bundle(e) => e.code(),
             ModelError::Field(e) => e.code(),
             ModelError::Family { .. } => "MODEL_FAMILY",
         }
@@ -143,6 +155,7 @@ impl Explain for ModelError {
     fn hint(&self) -> Option<String> {
         match self {
             ModelError::Checkpoint(e) => e.hint(),
+            ModelError::Bundle(e) => e.hint(),
             ModelError::Field(e) => e.hint(),
             ModelError::Family { .. } => Some("the model is of a family this version does not know".to_owned()),
         }

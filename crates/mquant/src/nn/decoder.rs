@@ -3,7 +3,7 @@
 use mquant_kernels::{Matrix, Rows, Source};
 
 use super::part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
-use super::{Block, Cx, KvCache, Rope, Site, Tower};
+use super::{Block, CacheFormat, Cx, KvCache, Rope, Site, Tower};
 
 /// Tokens are embedded (media rows take the place of placeholders), pass the blocks, and the head scores the next token.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Decoder {
     pub blocks: Vec<Block>,
     /// Final norm and language model head.
     pub head: Head,
+    /// How its blocks' keys and values are remembered.
+    pub kv_cache: CacheFormat,
 }
 
 /// The table of token embeddings: vocabulary × stream features.

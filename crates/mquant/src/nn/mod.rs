@@ -8,8 +8,10 @@ mod linear;
 mod norm;
 mod input_quant;
 mod site;
+mod site_name;
 mod pass;
 mod rope;
+mod cache_format;
 mod kv_cache;
 mod attention;
 mod mlp;
@@ -21,6 +23,7 @@ mod decoder;
 
 pub use attention::{Attention, Visibility};
 pub use block::Block;
+pub use cache_format::CacheFormat;
 pub use decoder::{Decoder, Embedding, Head};
 pub use encoder::{Encoder, PatchEmbed};
 pub use input_quant::{InputQuant, ModalityScales};

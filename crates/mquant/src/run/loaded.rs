@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::bundle::{PackedCache, PackedCacheUse, Quantization};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
 use crate::input::chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
@@ -11,7 +12,7 @@ use crate::input::messages::Message;
 use crate::input::tokenizer::{Limits, Tokenizer};
 use crate::input::video::VideoLimits;
 use crate::input::vision_processor::{PixelBounds, VisionProcessor};
-use crate::models::{self, Blueprint, Layout, MediaKind, Model};
+use crate::models::{self, Blueprint, Built, Layout, MediaKind, Model, ModelError};
 
 use super::Prompt;
 
@@ -22,12 +23,14 @@ pub struct LoadOptions {
     pub isolation: Isolation,
     /// Bounds on pictures and frames after resizing, in place of the published ones.
     pub pixels: PixelBounds,
+    /// Whether what the kernels read is kept beside a quantised model.
+    pub packed_cache: PackedCache,
 }
 
 impl LoadOptions {
     /// Published pixel bounds, templates rendered in this process: for models whose author is trusted.
     pub fn in_process() -> Self {
-        Self { isolation: Isolation::InProcess, pixels: PixelBounds::default() }
+        Self { isolation: Isolation::InProcess, pixels: PixelBounds::default(), packed_cache: PackedCache::default() }
     }
 }
 
@@ -39,8 +42,12 @@ pub struct LoadedModel {
     pub blueprint: Box<dyn Blueprint>,
     /// Placeholders and positions.
     pub layout: Box<dyn Layout>,
+    /// How the weights are quantised; None of a float model.
+    pub quantization: Option<Quantization>,
     /// The parts.
     pub model: Arc<Model>,
+    /// What became of the panels kept beside a quantised model.
+    pub packed_cache: PackedCacheUse,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
     /// Messages to a prompt.
@@ -69,6 +76,7 @@ impl LoadedModel {
     pub fn open(model: &str, options: &LoadOptions) -> Result<Self> {
         let checkpoint = Checkpoint::open(model)?;
         let blueprint = models::blueprint(checkpoint.config())?;
+        let quantization = Quantization::read(checkpoint.config()).map_err(ModelError::from)?;
         let generation = GenerationConfig::read(&checkpoint, blueprint.vocabulary())?;
         let layout = blueprint.layout();
         let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| layout.placeholder(kind));
@@ -83,12 +91,15 @@ impl LoadedModel {
         } else {
             processor.with_video_bounds(options.pixels)?
         };
-        let model = Arc::new(blueprint.build(&checkpoint)?);
+        let Built { model, packed_cache } =
+            models::build(&*blueprint, &checkpoint, quantization.as_ref(), options.packed_cache)?;
         Ok(Self {
             layout,
             checkpoint,
             blueprint,
-            model,
+            quantization,
+            model: Arc::new(model),
+            packed_cache,
             tokenizer,
             template,
             processor,

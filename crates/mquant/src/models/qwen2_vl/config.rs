@@ -134,10 +134,6 @@ impl VisionConfig {
 
 impl Config {
     pub(super) fn read(root: &Fields) -> Result<Self, FieldError> {
-        if root.has("quantization_config") {
-            let handled = "a float checkpoint of f32, f16 or bf16 weights, which has none";
-            return Err(root.unsupported("quantization_config", handled));
-        }
         let text = TextConfig::read(root)?;
         let vision = VisionConfig::read(&root.object("vision_config")?, text.hidden_size)?;
         // The ids every published Qwen2-VL has; older configurations leave them out.

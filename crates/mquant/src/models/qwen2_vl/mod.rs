@@ -7,7 +7,8 @@ mod layout;
 mod tensors;
 
 use super::{Blueprint, Family, Layout, Model, ModelError};
-use crate::checkpoint::{Checkpoint, Fields, TensorSpec};
+use crate::bundle::Weights;
+use crate::checkpoint::{Fields, Naming, TensorSpec};
 use crate::input::vision_processor::{Patching, Setting};
 use config::Config;
 
@@ -26,14 +27,20 @@ impl Family for Qwen2Vl {
 }
 
 impl Blueprint for Config {
+    fn naming(&self) -> Naming {
+        tensors::NAMING
+    }
+
     fn tensors(&self) -> Vec<TensorSpec> {
+        tensors::all(self)
+    }
+
+    fn published(&self) -> Vec<TensorSpec> {
         tensors::published(self)
     }
 
-    fn build(&self, checkpoint: &Checkpoint) -> Result<Model, ModelError> {
-        let tensors = checkpoint.select(&tensors::NAMING, &tensors::wanted(self))?;
-        tensors.check_finite()?;
-        Ok(build::model(self, &tensors))
+    fn build(&self, weights: &Weights) -> Model {
+        build::model(self, weights)
     }
 
     fn layout(&self) -> Box<dyn Layout> {

@@ -1,0 +1,117 @@
+//! A tensor a family asks for, and what it is to the model.
+
+use std::fmt;
+
+use super::stored_dtype::StoredDtype;
+use crate::nn::SiteId;
+
+/// A tensor a family asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The family's name.
+    pub name: String,
+    /// The published dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Element types it may have.
+    pub elements: Elements,
+    /// Whether a model can do without it.
+    pub presence: Presence,
+    /// What it is to the model.
+    pub role: Role,
+}
+
+/// Element types a tensor may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// Any float type that is computed with.
+    Float,
+    /// This one.
+    Exactly(StoredDtype),
+}
+
+/// Whether a model can do without a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It must be there.
+    Required,
+    /// It may be absent; when it is there, it must have the shape.
+    Optional,
+}
+
+/// What a tensor is to a model, and so what becomes of it in a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The weight of a linear: out × in, further dimensions being inputs. A bundle has it in the site's format.
+    Weight(SiteId),
+    /// The weight of a linear that in a float checkpoint is this other tensor, as a tied head is the embedding.
+    TiedWeight(SiteId, String),
+    /// A table that rows are taken from. A bundle keeps it in float, and reads it where it lies.
+    Table,
+    /// A bias or a norm's: in float everywhere.
+    Vector,
+}
+
+impl TensorSpec {
+    /// A float vector that must be there.
+    pub fn required(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        let (name, shape) = (name.into(), shape.into());
+        Self { name, shape, elements: Elements::Float, presence: Presence::Required, role: Role::Vector }
+    }
+
+    /// A float vector that may be absent.
+    pub fn optional(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { presence: Presence::Optional, ..Self::required(name, shape) }
+    }
+
+    /// The weight of a linear of a site.
+    pub fn weight_of(site: SiteId, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { role: Role::Weight(site), ..Self::required(name, shape) }
+    }
+
+    /// The weight of a linear of a site, which a float checkpoint need not have: it is the tensor `to`.
+    pub fn tied(site: SiteId, name: impl Into<String>, shape: impl Into<Vec<usize>>, to: impl Into<String>) -> Self {
+        Self { role: Role::TiedWeight(site, to.into()), ..Self::optional(name, shape) }
+    }
+
+    /// A table that rows are taken from.
+    pub fn table(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { role: Role::Table, ..Self::required(name, shape) }
+    }
+
+    /// The same of another element type.
+    pub fn of(self, dtype: StoredDtype) -> Self {
+        Self { elements: Elements::Exactly(dtype), ..self }
+    }
+
+    /// The site whose linear this is the weight of.
+    pub fn site(&self) -> Option<SiteId> {
+        match &self.role {
+            Role::Weight(site) | Role::TiedWeight(site, _) => Some(*site),
+            Role::Table | Role::Vector => None,
+        }
+    }
+
+    /// Outputs and inputs of a weight, rows and features of a table: the first dimension and the product of the others.
+    pub fn matrix_shape(&self) -> (usize, usize) {
+        (self.shape.first().copied().unwrap_or(1), self.shape.iter().skip(1).product())
+    }
+}
+
+impl Elements {
+    /// Whether a tensor of this type is welcome.
+    pub fn accept(self, found: StoredDtype) -> bool {
+        match self {
+            Elements::Float => found.float().is_some(),
+            Elements::Exactly(dtype) => dtype == found,
+        }
+    }
+}
+
+impl fmt::Display for Elements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Elements::Float => f.write_str("F32, F16 or BF16"),
+            Elements::Exactly(dtype) => dtype.fmt(f),
+        }
+    }
+}

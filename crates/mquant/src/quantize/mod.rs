@@ -1,0 +1,28 @@
+//! From float weights to integer ones. A [`Matrix`](mquant_kernels::Matrix) enters, an
+//! [`IntWeight`](mquant_kernels::IntWeight) leaves: canonical codes and scales, as a bundle stores them.
+//!
+//! Invariant: every method gives codes and scales that the kernels accept, and refuses weights that are not finite.
+
+mod error;
+mod rtn;
+
+pub use error::QuantizeError;
+pub use rtn::rtn;
+
+use mquant_kernels::Bits;
+
+/// How a weight is to become integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IntFormat {
+    /// Bits of a code.
+    pub bits: Bits,
+    /// Inputs that share a scale: 32, 64 or 128; None where all of an output do.
+    pub group: Option<usize>,
+}
+
+impl IntFormat {
+    /// One scale for each output.
+    pub fn per_channel(bits: Bits) -> Self {
+        Self { bits, group: None }
+    }
+}

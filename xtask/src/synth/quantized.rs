@@ -1,0 +1,133 @@
+//! The same random weights, rounded to nearest and written as a bundle.
+//!
+//! Input scales are constants. Random weights of deviation 1/√fan-in keep activations near unit variance, so a magnitude
+//! that is hardly ever exceeded is known for each kind of site: some 4.5 deviations after a norm, the range of normalised
+//! pixels in front of the tower, the longer tail of a product behind a gated activation. Scales of different modalities
+//! differ, so that a mix-up changes answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mquant::bundle::{BundleWriter, InputFormat, Quantization, SiteQuant, WeightFormat};
+use mquant::checkpoint::{Role, TensorSpec};
+use mquant::input::Modality;
+use mquant::kernels::{Bits, Bytes, Dtype, Matrix};
+use mquant::nn::{BlockSite, CacheFormat, SiteId, Tower};
+use mquant::quantize::{IntFormat, rtn};
+
+use super::SynthError;
+use super::stream::{BLOCK, ELEMENT, Written};
+use super::values::Values;
+
+/// How a synthetic checkpoint is quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quantized {
+    /// Weights of blocks and projector.
+    pub(crate) weights: Bits,
+    /// Weights of the head.
+    pub(crate) head: Bits,
+    /// Scales of activations.
+    pub(crate) input: Input,
+}
+
+/// Where the scales of activations come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// One for the vision tower's sites, one a modality elsewhere.
+    Static,
+    /// Each row's own.
+    Dynamic,
+}
+
+/// Largest code.
+const LARGEST: f32 = 127.0;
+/// How much more magnitude vision rows are expected to have.
+const VISION: f32 = 1.25;
+
+/// Every site of the model.
+pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization {
+    let site = |id: SiteId| {
+        let bits = match id {
+            SiteId::Patch(_) => Bits::Eight,
+            SiteId::Head => how.head,
+            SiteId::Block(..) | SiteId::Projector(_) => how.weights,
+        };
+        let input = match (how.input, id) {
+            (Input::Dynamic, _) => InputFormat::PerToken,
+            (Input::Static, SiteId::Patch(_) | SiteId::Block(Tower::Vision | Tower::Audio, ..)) => {
+                InputFormat::PerTensor
+            }
+            (Input::Static, _) => InputFormat::PerModality,
+        };
+        (id, SiteQuant { weight: WeightFormat::Int(IntFormat::per_channel(bits)), input, rotation: None })
+    };
+    let modalities = vec![Modality::Text, Modality::Vision];
+    let sites = specs.iter().filter_map(TensorSpec::site).map(site).collect();
+    Quantization { modalities, kv_cache: CacheFormat::Codes, sites }
+}
+
+/// The static scales of every site that has some.
+pub(super) fn input_scales(quantization: &Quantization) -> BTreeMap<SiteId, Vec<f32>> {
+    let scale = |id: &SiteId| {
+        let largest = match id {
+            SiteId::Patch(_) => 2.7,
+            SiteId::Block(Tower::Language, _, BlockSite::Down) => 10.0,
+            _ => 4.5,
+        };
+        largest / LARGEST
+    };
+    let of = |(id, site): (&SiteId, &SiteQuant)| match site.input {
+        InputFormat::Float | InputFormat::PerToken => None,
+        InputFormat::PerTensor => Some((*id, vec![scale(id)])),
+        InputFormat::PerModality => {
+            let factor = |modality: &Modality| if *modality == Modality::Vision { VISION } else { 1.0 };
+            Some((*id, quantization.modalities.iter().map(|m| scale(id) * factor(m)).collect()))
+        }
+    };
+    quantization.sites.iter().filter_map(of).collect()
+}
+
+/// Makes, quantises and writes all tensors, a block of rows at a time.
+///
+/// # Errors
+/// The disk is full, or the library refuses.
+pub(super) fn write(
+    mut writer: BundleWriter,
+    specs: &[TensorSpec],
+    quantization: &Quantization,
+    seed: u64,
+    written: &Written<'_>,
+) -> Result<u64, SynthError> {
+    for spec in specs {
+        let format = spec.site().and_then(|site| quantization.sites.get(&site)).map(|site| site.weight);
+        let source = match &spec.role {
+            Role::TiedWeight(_, to) => to,
+            _ => &spec.name,
+        };
+        let values = Values::of(source, &spec.shape, seed);
+        let (rows, cols) = match spec.role {
+            Role::Vector => (1, spec.shape.iter().product()),
+            _ => spec.matrix_shape(),
+        };
+        let at_once = (BLOCK / (cols as u64 * ELEMENT)).max(1) as usize;
+        for first in (0..rows).step_by(at_once) {
+            let count = at_once.min(rows - first);
+            let mut block = vec![0; count * cols * ELEMENT as usize];
+            values.fill((first * cols) as u64, &mut block);
+            let bytes = match format {
+                Some(WeightFormat::Int(format)) => {
+                    let block = Matrix::from_bytes(Bytes::new(Arc::new(block)), Dtype::Bf16, count, cols);
+                    let part = rtn(&block, format).map_err(mquant::Error::from)?;
+                    writer.weight(&spec.name, &part).map_err(mquant::Error::from)?;
+                    part.codes.as_ref().len() + size_of_val(part.scales.as_slice())
+                }
+                Some(WeightFormat::Float) | None => {
+                    writer.float(&spec.name, &block).map_err(mquant::Error::from)?;
+                    block.len()
+                }
+            };
+            written(bytes as u64);
+        }
+    }
+    Ok(writer.finish(&input_scales(quantization)).map_err(mquant::Error::from)?)
+}
