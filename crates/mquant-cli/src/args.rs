@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 use mquant::Class;
+use mquant::kernels::{Cpu, Level};
 
 use crate::commands::Command;
-use crate::exit::{ErrorReport, print_error};
+use crate::exit::{CliError, Doing, ErrorReport, Failure, print_error};
 use crate::output::{Format, Output};
 
 /// Run published multimodal language models on a CPU.
@@ -47,12 +48,33 @@ pub(crate) struct Globals {
     /// Most tokens of prompt and answer together [default: the model's]
     #[arg(long, value_name = "TOKENS", global = true, help_heading = "Global options")]
     pub(crate) context: Option<NonZeroUsize>,
+    /// Best instructions to use: scalar, avx2, avx512 or avx512vnni [env: MQUANT_CPU] [default: the best there are]
+    #[arg(long, value_name = "LEVEL", global = true, help_heading = "Global options")]
+    cpu: Option<Level>,
 }
+
+/// The variable that stands for `--cpu`.
+pub(crate) const CPU_VARIABLE: &str = "MQUANT_CPU";
 
 impl Globals {
     /// Form of the data on stdout.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { Format::Text }
+    }
+
+    /// The level that `--cpu` or the environment asks for, if one does; an empty variable does not.
+    pub(crate) fn cap(&self) -> Result<Option<Level>, Failure> {
+        let named = std::env::var_os(CPU_VARIABLE).filter(|value| self.cpu.is_none() && !value.is_empty());
+        let parsed = named.map(|name| name.to_string_lossy().parse::<Level>()).transpose();
+        let level = parsed.map_err(|source| CliError::CpuLevel { source }).doing("choose instructions")?;
+        Ok(self.cpu.or(level))
+    }
+
+    /// The instructions that may be used.
+    pub(crate) fn cpu(&self) -> Result<Cpu, Failure> {
+        let here = Cpu::detect();
+        let capped = self.cap()?.map_or(Ok(here), |level| here.capped(level));
+        capped.map_err(|source| CliError::CpuUnsupported { source }).doing("choose instructions")
     }
 }
 

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use mquant::kernels::{UnknownLevel, Unsupported};
 use mquant::{Class, Explain};
 use serde::Serialize;
 use thiserror::Error;
@@ -59,6 +60,18 @@ pub(crate) enum CliError {
     /// An argument that only its command can judge.
     #[error("{argument} is {found}, expected {expected}")]
     Argument { argument: &'static str, found: String, expected: String },
+    /// The environment names no instruction level.
+    #[error("{}: {source}", crate::args::CPU_VARIABLE)]
+    CpuLevel {
+        #[source]
+        source: UnknownLevel,
+    },
+    /// Instructions were asked for that this CPU has not.
+    #[error("{source}")]
+    CpuUnsupported {
+        #[source]
+        source: Unsupported,
+    },
     /// The system lacks something the command cannot do without.
     #[error("the system refused {what}")]
     System {
@@ -78,7 +91,8 @@ impl Explain for CliError {
             CliError::Read { source, .. } => mquant::error::io_class(source, Class::Input),
             CliError::NotText { .. } | CliError::TooLong { .. } | CliError::EmptyPrompt => Class::Input,
             CliError::NoDemoModel { .. } => Class::Model,
-            CliError::Argument { .. } => Class::Usage,
+            CliError::Argument { .. } | CliError::CpuLevel { .. } => Class::Usage,
+            CliError::CpuUnsupported { .. } => Class::Unsupported,
             CliError::Defect { .. } => Class::Bug,
         }
     }
@@ -92,6 +106,8 @@ impl Explain for CliError {
             CliError::EmptyPrompt => "PROMPT_EMPTY",
             CliError::NoDemoModel { .. } => "DEMO_MODEL_MISSING",
             CliError::Argument { .. } => "ARGUMENT",
+            CliError::CpuLevel { .. } => "CPU_LEVEL",
+            CliError::CpuUnsupported { .. } => "CPU_UNSUPPORTED",
             CliError::System { .. } => "SYSTEM",
             CliError::Defect { .. } => "BUG",
         }
@@ -102,6 +118,7 @@ impl Explain for CliError {
             CliError::NoDemoModel { .. } => {
                 Some("name a model folder, or set MQUANT_DEMO_MODEL to the folder of the demo model".to_owned())
             }
+            CliError::CpuUnsupported { .. } => Some("`mquant kernels` lists what there is".to_owned()),
             CliError::EmptyPrompt => Some("give --prompt, or a question on stdin".to_owned()),
             CliError::Defect { .. } => Some("please report it with the command that led here".to_owned()),
             _ => None,

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use mquant::bundle::PackedCache;
 use mquant::input::Isolation;
 use mquant::input::vision_processor::PixelBounds;
-use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
+use mquant::kernels::Threads;
+use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RunError};
 
 use crate::args::Globals;
 use crate::demo_model;
@@ -27,6 +28,8 @@ pub(crate) struct Opened {
 
 /// Opens a folder or Hub id; without one, the bundled demo model.
 pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Failure> {
+    // A wrong level should be told before weights are touched.
+    globals.cpu()?;
     let name = match model {
         Some(name) => name.to_owned(),
         None => demo_model::folder()?.to_string_lossy().into_owned(),
@@ -45,12 +48,24 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
     Ok(Opened { name, loaded, load_time: started.elapsed() })
 }
 
-/// The threads to compute it with.
-pub(crate) fn engine(loaded: &LoadedModel, globals: &Globals) -> Result<Engine, Failure> {
-    let options = EngineOptions {
+/// How the command line asks to compute.
+pub(crate) fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
+    Ok(EngineOptions {
         threads: globals.threads.map_or(0, usize::from),
         context: globals.context.map(usize::from),
+        cpu: globals.cpu()?,
         ..EngineOptions::default()
-    };
-    Engine::new(loaded, options).doing("prepare to compute")
+    })
+}
+
+/// The threads to compute it with.
+pub(crate) fn engine(loaded: &LoadedModel, globals: &Globals) -> Result<Engine, Failure> {
+    Engine::new(loaded, options(globals)?).doing("prepare to compute")
+}
+
+/// Threads without a model.
+pub(crate) fn threads(globals: &Globals) -> Result<Threads, Failure> {
+    let count = globals.threads.map_or(0, usize::from);
+    let threads = Threads::new(count).map_err(|e| RunError::Threads { count, reason: e.to_string() });
+    threads.doing("prepare to compute")
 }

@@ -26,6 +26,8 @@ mod kv_codes;
 mod attention;
 #[cfg(all(test, unix))]
 mod guard;
+mod limits;
+mod table;
 
 pub use activation::Activation;
 pub use attention::{AttendJob, HeadShape, KeyValues, Mask, Products};
@@ -37,8 +39,10 @@ pub use hadamard::Hadamard;
 pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
 pub use kv_codes::KvCodes;
+pub use limits::{Limits, measure_limits};
 pub use prepare::{NormOf, NormStep, RowSteps, Source};
 pub use quant_rows::QuantRows;
 pub use quantize_rows::{RowScales, SMALLEST_SCALE, quantize_scalar, scale_of};
 pub use rope::RopeTable;
+pub use table::{Case, Extent, KernelInfo, Operation, Sees, Shape, Timing, operations, time_kernels};
 pub use threads::Threads;

@@ -27,7 +27,7 @@ pub fn distance(ours: &Rows, reference: &Rows) -> f64 {
 }
 
 fn engine(loaded: &LoadedModel, chunk: usize) -> Engine {
-    Engine::new(loaded, EngineOptions { threads: 2, chunk, context: None }).expect("an engine")
+    Engine::new(loaded, EngineOptions { threads: 2, chunk, ..EngineOptions::default() }).expect("an engine")
 }
 
 fn prepare(loaded: &LoadedModel, messages: &[Message]) -> Prompt {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mquant_kernels::{Cpu, CpuBackend, Rows, Threads};
+use mquant_kernels::{Backend, Cpu, CpuBackend, Rows, Threads};
 
 use super::prompt::PlacedMedia;
 use super::{LoadedModel, Prompt, RunError, Sequence};
@@ -21,11 +21,13 @@ pub struct EngineOptions {
     pub chunk: usize,
     /// Tokens a sequence may have; None takes the model's.
     pub context: Option<usize>,
+    /// Instructions that may be used.
+    pub cpu: Cpu,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { threads: 0, chunk: 1024, context: None }
+        Self { threads: 0, chunk: 1024, context: None, cpu: Cpu::detect() }
     }
 }
 
@@ -51,7 +53,7 @@ pub struct Effort {
 pub struct Engine {
     model: Arc<Model>,
     layout: Box<dyn Layout>,
-    backend: CpuBackend,
+    backend: Arc<dyn Backend>,
     threads: Threads,
     chunk: usize,
     context: usize,
@@ -94,11 +96,17 @@ impl Engine {
         Ok(Self {
             model: loaded.model.clone(),
             layout: loaded.blueprint.layout(),
-            backend: CpuBackend::new(Cpu::detect()),
+            backend: Arc::new(CpuBackend::new(options.cpu)),
             threads,
             chunk: options.chunk.max(1),
             context,
         })
+    }
+
+    /// The same engine with another backend to compute on.
+    #[must_use]
+    pub fn with_backend(self, backend: Arc<dyn Backend>) -> Self {
+        Self { backend, ..self }
     }
 
     /// Tokens a sequence may have.
@@ -128,7 +136,7 @@ impl Engine {
             let pass = self.layout.vision_pass(&[Grid { t: frames, h, w }]);
             let tap = again(&mut tap);
             let rows = self.threads.run(|| {
-                let mut cx = Cx::new(&self.backend, &pass).watched(tap);
+                let mut cx = Cx::new(&*self.backend, &pass).watched(tap);
                 self.model.vision.forward(&patches, &mut cx)
             });
             match &mut out {
@@ -364,7 +372,7 @@ impl Engine {
         let rope = self.model.decoder.rope.table(&positions);
         let pass = Pass { sequences: ranges.clone(), order, spans, rope };
         let hidden = self.threads.run(|| {
-            let mut cx = Cx::new(&self.backend, &pass).caching(caches).watched(again(&mut tap));
+            let mut cx = Cx::new(&*self.backend, &pass).caching(caches).watched(again(&mut tap));
             self.model.decoder.forward(Rows::from_vec(x, features), &mut cx)
         });
         (hidden, ranges)
@@ -380,7 +388,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = Cx::new(&self.backend, &pass).watched(again(&mut tap));
+            let mut cx = Cx::new(&*self.backend, &pass).watched(again(&mut tap));
             self.model.decoder.logits(hidden, &mut cx)
         })
     }

@@ -1,0 +1,47 @@
+use super::*;
+use crate::features::Level;
+
+#[test]
+fn all_threads_run_once_and_start_together() {
+    let threads = Threads::new(3).expect("threads");
+    let seen = std::sync::Mutex::new(Vec::new());
+    let took = together(&threads, |thread| {
+        std::thread::sleep(Duration::from_millis(100));
+        seen.lock().expect("nobody panicked").push(thread);
+    });
+    let mut seen = seen.into_inner().expect("nobody panicked");
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2]);
+    // One after another they would take three times as long.
+    assert!((100..250).contains(&took.as_millis()), "{took:?}");
+}
+
+#[test]
+fn the_work_of_a_loop_grows_with_its_iterations() {
+    for cpu in Cpu::levels() {
+        for peak in [Some(int8(cpu)), bf16(cpu), Some(f32(cpu))].into_iter().flatten() {
+            let time = |iterations: u64| {
+                let runs = (0..5).map(|_| {
+                    let started = Instant::now();
+                    (peak.run)(cpu, iterations);
+                    started.elapsed().as_secs_f64()
+                });
+                runs.fold(f64::INFINITY, f64::min)
+            };
+            let ratio = time(800_000) / time(100_000);
+            assert!((4.0..16.0).contains(&ratio), "{}: eight times the iterations take {ratio} times", cpu.level());
+        }
+    }
+}
+
+#[test]
+fn limits_rise_with_the_level() {
+    let threads = Threads::new(1).expect("threads");
+    let limits = measure_limits(&threads, Cpu::detect());
+    let scalar = Cpu::detect().capped(Level::Scalar).expect("every CPU has it");
+    let plain = operations_per_s(&threads, scalar, int8(scalar));
+    assert_eq!(limits.threads, 1);
+    assert!(limits.int8_ops_per_s >= 0.9 * plain && plain > 1e8, "{limits:?} and scalar {plain}");
+    assert!(limits.f32_ops_per_s > 1e8 && limits.read_bytes_per_s > 1e8, "{limits:?}");
+    assert_eq!(limits.bf16_ops_per_s.is_some(), Cpu::detect().bf16());
+}

@@ -1,0 +1,185 @@
+//! Operands of the operations, and what one run of each takes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Extent, Sees, Shape};
+use crate::activation::Activation;
+use crate::attention::{AttendJob, KeyValues, Mask, Products};
+use crate::backend::Backend;
+use crate::data::{Bytes, Rows};
+use crate::int_gemm::{Product, Sink};
+use crate::int_weight::{Bits, IntWeight, PackedWeight};
+use crate::prepare::{NormOf, NormStep, RowSteps, Source};
+use crate::quant_rows::QuantRows;
+use crate::quantize_rows::RowScales;
+use crate::rope::RopeTable;
+
+/// Fewer rows than this take turns on several copies of a weight.
+const FEW_ROWS: usize = 16;
+/// Bytes of such copies together: more than caches hold.
+const BEYOND_CACHES: usize = 160 << 20;
+
+/// An operation ready to run.
+pub struct Case {
+    /// Multiplications and additions of one run.
+    pub ops: f64,
+    /// Bytes that one run reads or writes at least: operands and results, each once.
+    pub bytes: f64,
+    run: Box<dyn FnMut(&dyn Backend) + Send>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Case").field("ops", &self.ops).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Case {
+    /// Computes it once, on the threads of the pool this is called in.
+    pub fn run(&mut self, backend: &dyn Backend) {
+        (self.run)(backend);
+    }
+}
+
+fn noise(rows: usize, features: usize) -> Rows {
+    Rows::from_vec(
+        (0..rows * features).map(|i| ((i * 7919 + i / 1009) % 1013) as f32 / 500.0 - 1.0).collect(),
+        features,
+    )
+}
+
+fn codes(rows: usize, features: usize) -> QuantRows {
+    let codes: Vec<i8> = (0..rows * features).map(|i| ((i * 37 + i / 251) % 255) as u8 as i8).collect();
+    QuantRows::from_codes(&codes, features, vec![0.01; rows])
+}
+
+fn weight(bits: Bits, outputs: usize, inputs: usize) -> PackedWeight {
+    let codes =
+        (0..IntWeight::code_bytes(bits, outputs, inputs)).map(|i| (i * 131 + i / 251) as u8).collect::<Vec<_>>();
+    let codes = Bytes::new(Arc::new(codes));
+    let weight = IntWeight { bits, rows: outputs, cols: inputs, codes, scales: vec![0.01; outputs], group: None };
+    PackedWeight::pack(&weight).expect("shapes of the table fit the bounds on sums")
+}
+
+/// A weight of its own memory.
+fn copy(weight: &PackedWeight, bits: Bits) -> PackedWeight {
+    let (rows, cols) = (weight.rows(), weight.cols());
+    let codes = Bytes::new(Arc::new(vec![0u8; IntWeight::code_bytes(bits, rows, cols)]));
+    let shape = IntWeight { bits, rows, cols, codes, scales: vec![0.01; rows], group: None };
+    let panels = Bytes::new(Arc::new(weight.panels().to_vec()));
+    PackedWeight::from_panels(&shape, panels).expect("panels of the same shape")
+}
+
+fn product(bits: Bits, shape: Shape) -> Case {
+    let Extent::Weight { inputs, outputs } = shape.each else { unreachable!("products have weights") };
+    let rows = shape.rows;
+    let mut weights = vec![weight(bits, outputs, inputs)];
+    if rows < FEW_ROWS {
+        let copies = BEYOND_CACHES.div_ceil(weights[0].byte_len());
+        weights.extend((1..copies).map(|_| copy(&weights[0], bits)).collect::<Vec<_>>());
+    }
+    let moved = weights[0].byte_len() + rows * inputs + rows * outputs * size_of::<f32>();
+    let (x, mut y, mut turn) = (codes(rows, inputs), Rows::zeros(rows, outputs), 0);
+    Case {
+        ops: 2.0 * (rows * inputs * outputs) as f64,
+        bytes: moved as f64,
+        run: Box::new(move |backend| {
+            turn = (turn + 1) % weights.len();
+            let sink = Sink::Write(&mut y);
+            backend.multiply(&x, &mut [Product { weight: &weights[turn], bias: None, sink }]);
+        }),
+    }
+}
+
+pub(super) fn int4(shape: Shape) -> Case {
+    product(Bits::Four, shape)
+}
+
+pub(super) fn int8(shape: Shape) -> Case {
+    product(Bits::Eight, shape)
+}
+
+/// A case over single rows: `ops` and `bytes` of each value.
+fn over_rows(shape: Shape, ops: usize, bytes: usize, run: impl FnMut(&dyn Backend) + Send + 'static) -> Case {
+    let values = shape.rows * features(shape);
+    Case { ops: (values * ops) as f64, bytes: (values * bytes) as f64, run: Box::new(run) }
+}
+
+fn features(shape: Shape) -> usize {
+    match shape.each {
+        Extent::Row { features } => features,
+        Extent::Weight { .. } | Extent::Keys { .. } => unreachable!("rows have features"),
+    }
+}
+
+pub(super) fn quantize_static(shape: Shape) -> Case {
+    let (x, scales) = (noise(shape.rows, features(shape)), vec![0.01; shape.rows]);
+    over_rows(shape, 2, 5, move |backend| {
+        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::Static(&scales));
+    })
+}
+
+pub(super) fn quantize_per_token(shape: Shape) -> Case {
+    let x = noise(shape.rows, features(shape));
+    over_rows(shape, 3, 5, move |backend| {
+        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::PerToken);
+    })
+}
+
+pub(super) fn rms_norm(shape: Shape) -> Case {
+    let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
+    over_rows(shape, 4, 8, move |backend| {
+        let norm = NormOf { kind: NormStep::Rms, gain: &gain, eps: 1e-6, repeat: 1 };
+        backend.prepare(Source::Rows(&x), RowSteps { norm: Some(norm), rotation: None });
+    })
+}
+
+pub(super) fn layer_norm(shape: Shape) -> Case {
+    let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
+    over_rows(shape, 7, 8, move |backend| {
+        let norm = NormOf { kind: NormStep::Layer { bias: &gain }, gain: &gain, eps: 1e-6, repeat: 1 };
+        backend.prepare(Source::Rows(&x), RowSteps { norm: Some(norm), rotation: None });
+    })
+}
+
+pub(super) fn silu_up_quantize(shape: Shape) -> Case {
+    let (gate, up) = (noise(shape.rows, features(shape)), noise(shape.rows, features(shape)));
+    // Beside the exponential, which is not counted.
+    over_rows(shape, 5, 9, move |backend| {
+        let source = Source::Gated(Activation::Silu, &gate, &up);
+        backend.quantize(source, RowSteps::default(), RowScales::PerToken);
+    })
+}
+
+pub(super) fn rope(shape: Shape) -> Case {
+    const HALF: usize = 64;
+    let mut x = noise(shape.rows, features(shape));
+    let table = RopeTable::new(HALF, (0..shape.rows * HALF).map(|i| i as f32 * 1e-3));
+    over_rows(shape, 3, 8, move |backend| backend.rope(&mut x, &table))
+}
+
+pub(super) fn attention(shape: Shape) -> Case {
+    let Extent::Keys { keys, heads, sees } = shape.each else { unreachable!("attention has keys") };
+    let rows = shape.rows;
+    let (features, kv_features) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
+    let q = noise(rows, features);
+    let (k, v) = (noise(keys, kv_features).into_vec(), noise(keys, kv_features).into_vec());
+    let positions: Vec<u32> = (keys - rows..keys).map(|i| i as u32).collect();
+    let seen: usize = match sees {
+        Sees::All => rows * keys,
+        Sees::Before => positions.iter().map(|p| *p as usize + 1).sum(),
+    };
+    Case {
+        ops: 4.0 * (seen * features) as f64,
+        bytes: (size_of::<f32>() * 2 * (rows * features + keys * kv_features)) as f64,
+        run: Box::new(move |backend| {
+            let kv = KeyValues::Float { keys: &k, values: &v };
+            let mask = match sees {
+                Sees::All => Mask::Full,
+                Sees::Before => Mask::Causal(&positions),
+            };
+            backend.attend(&q, heads, Products::Bf16, &[AttendJob { first_row: 0, rows, kv, mask }]);
+        }),
+    }
+}
