@@ -8,7 +8,7 @@ use crate::activation::Activation;
 use crate::attention::{AttendJob, KeyValues, Mask, Products};
 use crate::backend::Backend;
 use crate::data::{Bytes, Rows};
-use crate::int_gemm::{Product, Sink};
+use crate::int_gemm::{Product, Sink, Then};
 use crate::int_weight::{Bits, IntWeight, PackedWeight};
 use crate::prepare::{NormOf, NormStep, RowSteps, Source};
 use crate::quant_rows::QuantRows;
@@ -87,7 +87,7 @@ fn product(bits: Bits, shape: Shape) -> Case {
         run: Box::new(move |backend| {
             turn = (turn + 1) % weights.len();
             let sink = Sink::Write(&mut y);
-            backend.multiply(&x, &mut [Product { weight: &weights[turn], bias: None, sink }]);
+            backend.multiply(&x, &mut [Product { weight: &weights[turn], bias: None, then: Then::Nothing, sink }]);
         }),
     }
 }

@@ -35,14 +35,18 @@ impl Attention {
         let pass = cx.pass;
         cx.backend.rope(&mut q, &pass.rope);
         cx.backend.rope(&mut k, &pass.rope);
-        let job = |s: usize, keys, values, mask| {
+        let job = |s: usize, kv, mask| {
             let rows = &pass.sequences[s];
-            AttendJob { first_row: rows.start, rows: rows.len(), kv: KeyValues::Float { keys, values }, mask }
+            AttendJob { first_row: rows.start, rows: rows.len(), kv, mask }
         };
         let jobs: Vec<AttendJob<'_>> = match self.visibility {
             Visibility::Full => {
                 let rows = pass.sequences.iter().enumerate();
-                rows.map(|(s, r)| job(s, k.range(r.clone()), v.range(r.clone()), Mask::Full)).collect()
+                rows.map(|(s, r)| {
+                    let kv = KeyValues::Float { keys: k.range(r.clone()), values: v.range(r.clone()) };
+                    job(s, kv, Mask::Full)
+                })
+                .collect()
             }
             Visibility::Causal => {
                 assert_eq!(cx.caches.len(), pass.sequences.len(), "caches and sequences");
@@ -50,11 +54,8 @@ impl Attention {
                     cache.store(self.block, &k, &v, rows.clone(), &pass.order);
                 }
                 let rows = pass.sequences.iter().enumerate();
-                rows.map(|(s, r)| {
-                    let (keys, values) = cx.caches[s].layer(self.block);
-                    job(s, keys, values, Mask::Causal(&pass.order[r.clone()]))
-                })
-                .collect()
+                rows.map(|(s, r)| job(s, cx.caches[s].layer(self.block), Mask::Causal(&pass.order[r.clone()])))
+                    .collect()
             }
         };
         cx.backend.attend(&q, self.shape, self.products, &jobs)

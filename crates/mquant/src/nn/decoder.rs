@@ -58,8 +58,9 @@ impl Decoder {
 
     /// An empty cache that fits its blocks.
     pub fn new_cache(&self) -> KvCache {
-        let features = self.blocks.first().map_or(1, |b| b.attention.shape.kv_heads * b.attention.shape.head_dim);
-        KvCache::new(self.blocks.len(), features)
+        let (kv_heads, head_dim) =
+            self.blocks.first().map_or((1, 1), |b| (b.attention.shape.kv_heads, b.attention.shape.head_dim));
+        KvCache::new(self.kv_cache, self.blocks.len(), kv_heads * head_dim, head_dim)
     }
 
     /// Its parts, in the order they run.

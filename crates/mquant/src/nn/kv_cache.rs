@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use mquant_kernels::Rows;
+use mquant_kernels::{KeyValues, KvCodes, Rows};
+
+use super::CacheFormat;
 
 /// Keys and values of one block.
-#[derive(Clone, Debug, Default)]
-struct Layer {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+#[derive(Clone, Debug)]
+enum Layer {
+    Float { keys: Vec<f32>, values: Vec<f32> },
+    Codes(KvCodes),
 }
 
 /// What the blocks of a decoder remember of one sequence. Entry `i` of a layer belongs to the token at index `i`, in
@@ -20,14 +22,21 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache of `layers` blocks with `features` = kv_heads · head_dim.
-    pub fn new(layers: usize, features: usize) -> Self {
-        Self { layers: vec![Layer::default(); layers], features }
+    /// An empty cache of `layers` blocks with `features` = kv_heads · `head_dim`.
+    pub fn new(format: CacheFormat, layers: usize, features: usize, head_dim: usize) -> Self {
+        let layer = match format {
+            CacheFormat::Float => Layer::Float { keys: Vec::new(), values: Vec::new() },
+            CacheFormat::Codes => Layer::Codes(KvCodes::new(features, head_dim)),
+        };
+        Self { layers: vec![layer; layers], features }
     }
 
     /// Tokens remembered.
     pub fn len(&self) -> usize {
-        self.layers.first().map_or(0, |l| l.keys.len() / self.features)
+        self.layers.first().map_or(0, |layer| match layer {
+            Layer::Float { keys, .. } => keys.len() / self.features,
+            Layer::Codes(codes) => codes.len(),
+        })
     }
 
     /// Whether nothing is remembered.
@@ -37,42 +46,66 @@ impl KvCache {
 
     /// Bytes of the remembered tokens.
     pub fn byte_len(&self) -> usize {
-        self.layers.iter().map(|l| (l.keys.len() + l.values.len()) * size_of::<f32>()).sum()
+        let of = |layer: &Layer| match layer {
+            Layer::Float { keys, values } => size_of_val(&**keys) + size_of_val(&**values),
+            Layer::Codes(codes) => codes.byte_len(),
+        };
+        self.layers.iter().map(of).sum()
     }
 
     /// Makes room for `tokens` more at once.
     pub fn reserve(&mut self, tokens: usize) {
         for layer in &mut self.layers {
-            layer.keys.reserve_exact(tokens * self.features);
-            layer.values.reserve_exact(tokens * self.features);
+            match layer {
+                Layer::Float { keys, values } => {
+                    keys.reserve_exact(tokens * self.features);
+                    values.reserve_exact(tokens * self.features);
+                }
+                Layer::Codes(codes) => codes.reserve(tokens),
+            }
         }
     }
 
     /// Forgets all but the first `tokens` tokens.
     pub fn truncate(&mut self, tokens: usize) {
         for layer in &mut self.layers {
-            layer.keys.truncate(tokens * self.features);
-            layer.values.truncate(tokens * self.features);
+            match layer {
+                Layer::Float { keys, values } => {
+                    keys.truncate(tokens * self.features);
+                    values.truncate(tokens * self.features);
+                }
+                Layer::Codes(codes) => codes.truncate(tokens),
+            }
         }
     }
 
     /// Stores rows `rows` of `k` and `v`, each at its index in `order`.
     pub(super) fn store(&mut self, layer: usize, k: &Rows, v: &Rows, rows: Range<usize>, order: &[u32]) {
-        let layer = &mut self.layers[layer];
-        let end = rows.clone().map(|r| order[r] as usize + 1).max().unwrap_or(0) * self.features;
-        for (kept, new) in [(&mut layer.keys, k), (&mut layer.values, v)] {
-            if kept.len() < end {
-                kept.resize(end, 0.0);
+        let features = self.features;
+        match &mut self.layers[layer] {
+            Layer::Float { keys, values } => {
+                let end = rows.clone().map(|r| order[r] as usize + 1).max().unwrap_or(0) * features;
+                for (kept, new) in [(keys, k), (values, v)] {
+                    if kept.len() < end {
+                        kept.resize(end, 0.0);
+                    }
+                    for row in rows.clone() {
+                        let at = order[row] as usize * features;
+                        kept[at..at + features].copy_from_slice(new.row(row));
+                    }
+                }
             }
-            for row in rows.clone() {
-                let at = order[row] as usize * self.features;
-                kept[at..at + self.features].copy_from_slice(new.row(row));
+            Layer::Codes(codes) => {
+                rows.for_each(|row| codes.store(order[row] as usize, k.row(row), v.row(row)));
             }
         }
     }
 
     /// Keys and values of a block: tokens × features each.
-    pub(super) fn layer(&self, layer: usize) -> (&[f32], &[f32]) {
-        (&self.layers[layer].keys, &self.layers[layer].values)
+    pub(super) fn layer(&self, layer: usize) -> KeyValues<'_> {
+        match &self.layers[layer] {
+            Layer::Float { keys, values } => KeyValues::Float { keys, values },
+            Layer::Codes(codes) => KeyValues::Codes(codes),
+        }
     }
 }
