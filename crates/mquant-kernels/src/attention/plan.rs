@@ -75,6 +75,8 @@ fn make_panels(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut word
             }
         }
     }
+    // Heads inside: they read the same rows.
+    tasks.sort_by_key(|(job, head, block, _)| (job.first_row, *block, *head));
     for_each(tasks, threads, |(job, head, block, panels)| job.pack(call, head, block, panels));
 }
 

@@ -105,7 +105,7 @@ fn distance(got: &[f32], want: &[f64]) -> f64 {
 fn bounds(products: Products) -> (f64, f64) {
     match products {
         Products::F32 => (1e-5, 2e-6),
-        // A weight next to a tie may round the other way. Weights that are not rounded are 1e-3 away on average.
+        // A weight next to a tie may round the other way; weights that are not rounded at all are further off.
         Products::Bf16 => (2e-3, 1e-4),
     }
 }
