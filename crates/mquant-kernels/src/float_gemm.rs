@@ -227,13 +227,6 @@ fn dots_f16(_: Cpu, w: &[f16], x: &[f32], out: &mut [f32]) {
     dots_of::<false, f16>(w, x, out, f16::to_f32);
 }
 
-/// a·b.
-pub(crate) fn dot(cpu: Cpu, a: &[f32], b: &[f32]) -> f32 {
-    let mut out = [0.0];
-    dots_f32(cpu, a, b, &mut out);
-    out[0]
-}
-
 per_level! { fn dots_f32(w: &[f32], x: &[f32], out: &mut [f32]) = fused dots_f32_body }
 per_level! { fn dots_bf16(w: &[bf16], x: &[f32], out: &mut [f32]) = fused dots_bf16_body }
 
