@@ -3,5 +3,6 @@
 //! A family is proven by running every law on its golden folders: see `crates/mquant/tests/laws`.
 
 pub mod bare;
+pub mod bundle;
 pub mod golden;
 pub mod laws;

@@ -1,0 +1,111 @@
+//! Bundles in temporary folders, whole or changed in one chosen way.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mquant::bundle::{InputFormat, PackedCache, SiteQuant, WeightFormat};
+use mquant::kernels::Bits;
+use mquant::nn::{BlockSite, SiteId, Tower};
+use mquant::quantize::IntFormat;
+use mquant::run::{LoadOptions, LoadedModel};
+use mquant_testkit::bundle::FloatModel;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Element type, dimensions, data.
+pub(crate) type Stored = (Dtype, Vec<usize>, Vec<u8>);
+
+pub(crate) fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+/// Every kind of site there is.
+pub(crate) fn mixed(site: SiteId) -> SiteQuant {
+    let int = |bits, group| WeightFormat::Int(IntFormat { bits, group });
+    let (weight, input) = match site {
+        SiteId::Patch(_) => (WeightFormat::Float, InputFormat::Float),
+        SiteId::Block(Tower::Vision, 0, _) => (int(Bits::Eight, None), InputFormat::PerTensor),
+        SiteId::Block(Tower::Vision, ..) => (int(Bits::Four, Some(64)), InputFormat::PerModality),
+        SiteId::Projector(_) => (int(Bits::Eight, Some(128)), InputFormat::PerToken),
+        SiteId::Block(_, 0, BlockSite::Out) => (int(Bits::Four, None), InputFormat::Float),
+        SiteId::Block(..) => (int(Bits::Four, Some(32)), InputFormat::PerModality),
+        SiteId::Head => (int(Bits::Eight, None), InputFormat::PerModality),
+    };
+    SiteQuant { weight, input, rotation: None }
+}
+
+/// All weights in 8 bits, each row with its own scale.
+pub(crate) fn eight(_: SiteId) -> SiteQuant {
+    let weight = WeightFormat::Int(IntFormat::per_channel(Bits::Eight));
+    SiteQuant { weight, input: InputFormat::PerToken, rotation: None }
+}
+
+/// A bundle of a golden model.
+pub(crate) struct Bundle {
+    root: TempDir,
+}
+
+impl Bundle {
+    pub(crate) fn of(name: &str, site: impl Fn(SiteId) -> SiteQuant) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let model = FloatModel::open(&golden(name));
+        model.write(&root.path().join("bundle"), &model.quantization(site), 0.03);
+        Self { root }
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.root.path().join("bundle")
+    }
+
+    pub(crate) fn open(&self, packed_cache: PackedCache) -> mquant::Result<LoadedModel> {
+        let options = LoadOptions { packed_cache, ..LoadOptions::in_process() };
+        LoadedModel::open(self.dir().to_str().unwrap(), &options)
+    }
+
+    /// The same bundle with other tensors.
+    pub(crate) fn with_tensors(&self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Self {
+        let copy = self.copy();
+        let path = copy.dir().join("model.safetensors");
+        let file = std::fs::read(&path).unwrap();
+        let stored = SafeTensors::deserialize(&file).unwrap();
+        let owned = stored
+            .iter()
+            .map(|(name, view)| (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec())));
+        let mut tensors: BTreeMap<String, Stored> = owned.collect();
+        change(&mut tensors);
+        let views = tensors
+            .iter()
+            .map(|(name, (dtype, shape, data))| (name.clone(), TensorView::new(*dtype, shape.clone(), data).unwrap()));
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        copy
+    }
+
+    /// The same bundle with another `quantization_config`.
+    pub(crate) fn with_config(&self, change: impl FnOnce(&mut Value)) -> Self {
+        let copy = self.copy();
+        let path = copy.dir().join("config.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut config);
+        std::fs::write(&path, config.to_string()).unwrap();
+        copy
+    }
+
+    /// Names of the files of panels kept.
+    pub(crate) fn kept(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("mquant-packed")).collect()
+    }
+
+    fn copy(&self) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let to = root.path().join("bundle");
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(self.dir()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        Self { root }
+    }
+}
