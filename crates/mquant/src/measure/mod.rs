@@ -1,18 +1,27 @@
 //! How fast a loaded model is and what memory it takes.
 //!
-//! Enters: a [`Workload`] of random tokens and a synthetic picture. Leaves: [`Figures`], each the median of its repeats.
-//! Invariant: nothing is remembered from one repeat to the next.
+//! Enters: a [`Workload`] of random tokens and a synthetic picture. Leaves: [`Figures`], each the median of its repeats, and
+//! what the time of each [`Phase`] went to. Invariant: nothing is remembered from one repeat to the next.
 
+mod clocked;
+mod memory;
+mod phase;
+
+pub use clocked::Clocked;
+pub use memory::peak_rss_bytes;
+pub use phase::{Arithmetic, Kind, Phase, Rates, Spent};
+
+use std::sync::Arc;
 use std::time::Instant;
 
-use mquant_kernels::Rows;
+use mquant_kernels::{CpuBackend, Level, Rows};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::input::image::RgbImage;
 use crate::models::MediaKind;
-use crate::run::{Engine, LoadedModel, Prompt, RunError, Sequence, best};
+use crate::run::{Engine, EngineOptions, LoadedModel, Prompt, RunError, Sequence, best};
 
 /// What to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +41,12 @@ pub struct Workload {
 }
 
 /// What was measured: medians over the repeats.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
+    /// Threads that computed.
+    pub threads: usize,
+    /// Instructions that might be used.
+    pub level: Level,
     /// Decoder rows the picture takes.
     pub image_tokens: Option<usize>,
     /// Seconds of the vision tower and projector for one picture that has been resized.
@@ -44,27 +57,37 @@ pub struct Figures {
     pub prefill_tokens_per_s: f64,
     /// Tokens generated each second after the first, all sequences together; None when none was asked for.
     pub decode_tokens_per_s: Option<f64>,
+    /// What the time of the vision tower and projector went to, in the repeat in the middle.
+    pub vision: Option<Phase>,
+    /// The same of computing the texts alone.
+    pub prefill: Phase,
+    /// The same of generating all tokens after the first.
+    pub decode: Option<Phase>,
 }
 
-/// Seconds of one repeat.
-#[derive(Clone, Copy, Debug)]
+/// What one repeat took.
+#[derive(Clone, Debug)]
 struct Repeat {
-    vision: Option<f64>,
-    prefill: f64,
+    vision: Option<Phase>,
+    prefill: Phase,
     first_token: f64,
-    decode: f64,
+    decode: Phase,
 }
 
-/// Computes a workload. `watch` is told how many repeats are done.
+/// Computes a workload as `options` say. `watch` is told how many repeats are done.
 ///
 /// # Errors
-/// The workload does not fit the context, the picture is empty or too elongated, or a score is not finite.
+/// As [`Engine::new`]; and if the workload does not fit the context, the picture is empty or too elongated, or a score is
+/// not finite.
 pub fn measure(
     loaded: &LoadedModel,
-    engine: &Engine,
+    options: EngineOptions,
     workload: &Workload,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Figures> {
+    let clock = Arc::new(Clocked::new(Arc::new(CpuBackend::new(options.cpu))));
+    let engine = Engine::new(loaded, options)?.with_backend(clock.clone());
+    let bench = Bench { engine: &engine, clock: &clock };
     let Workload { generate, batch, repeat, .. } = *workload;
     let (text_tokens, batch) = (workload.prompt_tokens.max(1), batch.max(1));
     let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
@@ -87,39 +110,56 @@ pub fn measure(
     }
     let mut repeats = Vec::new();
     for done in 1..=repeat.max(1) {
-        repeats.push(once(engine, &texts, &pictured, generate)?);
+        repeats.push(bench.once(&texts, &pictured, generate)?);
         watch(done);
     }
     let of = |seconds: fn(&Repeat) -> f64| median(repeats.iter().map(seconds).collect());
+    let middle = |phase: fn(&Repeat) -> Option<Phase>| phase::middle(repeats.iter().filter_map(phase).collect());
+    let vision = middle(|r| r.vision.clone());
+    let decoded = generate > 0;
     Ok(Figures {
+        threads: engine.threads(),
+        level: options.cpu.level(),
         image_tokens: pictured.first().map(|p| p.ids.len() - text_tokens),
-        vision_s: patches.is_some().then(|| of(|r| r.vision.unwrap_or(0.0))),
+        vision_s: vision.is_some().then(|| of(|r| r.vision.as_ref().map_or(0.0, |v| v.seconds))),
         first_token_s: of(|r| r.first_token),
-        prefill_tokens_per_s: (batch * text_tokens) as f64 / of(|r| r.prefill),
-        decode_tokens_per_s: (generate > 0).then(|| (batch * generate) as f64 / of(|r| r.decode)),
+        prefill_tokens_per_s: (batch * text_tokens) as f64 / of(|r| r.prefill.seconds),
+        decode_tokens_per_s: decoded.then(|| (batch * generate) as f64 / of(|r| r.decode.seconds)),
+        vision,
+        prefill: middle(|r| Some(r.prefill.clone())).expect("there is at least one repeat"),
+        decode: middle(|r| Some(r.decode.clone())).filter(|_| decoded),
     })
 }
 
-fn once(engine: &Engine, texts: &[Prompt], pictured: &[Prompt], generate: usize) -> Result<Repeat, RunError> {
-    let media = pictured.first().and_then(|p| p.media.first());
-    let vision = media.map(|media| timed(|| engine.encode(media, None)).1);
-    let (computed, prefill) = timed(|| first(engine, texts));
-    let (mut sequences, mut scores) = computed?;
-    let mut first_token = prefill;
-    if !pictured.is_empty() {
-        drop(sequences);
-        let (computed, seconds) = timed(|| first(engine, pictured));
-        (sequences, scores) = computed?;
-        first_token = seconds;
-    }
-    let (decoded, decode) = timed(|| {
-        for _ in 0..generate {
-            let ids: Vec<u32> = (0..scores.rows()).map(|row| best(scores.row(row))).collect();
-            scores = engine.decode(&mut sequences.iter_mut().collect::<Vec<_>>(), &ids)?;
+/// An engine, and the clock of its backend.
+struct Bench<'a> {
+    engine: &'a Engine,
+    clock: &'a Clocked,
+}
+
+impl Bench<'_> {
+    fn once(&self, texts: &[Prompt], pictured: &[Prompt], generate: usize) -> Result<Repeat, RunError> {
+        let Self { engine, clock } = *self;
+        let media = pictured.first().and_then(|p| p.media.first());
+        let vision = media.map(|media| clock.phase(|| engine.encode(media, None)).1);
+        let (computed, prefill) = clock.phase(|| first(engine, texts));
+        let (mut sequences, mut scores) = computed?;
+        let mut first_token = prefill.seconds;
+        if !pictured.is_empty() {
+            drop(sequences);
+            let (computed, seconds) = timed(|| first(engine, pictured));
+            (sequences, scores) = computed?;
+            first_token = seconds;
         }
-        Ok(())
-    });
-    decoded.map(|()| Repeat { vision, prefill, first_token, decode })
+        let (decoded, decode) = clock.phase(|| {
+            for _ in 0..generate {
+                let ids: Vec<u32> = (0..scores.rows()).map(|row| best(scores.row(row))).collect();
+                scores = engine.decode(&mut sequences.iter_mut().collect::<Vec<_>>(), &ids)?;
+            }
+            Ok(())
+        });
+        decoded.map(|()| Repeat { vision, prefill, first_token, decode })
+    }
 }
 
 /// Prompts in empty sequences.
@@ -130,6 +170,7 @@ fn first(engine: &Engine, prompts: &[Prompt]) -> Result<(Vec<Sequence>, Rows), R
     Ok((sequences, scores))
 }
 
+/// What `f` gives, and the seconds it took.
 fn timed<R>(f: impl FnOnce() -> R) -> (R, f64) {
     let started = Instant::now();
     let result = f();
@@ -163,17 +204,6 @@ fn median(mut values: Vec<f64>) -> f64 {
     (values[(n - 1) / 2] + values[n / 2]) / 2.0
 }
 
-/// The most memory of this process that was resident at one time (`VmHWM`), in bytes; None where the system does not say.
-pub fn peak_rss_bytes() -> Option<u64> {
-    high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn high_water_mark(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = value.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,17 +213,6 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(vec![7.0]), 7.0);
-    }
-
-    #[test]
-    fn the_peak_is_read_as_the_kernel_writes_it() {
-        let status = "Name:\tx\nVmPeak:\t  999 kB\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(high_water_mark(status), Some(2 << 20));
-        assert_eq!(high_water_mark("VmHWM:\t12 pages\n"), None);
-        assert_eq!(high_water_mark(""), None);
-        let before = peak_rss_bytes().unwrap();
-        let grown = std::hint::black_box(vec![1u8; 64 << 20]);
-        assert!(peak_rss_bytes().unwrap() >= before.max(grown.len() as u64));
     }
 
     #[test]
