@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mquant_kernels::{
     Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Hadamard, IntWeight, NormOf, NormStep, PackedWeight, Product,
-    RowScales, RowSteps, Rows, Sink, Source, Threads,
+    RowScales, RowSteps, Rows, Sink, Source, Then, Threads,
 };
 
 /// Small things, such as a task for a thread, may be allocated.
@@ -66,12 +66,15 @@ impl Model {
         let codes = self.backend.quantize(Source::Rows(&normed), RowSteps::default(), RowScales::PerToken);
         let mut gate = Rows::for_overwrite(x.rows(), HIDDEN);
         let mut up = Rows::zeros(x.rows(), HIDDEN);
-        let product = |sink| Product { weight: &self.up, bias: None, sink };
+        let product = |sink| Product { weight: &self.up, bias: None, then: Then::Nothing, sink };
         self.backend.multiply(&codes, &mut [product(Sink::Write(&mut gate)), product(Sink::Add(&mut up))]);
         let source = Source::Gated(Activation::Silu, &gate, &up);
         let steps = RowSteps { norm: None, rotation: Some(&self.rotation) };
         let codes = self.backend.quantize(source, steps, RowScales::PerToken);
-        self.backend.multiply(&codes, &mut [Product { weight: &self.down, bias: None, sink: Sink::Add(x) }]);
+        self.backend.multiply(
+            &codes,
+            &mut [Product { weight: &self.down, bias: None, then: Then::Nothing, sink: Sink::Add(x) }],
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mquant_kernels::{
     AttendJob, Backend, HeadShape, KeyValues, Mask, Matrix, PackedWeight, Product, Products, QuantRows, RopeTable,
-    RowScales, RowSteps, Rows, Source,
+    RowScales, RowSteps, Rows, Source, Then,
 };
 
 use super::phase::{Kind, Phase, Spent};
@@ -68,11 +68,22 @@ impl Work {
         let kv_features = shape.kv_heads * shape.head_dim;
         let (mut seen, mut bytes) = (0, 0);
         for job in jobs {
-            let KeyValues::Float { keys, values } = job.kv;
-            bytes += size_of_val(keys) + size_of_val(values);
+            let keys = match job.kv {
+                KeyValues::Float { keys, values } => {
+                    bytes += size_of_val(keys) + size_of_val(values);
+                    keys.len() / kv_features
+                }
+                KeyValues::Codes(codes) => {
+                    bytes += codes.byte_len();
+                    codes.len()
+                }
+            };
             seen += match job.mask {
-                Mask::Full => job.rows * (keys.len() / kv_features),
+                Mask::Full => job.rows * keys,
                 Mask::Causal(positions) => positions.iter().map(|position| *position as usize + 1).sum(),
+                Mask::Window { positions, width } => {
+                    positions.iter().map(|position| (*position as usize + 1).min(width)).sum()
+                }
             };
         }
         // A product with each key and one with each value.
@@ -96,9 +107,15 @@ impl Backend for Clocked {
 
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
         let (mut ops, mut bytes) = (0, 0);
-        for Product { weight, .. } in &*products {
-            ops += 2 * x.rows() * weight.rows() * weight.cols();
-            bytes += weight.byte_len();
+        for Product { weight, then, .. } in &*products {
+            let gate = match then {
+                Then::Gate(_, gate, _) => Some(*gate),
+                Then::Nothing | Then::Activate(_) => None,
+            };
+            for weight in std::iter::once(*weight).chain(gate) {
+                ops += 2 * x.rows() * weight.rows() * weight.cols();
+                bytes += weight.byte_len();
+            }
         }
         self.count(Work { kind: Kind::IntegerProducts, ops, bytes }, |inner| inner.multiply(x, products));
     }

@@ -42,6 +42,11 @@ macro_rules! family {
             }
 
             #[test]
+            fn law_5_kernel() {
+                laws::kernels_do_not_matter(&folder(stringify!($name)));
+            }
+
+            #[test]
             fn law_4_order() {
                 let folder = folder(stringify!($name));
                 for case in folder.cases() {

@@ -1,0 +1,152 @@
+//! Law 5: integer sites give the same bits on every kernel, with any number of threads, chunk and batch; whole models do so
+//! at one instruction level, and come close across levels.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
+use mquant::kernels::{
+    AttendJob, Backend, Bits, Cpu, CpuBackend, HeadShape, Level, Matrix, PackedWeight, Product, Products, QuantRows,
+    RopeTable, RowScales, RowSteps, Rows, Source,
+};
+use mquant::nn::{BlockSite, SiteId};
+use mquant::quantize::IntFormat;
+use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, Sequence};
+
+use super::golden::greedy_batch;
+use super::{distance, prepare};
+use crate::bundle::FloatModel;
+use crate::golden::GoldenFolder;
+
+/// Across levels attention sums in another order, which can move an activation by one code (architecture notes, section 4).
+const ACROSS_LEVELS: f64 = 1e-2;
+
+/// Computes sites at one level and attention always with the scalar kernels.
+struct SitesAt {
+    sites: CpuBackend,
+    attention: CpuBackend,
+}
+
+impl SitesAt {
+    fn level(cpu: Cpu) -> Self {
+        let scalar = cpu.capped(Level::Scalar).expect("every CPU has the scalar kernels");
+        Self { sites: CpuBackend::new(cpu), attention: CpuBackend::new(scalar) }
+    }
+}
+
+impl Backend for SitesAt {
+    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
+        self.sites.prepare(source, steps)
+    }
+
+    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows {
+        self.sites.quantize(source, steps, scales)
+    }
+
+    fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
+        self.sites.linear(x, w, bias)
+    }
+
+    fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows {
+        self.sites.linear_weight_only(x, w, bias)
+    }
+
+    fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
+        self.sites.multiply(x, products);
+    }
+
+    fn rope(&self, x: &mut Rows, table: &RopeTable) {
+        self.sites.rope(x, table);
+    }
+
+    fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {
+        self.attention.attend(q, shape, products, jobs)
+    }
+
+    fn gram(&self, x: &Rows, sum: &mut [f32]) {
+        self.sites.gram(x, sum);
+    }
+}
+
+/// Every kind of weight and input that a bundle can have, spread over the sites.
+fn mixture(site: SiteId) -> SiteQuant {
+    let int = |bits, group| WeightFormat::Int(IntFormat { bits, group });
+    let (weight, input) = match site {
+        SiteId::Head => (int(Bits::Eight, None), InputFormat::PerToken),
+        SiteId::Block(_, _, BlockSite::Qkv) => (int(Bits::Four, None), InputFormat::PerModality),
+        SiteId::Block(_, _, BlockSite::Out) => (int(Bits::Eight, None), InputFormat::PerTensor),
+        SiteId::Block(_, 0, _) => (int(Bits::Four, Some(32)), InputFormat::PerToken),
+        SiteId::Block(..) => (int(Bits::Four, None), InputFormat::PerTensor),
+        SiteId::Patch(_) | SiteId::Projector(_) => (int(Bits::Eight, None), InputFormat::PerToken),
+    };
+    SiteQuant { weight, input, rotation: None }
+}
+
+/// A bundle of the model in `dir`, loaded.
+fn quantised(folder: &GoldenFolder, dir: &Path) -> LoadedModel {
+    let float = FloatModel::open(folder.dir());
+    float.write(dir, &float.quantization(mixture), 0.02);
+    LoadedModel::open(dir.to_str().expect("a path in UTF-8"), &LoadOptions::in_process()).expect("a bundle")
+}
+
+fn engine(loaded: &LoadedModel, cpu: Cpu, threads: usize, chunk: usize) -> Engine {
+    Engine::new(loaded, EngineOptions { threads, chunk, cpu, ..EngineOptions::default() }).expect("an engine")
+}
+
+fn bits(rows: &Rows) -> Vec<u32> {
+    rows.as_slice().iter().map(|v| v.to_bits()).collect()
+}
+
+/// Kernels, threads, chunks and batches do not change what a quantised model computes.
+///
+/// # Panics
+/// Where they do.
+pub fn kernels_do_not_matter(folder: &GoldenFolder) {
+    let dir = tempfile::tempdir().expect("a folder for the bundle");
+    let loaded = quantised(folder, &dir.path().join("bundle"));
+    let prompts: Vec<Prompt> = folder.cases().iter().map(|c| prepare(&loaded, &folder.messages(c))).collect();
+    for (case, prompt) in folder.cases().iter().zip(&prompts) {
+        let sites_at = |cpu: Cpu| {
+            let engine = engine(&loaded, cpu, 2, 1024).with_backend(Arc::new(SitesAt::level(cpu)));
+            engine.all_scores(prompt).expect("scores")
+        };
+        let levels: Vec<Cpu> = Cpu::levels().collect();
+        let definition = sites_at(*levels.last().expect("the scalar level"));
+        for cpu in &levels {
+            assert!(bits(&sites_at(*cpu)) == bits(&definition), "{case}: sites at {} differ from scalar", cpu.level());
+        }
+        let best = engine(&loaded, levels[0], 2, 1024).all_scores(prompt).expect("scores");
+        for cpu in &levels {
+            let whole = engine(&loaded, *cpu, 2, 1024).all_scores(prompt).expect("scores");
+            let distance = distance(&whole, &best);
+            assert!(
+                distance <= ACROSS_LEVELS,
+                "{case}: {} is {distance:e} away from {}",
+                cpu.level(),
+                levels[0].level()
+            );
+            for (threads, chunk) in [(1, 1024), (3, 1024), (2, 7)] {
+                let other = engine(&loaded, *cpu, threads, chunk).all_scores(prompt).expect("scores");
+                let same = bits(&other) == bits(&whole);
+                assert!(same, "{case}: {threads} threads and chunks of {chunk} at {}", cpu.level());
+            }
+        }
+    }
+    batches_do_not_matter(&loaded, &prompts);
+}
+
+fn batches_do_not_matter(loaded: &LoadedModel, prompts: &[Prompt]) {
+    let engine = engine(loaded, Cpu::detect(), 2, 1024);
+    let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+    let mut together: Vec<&mut Sequence> = sequences.iter_mut().collect();
+    let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+    for (i, prompt) in prompts.iter().enumerate() {
+        let alone = engine.prefill(&mut engine.sequence(), prompt).expect("scores");
+        let same = alone.iter().zip(batch.row(i)).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same, "sequence {i} in a batch has other scores than alone");
+    }
+    let together = greedy_batch(&engine, prompts, 8);
+    for (i, prompt) in prompts.iter().enumerate() {
+        assert_eq!(greedy_batch(&engine, std::slice::from_ref(prompt), 8)[0], together[i], "tokens of sequence {i}");
+    }
+}
