@@ -11,12 +11,11 @@ weights in the 2B shapes instead of MODEL_DIR. Exit code 1: a run failed; its la
 import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
 
+from interleave import GIB, aligned, median, need, ratio, run, told
+
 TORCH_MODEL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_model.py")
-GIB = 1 << 30
 ROWS = [  # field, title, unit, how many of the field's own units one is, whether more is better
     ("load_s", "load", "s", 1, False),
     ("vision_s", "vision", "s", 1, False),
@@ -26,34 +25,20 @@ ROWS = [  # field, title, unit, how many of the field's own units one is, whethe
 ]
 
 
-def run(name, command):
+def measure(name, command):
     """The JSON object a run prints on stdout."""
-    print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        print(f"failed with code {done.returncode}\n{done.stderr[-2000:]}", file=sys.stderr)
-        raise SystemExit(1)
-    result = json.loads(done.stdout)
-    missing = [field for field, *_ in ROWS if field not in result]
-    if missing:
-        print(f"its JSON lacks {', '.join(missing)}", file=sys.stderr)
-        raise SystemExit(1)
-    print(f"prefill {result['prefill_tokens_per_s']:.1f} tokens/s", file=sys.stderr, flush=True)
+    result = need(json.loads(run(name, command).stdout), [field for field, *_ in ROWS], name)
+    told(f"prefill {result['prefill_tokens_per_s']:.1f} tokens/s")
     return result
 
 
 def commands(a):
     shapes = ["--prompt-tokens", str(a.prompt_tokens), "--image", a.image]
     shapes += ["--generate", str(a.generate), "--threads", str(a.threads)]
-    yield "mquant", [a.mquant, "bench", a.model, *shapes, "--json"]
+    yield "mquant", [a.mquant, "bench", a.model, *shapes, "--no-limits", "--json"]
     for dtype in a.peers:
         model = [] if a.random else [a.model]
         yield f"torch {dtype}", [a.python, TORCH_MODEL, dtype, *model, *shapes]
-
-
-def median(runs, field):
-    values = [r[field] for r in runs if r.get(field) is not None]
-    return statistics.median(values) if values else None
 
 
 def table(runs):
@@ -64,15 +49,10 @@ def table(runs):
         values = [median(runs[e], field) for e in engines]
         row = [f"{title} ({unit})", *("-" if v is None else f"{v / scale:.2f}" for v in values)]
         for peer in values[1:]:
-            known = values[0] and peer
-            ratio = (values[0] / peer if more_is_better else peer / values[0]) if known else None
-            row.append("-" if ratio is None else f"{ratio:.2f}x")
+            times = ratio(values[0], peer, more_is_better)
+            row.append("-" if times is None else f"{times:.2f}x")
         rows.append(row)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def main():
@@ -91,7 +71,7 @@ def main():
     runs = {}
     for i in range(a.rounds):
         for name, command in commands(a):
-            runs.setdefault(name, []).append(run(f"round {i + 1} of {a.rounds}: {name}", command))
+            runs.setdefault(name, []).append(measure(f"round {i + 1} of {a.rounds}: {name}", command))
     print("\n".join(table(runs)))
     settings = {k: v for k, v in vars(a).items() if k not in ("mquant", "model", "python")}
     print(json.dumps({"settings": settings, "runs": runs}))

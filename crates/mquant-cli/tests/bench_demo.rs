@@ -51,12 +51,14 @@ fn demo_folder(root: &Path, samples: &[(&str, &str)]) -> PathBuf {
 fn bench_prints_its_schema() {
     let model = golden();
     let sizes = ["--prompt-tokens", "9", "--image", "100x60", "--generate", "3", "--batch", "2", "--repeat", "2"];
+    let sizes = [&sizes[..], &["--no-limits", "--cpu", "scalar"]].concat();
     let arguments = [&["bench", model.to_str().unwrap(), "--threads", "1", "--json"][..], &sizes].concat();
     let printed = object(&mquant(&arguments, &model));
     let expected = [
         "schema",
         "model",
         "threads",
+        "cpu",
         "prompt_tokens",
         "image",
         "generate",
@@ -67,10 +69,14 @@ fn bench_prints_its_schema() {
         "first_token_s",
         "prefill_tokens_per_s",
         "decode_tokens_per_s",
+        "decode_sequence_tokens_per_s",
         "peak_rss_bytes",
+        "limits",
+        "phases",
     ];
     assert_eq!(keys(&printed), expected);
-    assert_eq!(printed["schema"], "mquant.bench/1");
+    assert_eq!(printed["schema"], "mquant.bench/2");
+    assert_eq!((&printed["cpu"], &printed["limits"]), (&Value::from("scalar"), &Value::Null));
     let asked = ["threads", "prompt_tokens", "generate", "batch", "repeat"].map(|key| printed[key].as_u64().unwrap());
     assert_eq!(asked, [1, 9, 3, 2, 2]);
     // 100 × 60 becomes 112 × 56 for cells of 28 pixels.
@@ -78,14 +84,67 @@ fn bench_prints_its_schema() {
     for key in ["load_s", "vision_s", "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s"] {
         assert!(printed[key].as_f64().unwrap() > 0.0, "{key}");
     }
+    let rate = |key: &str| printed[key].as_f64().unwrap();
+    assert_eq!(rate("decode_tokens_per_s"), 2.0 * rate("decode_sequence_tokens_per_s"));
+    check_phases(&printed);
     // The weights alone are a megabyte.
     assert!(printed["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
+}
+
+/// Times of kinds add up to their phase's, and operations are those of the model's shapes.
+fn check_phases(printed: &Value) {
+    let phases = printed["phases"].as_array().unwrap();
+    let names: Vec<&str> = phases.iter().map(|phase| phase["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["vision", "prefill", "decode"]);
+    let model = Command::new(env!("CARGO_BIN_EXE_mquant"))
+        .args(["inspect", golden().to_str().unwrap(), "--json"])
+        .output()
+        .unwrap();
+    let sites = object(&model)["sites"].as_array().unwrap().clone();
+    // Products of a value with a weight in the linears of the decoder's blocks, and in the head, for one row.
+    let products = |prefix: &str| {
+        let of = |site: &Value| {
+            let outputs: u64 = site["outputs"].as_array().unwrap().iter().map(|o| o.as_u64().unwrap()).sum();
+            site["inputs"].as_u64().unwrap() * outputs
+        };
+        sites.iter().filter(|s| s["name"].as_str().unwrap().starts_with(prefix)).map(of).sum::<u64>() as f64
+    };
+    let (blocks, head) = (products("language."), products("head"));
+    for (phase, rows, scored) in [(&phases[1], 2.0 * 9.0, 2.0), (&phases[2], 2.0 * 3.0, 2.0 * 3.0)] {
+        let kinds = phase["kinds"].as_array().unwrap();
+        let sum: f64 = kinds.iter().map(|kind| kind["total_s"].as_f64().unwrap()).sum();
+        let total = phase["total_s"].as_f64().unwrap();
+        assert!((sum / total - 1.0).abs() < 1e-6, "{phase}");
+        let floats = kinds.iter().find(|kind| kind["name"] == "float products").unwrap();
+        assert_eq!(floats["ops"].as_f64().unwrap(), 2.0 * (rows * blocks + scored * head), "{phase}");
+        assert_eq!((&phase["arithmetic"], &phase["ops_fraction"]), (&Value::from("f32"), &Value::Null));
+    }
+}
+
+#[test]
+fn bench_compares_with_the_limits_of_this_cpu() {
+    let model = golden();
+    let bench = ["bench", model.to_str().unwrap(), "--image", "none", "--repeat", "1", "--prompt-tokens", "3"];
+    let printed = object(&mquant(&[&bench[..], &["--generate", "1", "--json"]].concat(), &model));
+    let limits = &printed["limits"];
+    for phase in printed["phases"].as_array().unwrap() {
+        for (fraction, rate, limit) in [
+            ("ops_fraction", "ops_per_s", "f32_ops_per_s"),
+            ("product_ops_fraction", "product_ops_per_s", "f32_ops_per_s"),
+            ("bytes_fraction", "bytes_per_s", "read_bytes_per_s"),
+        ] {
+            let expected = phase[rate].as_f64().unwrap() / limits[limit].as_f64().unwrap();
+            assert!((phase[fraction].as_f64().unwrap() / expected - 1.0).abs() < 1e-6, "{phase}");
+        }
+    }
+    // A gibibyte was read to find the limits; it is no memory of the model.
+    assert!(printed["peak_rss_bytes"].as_u64().unwrap() < 1 << 30);
 }
 
 #[test]
 fn bench_without_picture_and_beyond_the_context() {
     let model = golden();
-    let bench = ["bench", model.to_str().unwrap(), "--image", "none", "--repeat", "1"];
+    let bench = ["bench", model.to_str().unwrap(), "--image", "none", "--repeat", "1", "--no-limits"];
     let short = [&bench[..], &["--generate", "0", "--prompt-tokens", "3", "--json"]].concat();
     let printed = object(&mquant(&short, &model));
     let absent = ["image", "vision_s", "decode_tokens_per_s"];
@@ -93,6 +152,7 @@ fn bench_without_picture_and_beyond_the_context() {
     let text = mquant(&[&bench[..], &["--prompt-tokens", "3"]].concat(), &model);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("prefill") && !text.contains("vision"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     let long = mquant(&[&bench[..], &["--prompt-tokens", "5000"]].concat(), &model);
     assert_eq!(long.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&long.stderr).contains("CONTEXT_EXCEEDED"));

@@ -7,7 +7,7 @@ fn every_command_shows_examples() {
     let help = stdout(&output(&["--help"]));
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    for expected in ["run", "inspect", "logits"] {
+    for expected in ["run", "inspect", "logits", "bench", "kernels"] {
         assert!(commands.contains(&expected), "{commands:?}");
     }
     for command in commands.iter().filter(|command| **command != "help") {
@@ -16,7 +16,7 @@ fn every_command_shows_examples() {
             assert_eq!(output.status.code(), Some(0), "{command}");
             let help = stdout(&output);
             assert!(help.contains(&format!("Examples:\n  mquant {command}")), "{help}");
-            for global in ["--json", "--threads", "--min-pixels", "--max-pixels", "--context"] {
+            for global in ["--json", "--threads", "--min-pixels", "--max-pixels", "--context", "--cpu"] {
                 assert!(help.contains(global), "{command} {global}");
             }
             assert_eq!(stderr(&output), "");

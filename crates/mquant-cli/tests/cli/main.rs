@@ -7,5 +7,6 @@ mod help;
 mod errors;
 mod run;
 mod inspect;
+mod kernels;
 mod logits;
 mod signals;

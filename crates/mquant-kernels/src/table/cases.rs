@@ -20,13 +20,16 @@ const FEW_ROWS: usize = 16;
 /// Bytes of such copies together: more than caches hold.
 const BEYOND_CACHES: usize = 160 << 20;
 
+/// Computes once on a backend.
+type Run = dyn FnMut(&dyn Backend) + Send;
+
 /// An operation ready to run.
 pub struct Case {
     /// Multiplications and additions of one run.
     pub ops: f64,
     /// Bytes that one run reads or writes at least: operands and results, each once.
     pub bytes: f64,
-    run: Box<dyn FnMut(&dyn Backend) + Send>,
+    run: Box<Run>,
 }
 
 impl fmt::Debug for Case {
