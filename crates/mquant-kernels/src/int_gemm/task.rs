@@ -62,11 +62,27 @@ impl Task<'_> {
             return self.run_in_blocks(&main, gate.as_ref());
         }
         for rows in self.tiles() {
+            self.fetch(&rows);
             self.multiply(&main, &rows, &mut of_main);
             if let Some(gate) = &gate {
                 self.multiply(gate, &rows, &mut of_gate);
             }
             self.finish(rows, (&main, &of_main), gate.as_ref().map(|gate| (gate, &of_gate)));
+        }
+    }
+
+    /// Asks for the cache lines that the results of a tile will go to: they arrive while the sums are computed.
+    fn fetch(&self, rows: &Range<usize>) {
+        let from = self.panel * PANEL;
+        for row in rows.clone() {
+            let (first, bytes) = match self.out.to {
+                To::Write(to) | To::Add(to) => (
+                    to.wrapping_add(row * self.out.weight.rows() + from).cast_const().cast::<u8>(),
+                    PANEL * size_of::<f32>(),
+                ),
+                To::Quantize(_, to, stride) => (to.wrapping_add(row * stride + from).cast_const().cast::<u8>(), PANEL),
+            };
+            (0..bytes).step_by(64).for_each(|at| fetch_to_write(first.wrapping_add(at)));
         }
     }
 
@@ -240,4 +256,15 @@ impl Task<'_> {
             }
         }
     }
+}
+
+/// Asks for a cache line that will be written. A hint: the address may be anything.
+fn fetch_to_write(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has the instruction or ignores it, and it does not access memory.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
+    }
+    let _ = at;
 }
