@@ -32,7 +32,7 @@ pub use backend::Backend;
 pub use cpu::CpuBackend;
 pub use data::{Bytes, Dtype, Matrix, Rows, Values};
 pub use features::{Cpu, Level, UnknownLevel, Unsupported};
-pub use hadamard::Hadamard;
+pub use hadamard::{Hadamard, HadamardError};
 pub use int_gemm::{Product, Sink};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
 pub use prepare::{NormOf, NormStep, RowSteps, Source};
