@@ -8,6 +8,8 @@
 mod field;
 mod orders;
 mod plan;
+mod vector;
+mod dense;
 mod transform;
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::features::Cpu;
-use transform::{Dense, Turn};
+use dense::{Dense, Turn};
 
 /// The largest order that is multiplied out instead of being taken apart.
 pub(crate) const LARGEST_DENSE: usize = 256;
@@ -176,14 +178,7 @@ impl Hadamard {
 
     fn turn(&self, cpu: Cpu, row: &mut [f32], turn: Turn) {
         assert_eq!(row.len(), self.features(), "features of a row and its rotation");
-        transform::powers_of_two(cpu, row, self.power_of_two);
-        // Factors from the innermost out; values that meet lie `inner` apart.
-        let mut inner = self.power_of_two;
-        for dense in self.dense.iter().rev() {
-            transform::dense(cpu, row, dense, inner, turn);
-            inner *= dense.order();
-        }
-        transform::scale(cpu, row, self.norm);
+        transform::turn(cpu, row, self, turn);
     }
 }
 
