@@ -26,26 +26,40 @@ pub(super) enum Turn {
     Inverse,
 }
 
-/// A matrix of ±1: for each output, which of the signed sums of each group of inputs it adds up.
+/// A matrix of ±1: which signed sums of groups of inputs each output adds up.
 #[derive(Debug)]
 pub(super) struct Dense {
     order: usize,
-    forward: Vec<u8>,
-    inverse: Vec<u8>,
+    forward: Vec<Picks>,
+    inverse: Vec<Picks>,
+}
+
+/// What each output takes from some groups at once.
+#[derive(Debug)]
+struct Picks {
+    /// The first group, and how many there are.
+    first: usize,
+    groups: usize,
+    /// Outputs × groups: bit i set where input i of the group is subtracted.
+    patterns: Vec<u8>,
 }
 
 impl Dense {
     pub(super) fn new(signs: &Signs) -> Self {
         let order = signs.order();
-        let patterns = |negative: &dyn Fn(usize, usize) -> bool| {
-            let pattern = |output: usize, first: usize| {
-                (0..GROUP).fold(0, |bits, i| bits | u8::from(negative(output, first + i)) << i)
+        let picks = |negative: &dyn Fn(usize, usize) -> bool| {
+            let pattern = |output: usize, group: usize| {
+                (0..GROUP).fold(0, |bits, i| bits | u8::from(negative(output, group * GROUP + i)) << i)
             };
-            let groups = order / GROUP;
-            (0..order * groups).map(|at| pattern(at / groups, at % groups * GROUP)).collect()
+            let at_once = |first: usize| {
+                let groups = GROUPS_AT_ONCE.min(order / GROUP - first);
+                let patterns = (0..order * groups).map(|at| pattern(at / groups, first + at % groups)).collect();
+                Picks { first, groups, patterns }
+            };
+            (0..order / GROUP).step_by(GROUPS_AT_ONCE).map(at_once).collect()
         };
-        let forward = patterns(&|i, j| signs.at(i, j) < 0);
-        let inverse = patterns(&|i, j| signs.at(j, i) < 0);
+        let forward = picks(&|i, j| signs.at(i, j) < 0);
+        let inverse = picks(&|i, j| signs.at(j, i) < 0);
         Self { order, forward, inverse }
     }
 
@@ -53,7 +67,7 @@ impl Dense {
         self.order
     }
 
-    fn patterns(&self, turn: Turn) -> &[u8] {
+    fn picks(&self, turn: Turn) -> &[Picks] {
         match turn {
             Turn::Forward => &self.forward,
             Turn::Inverse => &self.inverse,
@@ -79,7 +93,8 @@ impl Columns {
             // SAFETY: as many values are there, and the caller's promise.
             Columns::Along(from) => unsafe { V::load(row[from + offset..][..V::WIDTH].as_ptr()) },
             Columns::Scattered(from, _) => {
-                let values = from.map(|from| row[from + offset]);
+                let mut values = [0.0; WIDEST];
+                values.iter_mut().zip(from).for_each(|(value, from)| *value = row[from + offset]);
                 // SAFETY: this is as many values as the widest vector has, and the caller's promise.
                 unsafe { V::load(values.as_ptr()) }
             }
@@ -98,6 +113,48 @@ impl Columns {
                 // SAFETY: this is as many values as the widest vector has, and the caller's promise.
                 unsafe { v.store(values.as_mut_ptr()) };
                 from.iter().zip(values).take(*count).for_each(|(from, value)| row[from + offset] = value);
+            }
+        }
+    }
+}
+
+impl Picks {
+    /// Adds its picks to each output, ascending; those of the first groups replace what was there.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn add_up<V: Vector>(&self, sums: &[[V; SUMS]; GROUPS_AT_ONCE], y: &mut [V]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.groups {
+                1 => self.add_up_of::<V, 1>(sums, y),
+                2 => self.add_up_of::<V, 2>(sums, y),
+                3 => self.add_up_of::<V, 3>(sums, y),
+                4 => self.add_up_of::<V, 4>(sums, y),
+                5 => self.add_up_of::<V, 5>(sums, y),
+                6 => self.add_up_of::<V, 6>(sums, y),
+                7 => self.add_up_of::<V, 7>(sums, y),
+                _ => self.add_up_of::<V, GROUPS_AT_ONCE>(sums, y),
+            }
+        }
+    }
+
+    /// [`add_up`](Self::add_up) of `G` groups.
+    ///
+    /// # Safety
+    /// The CPU has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn add_up_of<V: Vector, const G: usize>(&self, sums: &[[V; SUMS]; GROUPS_AT_ONCE], y: &mut [V]) {
+        for (y, patterns) in y.iter_mut().zip(self.patterns.as_chunks::<G>().0) {
+            let pick = |group: usize| sums[group][usize::from(patterns[group]) % SUMS];
+            // SAFETY: the caller's promise.
+            unsafe {
+                let mut total = if self.first == 0 { pick(0) } else { y.add(pick(0)) };
+                for group in 1..G {
+                    total = total.add(pick(group));
+                }
+                *y = total;
             }
         }
     }
@@ -139,7 +196,7 @@ pub(super) unsafe fn multiply<V: Vector>(row: &mut [f32], matrix: &Dense, inner:
 /// The CPU has the instructions of `V`.
 #[inline(always)]
 unsafe fn multiply_up_to<V: Vector, const MOST: usize>(row: &mut [f32], matrix: &Dense, inner: usize, turn: Turn) {
-    let (order, patterns, columns) = (matrix.order, matrix.patterns(turn), row.len() / matrix.order);
+    let (order, columns) = (matrix.order, row.len() / matrix.order);
     let first_of = |column: usize| column / inner * inner * order + column % inner;
     // SAFETY: this is as many values as the widest vector has, and the caller's promise.
     let zero = unsafe { V::load([0.0; WIDEST].as_ptr()) };
@@ -149,27 +206,28 @@ unsafe fn multiply_up_to<V: Vector, const MOST: usize>(row: &mut [f32], matrix: 
         let place = if inner.is_multiple_of(V::WIDTH) {
             Columns::Along(first_of(column))
         } else {
-            let from = std::array::from_fn(|i| first_of((column + i).min(columns - 1)));
+            let mut from = [0; WIDEST];
+            for (i, from) in from.iter_mut().enumerate() {
+                *from = first_of((column + i).min(columns - 1));
+            }
             Columns::Scattered(from, V::WIDTH.min(columns - column))
         };
-        for first in (0..order / GROUP).step_by(GROUPS_AT_ONCE) {
-            let groups = first..(order / GROUP).min(first + GROUPS_AT_ONCE);
-            for (sums, group) in sums.iter_mut().zip(groups.clone()) {
+        for picks in matrix.picks(turn) {
+            for (sums, group) in sums.iter_mut().zip(picks.first..picks.first + picks.groups) {
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let x: [V; GROUP] = std::array::from_fn(|i| place.load(row, (group * GROUP + i) * inner));
+                    let mut x = [zero; GROUP];
+                    for (i, x) in x.iter_mut().enumerate() {
+                        *x = place.load(row, (group * GROUP + i) * inner);
+                    }
                     let (low, high) = (signed_sums(x[0], x[1], zero), signed_sums(x[2], x[3], zero));
-                    *sums = std::array::from_fn(|i| low[i % 4].add(high[i / 4]));
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = low[i % 4].add(high[i / 4]);
+                    }
                 }
             }
-            for (y, patterns) in y.iter_mut().zip(patterns.chunks_exact(order / GROUP)) {
-                let mut picks = sums.iter().zip(&patterns[groups.clone()]).map(|(sums, p)| sums[usize::from(p % 16)]);
-                if first == 0 {
-                    *y = picks.next().unwrap_or(zero);
-                }
-                // SAFETY: the caller's promise.
-                *y = picks.fold(*y, |y, pick| unsafe { y.add(pick) });
-            }
+            // SAFETY: the caller's promise.
+            unsafe { picks.add_up(&sums, &mut y[..order]) };
         }
         for (i, y) in y.iter().enumerate().take(order) {
             // SAFETY: the caller's promise.

@@ -74,11 +74,13 @@ unsafe fn sylvester<V: Vector>(row: &mut [f32], size: usize) {
             unsafe { V::load(chunk.as_ptr()).within(size).store(chunk.as_mut_ptr()) };
         }
         let tail = chunks.into_remainder();
-        let mut padded = [0.0; 16];
-        padded[..tail.len()].copy_from_slice(tail);
-        // SAFETY: this is as many values as the widest vector has, and the caller's promise.
-        unsafe { V::load(padded.as_ptr()).within(size).store(padded.as_mut_ptr()) };
-        tail.copy_from_slice(&padded[..tail.len()]);
+        if !tail.is_empty() {
+            let mut padded = [0.0; 16];
+            padded[..tail.len()].copy_from_slice(tail);
+            // SAFETY: this is as many values as the widest vector has, and the caller's promise.
+            unsafe { V::load(padded.as_ptr()).within(size).store(padded.as_mut_ptr()) };
+            tail.copy_from_slice(&padded[..tail.len()]);
+        }
         // SAFETY: the caller's promise.
         unsafe { passes::<V>(block, V::WIDTH, size.min(BLOCK)) };
     }
