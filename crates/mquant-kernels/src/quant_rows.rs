@@ -81,6 +81,7 @@ impl QuantRows {
     }
 
     /// Codes from row `i` on, with their padding; rows begin every [`stride`](Self::stride) codes.
+    #[expect(clippy::wrong_self_convention, reason = "it says where the codes begin, it converts nothing")]
     pub(crate) fn from_row(&self, i: usize) -> &[i8] {
         &self.codes[i * self.stride..]
     }

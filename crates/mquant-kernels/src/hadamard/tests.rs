@@ -184,6 +184,27 @@ fn turning_back_gives_the_row() {
 }
 
 #[test]
+#[cfg(unix)]
+fn nothing_outside_the_row_is_touched() {
+    use crate::guard::{Edge, Guarded};
+    let shapes =
+        [(1, 12), (1, 20 * 4), (3, 28), (5, 36), (1, 172), (1, 8), (7, 4), (1, 12 * 16), (1, 4096), (3, 1 << 13)];
+    for (blocks, block) in shapes {
+        let rotation = Hadamard::blocks(blocks * block, block).unwrap();
+        let row = noise(blocks * block, 9);
+        let mut want = row.clone();
+        rotation.rotate_row(&mut want);
+        for edge in [Edge::Begin, Edge::End] {
+            for cpu in Cpu::levels() {
+                let mut y = Guarded::copy_of(&row, edge);
+                rotation.rotate(cpu, &mut y);
+                assert_eq!(*y, want[..], "{blocks} blocks of {block} at {}", cpu.level());
+            }
+        }
+    }
+}
+
+#[test]
 fn parts_name_a_rotation() {
     for rotation in [Hadamard::new(8960), Hadamard::blocks(3420, 180), Hadamard::new(12), Hadamard::new(1)] {
         let rotation = rotation.unwrap();
