@@ -5,7 +5,7 @@ use crate::buffers::Buffer;
 /// Codes beyond the last feature are 0, up to a multiple of 64 that is odd: rows of a multiple of 4 KiB would share cache sets.
 const LINE: usize = 64;
 
-/// x[i][k] ≈ code[i][k] · scale[i], codes −127…127 in 8 bits. Per-tensor, per-modality and per-token quantisation differ
+/// `x[i][k] ≈ code[i][k] · scale[i]`, codes −127…127 in 8 bits. Per-tensor, per-modality and per-token quantisation differ
 /// only in how the scales came about (MQuant, section 3.1: modality enters as a row factor).
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantRows {

@@ -174,7 +174,7 @@ unsafe fn signed_sums<V: Vector>(a: V, b: V, zero: V) -> [V; 4] {
 }
 
 /// Multiplies all columns of `matrix.order()` values that lie `inner` apart:
-/// y[i] = Σ over groups, ascending, of (±x[0] ± x[1]) + (±x[2] ± x[3]).
+/// `y[i] = Σ over groups, ascending, of (±x[0] ± x[1]) + (±x[2] ± x[3])`.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.

@@ -1,8 +1,8 @@
 //! Rotation of rows by Hadamard matrices: orthogonal, made of ±1, computed where the row lies (MQuant's R4, the online
 //! rotation before a quantised product).
 //!
-//! y = (H_K ⊗ … ⊗ H_2^m)·x / √n for each block of n consecutive values. [`orders`](self::orders) says which H_K there are;
-//! a bundle names a rotation by [`Hadamard::parts`], so the matrix of an order never changes. Additions have a fixed order,
+//! y = (H_K ⊗ … ⊗ H_2^m)·x / √n for each block of n consecutive values. `orders` says which H_K there are; a
+//! bundle names a rotation by [`Hadamard::parts`], so the matrix of an order never changes. Additions have a fixed order,
 //! nothing is fused and 1/√n is multiplied last: every level gives the same bits.
 
 mod field;
