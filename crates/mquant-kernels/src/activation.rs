@@ -152,7 +152,9 @@ mod tests {
                     assert!(same || f64::from(y) == want, "{f:?}({x}) = {y} not {want}");
                 }
             }
-            ALL.map(|f| assert!(apply_to(cpu, f, &[f32::NEG_INFINITY])[0].abs() < 1e-36, "{f:?}"));
+            for f in ALL {
+                assert!(apply_to(cpu, f, &[f32::NEG_INFINITY])[0].abs() < 1e-36, "{f:?}");
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub use backend::Backend;
 pub use cpu::CpuBackend;
 pub use data::{Bytes, Dtype, Matrix, Rows, Values};
 pub use features::{Cpu, Level, UnknownLevel, Unsupported};
-pub use hadamard::Hadamard;
+pub use hadamard::{Hadamard, HadamardError};
 pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
 pub use kv_codes::KvCodes;

@@ -7,7 +7,7 @@ use crate::buffers::Buffer;
 /// Codes beyond the last feature are 0, up to a multiple of 64 that is odd: rows of a multiple of 4 KiB would share cache sets.
 const LINE: usize = 64;
 
-/// x[i][k] ≈ code[i][k] · scale[i], codes −127…127 in 8 bits. Per-tensor, per-modality and per-token quantisation differ
+/// `x[i][k] ≈ code[i][k] · scale[i]`, codes −127…127 in 8 bits. Per-tensor, per-modality and per-token quantisation differ
 /// only in how the scales came about (MQuant, section 3.1: modality enters as a row factor).
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantRows {
@@ -83,6 +83,7 @@ impl QuantRows {
     }
 
     /// Codes from row `i` on, with their padding; rows begin every [`stride`](Self::stride) codes.
+    #[expect(clippy::wrong_self_convention, reason = "it says where the codes begin, it converts nothing")]
     pub(crate) fn from_row(&self, i: usize) -> &[i8] {
         &self.codes[i * self.stride..]
     }

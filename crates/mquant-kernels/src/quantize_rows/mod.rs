@@ -30,7 +30,8 @@ pub enum RowScales<'a> {
 
 /// The scale that maps magnitudes up to `absmax` to codes of at most `largest`: absmax / largest, at least 1e-8 and finite.
 pub fn scale_of(absmax: f32, largest: f32) -> f32 {
-    (absmax / largest).max(SMALLEST_SCALE).min(f32::MAX)
+    let scale = (absmax / largest).max(SMALLEST_SCALE);
+    if scale.is_finite() { scale } else { f32::MAX }
 }
 
 /// The definition: one value's code for a scale whose reciprocal is `inverse`, between `least` and `most`.
