@@ -11,7 +11,12 @@ use tempfile::TempDir;
 /// The command with the given arguments, closed stdin, and nothing of the caller's environment that it reads.
 pub(crate) fn mquant(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mquant"));
-    command.args(arguments).stdin(Stdio::null()).env_remove("MQUANT_DEMO_MODEL").env_remove("HF_HUB_OFFLINE").env_remove("MQUANT_CPU");
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("MQUANT_DEMO_MODEL")
+        .env_remove("HF_HUB_OFFLINE")
+        .env_remove("MQUANT_CPU");
     command.current_dir(std::env::temp_dir());
     command
 }
