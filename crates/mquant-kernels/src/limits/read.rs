@@ -1,4 +1,6 @@
 //! Bytes read from memory each second: every thread adds up a contiguous part of its own of something that fits no cache.
+//!
+//! Words are added as floats, whose sums a compiler must take as they are written: integers it would rearrange.
 
 use std::hint::black_box;
 
@@ -29,10 +31,10 @@ pub(super) fn bytes_per_s(threads: &Threads, cpu: Cpu) -> f64 {
         use rayon::prelude::*;
         memory.par_chunks_mut(part).for_each(|part| part.fill(1));
     });
-    let memory: &[u64] = bytemuck::cast_slice(&memory[..parts * part]);
+    let memory: &[f64] = bytemuck::cast_slice(&memory[..parts * part]);
     let bytes = (parts.min(threads.count()) * part) as f64;
     let own = |thread: usize| memory.chunks_exact(part / 8).nth(thread).unwrap_or_default();
-    let rate = |sum: fn(Cpu, &[u64]) -> u64| {
+    let rate = |sum: fn(Cpu, &[f64]) -> f64| {
         bytes
             / together(threads, |thread| {
                 black_box(sum(cpu, own(thread)));
@@ -41,7 +43,7 @@ pub(super) fn bytes_per_s(threads: &Threads, cpu: Cpu) -> f64 {
     };
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..RUNS {
-        for (rates, sum) in rates.iter_mut().zip([plain as fn(Cpu, &[u64]) -> u64, fetched, from_four]) {
+        for (rates, sum) in rates.iter_mut().zip([plain as fn(Cpu, &[f64]) -> f64, fetched, from_four]) {
             rates.push(rate(sum));
         }
     }
@@ -58,25 +60,25 @@ fn allocate() -> Option<MmapMut> {
 }
 
 #[inline(always)]
-fn add(lanes: &mut [u64; LANES], words: &[u64; LANES]) {
-    lanes.iter_mut().zip(words).for_each(|(lane, word)| *lane = lane.wrapping_add(*word));
+fn add(lanes: &mut [f64; LANES], words: &[f64; LANES]) {
+    lanes.iter_mut().zip(words).for_each(|(lane, word)| *lane += word);
 }
 
 #[inline(always)]
-fn total(lanes: [u64; LANES]) -> u64 {
-    lanes.into_iter().fold(0, u64::wrapping_add)
+fn total(lanes: [f64; LANES]) -> f64 {
+    lanes.into_iter().sum()
 }
 
 #[inline(always)]
-fn plain_body(words: &[u64]) -> u64 {
-    let mut lanes = [0; LANES];
+fn plain_body(words: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
     words.as_chunks().0.iter().for_each(|chunk| add(&mut lanes, chunk));
     total(lanes)
 }
 
 #[inline(always)]
-fn fetched_body(words: &[u64]) -> u64 {
-    let mut lanes = [0; LANES];
+fn fetched_body(words: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
     for chunk in words.as_chunks().0 {
         fetch(chunk, AHEAD);
         add(&mut lanes, chunk);
@@ -85,8 +87,8 @@ fn fetched_body(words: &[u64]) -> u64 {
 }
 
 #[inline(always)]
-fn from_four_body(words: &[u64]) -> u64 {
-    let mut lanes = [0; LANES];
+fn from_four_body(words: &[f64]) -> f64 {
+    let mut lanes = [0.0; LANES];
     let quarters = words.as_chunks::<LANES>().0;
     let quarter = quarters.len() / 4;
     for i in 0..quarter {
@@ -101,7 +103,7 @@ fn from_four_body(words: &[u64]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn fetch(chunk: &[u64; LANES], ahead: usize) {
+fn fetch(chunk: &[f64; LANES], ahead: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     for line in (0..LANES).step_by(8) {
         // SAFETY: every CPU of the target has it. Fetching is no access: it may go beyond the end.
@@ -111,19 +113,19 @@ fn fetch(chunk: &[u64; LANES], ahead: usize) {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
-fn fetch(_: &[u64; LANES], _: usize) {}
+fn fetch(_: &[f64; LANES], _: usize) {}
 
 per_level! {
     /// The sum of all words, read as they come.
-    fn plain(words: &[u64]) -> u64 = plain_body
+    fn plain(words: &[f64]) -> f64 = plain_body
 }
 per_level! {
     /// The sum of all words, fetched ahead.
-    fn fetched(words: &[u64]) -> u64 = fetched_body
+    fn fetched(words: &[f64]) -> f64 = fetched_body
 }
 per_level! {
     /// The sum of all words but some of the last, from four places at once, fetched ahead.
-    fn from_four(words: &[u64]) -> u64 = from_four_body
+    fn from_four(words: &[f64]) -> f64 = from_four_body
 }
 
 #[cfg(test)]
@@ -132,8 +134,8 @@ mod tests {
 
     #[test]
     fn every_way_of_reading_reads_everything() {
-        let words: Vec<u64> = (0..64 * LANES as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-        let sum = words.iter().copied().fold(0, u64::wrapping_add);
+        let words: Vec<f64> = (0..64 * LANES).map(|i| (i * 7919 % 1013) as f64).collect();
+        let sum: f64 = words.iter().sum();
         for cpu in Cpu::levels() {
             assert_eq!([plain(cpu, &words), fetched(cpu, &words), from_four(cpu, &words)], [sum; 3], "{}", cpu.level());
         }

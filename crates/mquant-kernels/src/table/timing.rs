@@ -7,10 +7,13 @@ use crate::cpu::CpuBackend;
 use crate::features::Cpu;
 use crate::threads::Threads;
 
-/// Rounds in which every kernel runs once.
+/// Rounds in which every kernel runs.
 const ROUNDS: usize = 7;
-/// Seconds that one run may take; a slower kernel is given fewer rows.
-const LONGEST: f64 = 0.15;
+/// Rows that tell how slow a kernel is, and how often they are run for that.
+const FEW_ROWS: usize = 8;
+const TRIALS: usize = 3;
+/// Seconds that one run may take; a slower kernel is given half the rows, or half of those, and so on.
+const LONGEST: f64 = 0.25;
 /// Runs shorter than this are repeated within a round.
 const SHORTEST: f64 = 5e-3;
 
@@ -41,17 +44,16 @@ struct Contender {
 impl Contender {
     fn new(operation: &Operation, kernel: KernelInfo, cpu: Cpu, shape: Shape, threads: &Threads) -> Self {
         let backend = CpuBackend::new(cpu);
-        // A few rows tell how slow it is.
         let try_out = |rows| {
-            let shape = Shape { rows, ..shape };
-            let mut case = operation.case(shape);
-            once(threads, &mut case, &backend, 1);
-            (once(threads, &mut case, &backend, 1), case)
+            let mut case = operation.case(Shape { rows, ..shape });
+            let trials = (0..TRIALS).map(|_| once(threads, &mut case, &backend, 1));
+            (trials.fold(f64::INFINITY, f64::min), case)
         };
-        let few = shape.rows.min(8);
+        let few = shape.rows.min(FEW_ROWS);
         let (seconds, case) = try_out(few);
-        let affordable = (LONGEST / (seconds / few as f64)) as usize;
-        let rows = shape.rows.min(affordable.max(few));
+        let a_row = seconds / few as f64;
+        let halves = std::iter::successors(Some(shape.rows), |rows| Some(rows / 2));
+        let rows = halves.take_while(|rows| *rows > few).find(|rows| *rows as f64 * a_row <= LONGEST).unwrap_or(few);
         let (seconds, case) = if rows == few { (seconds, case) } else { try_out(rows) };
         let runs = (SHORTEST / seconds).ceil().clamp(1.0, 1e4) as usize;
         Self { kernel, backend, shape: Shape { rows, ..shape }, case, runs, seconds: Vec::new() }

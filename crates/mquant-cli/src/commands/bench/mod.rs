@@ -21,11 +21,12 @@ use report::{Measured, Report};
 /// Arguments of `mquant bench`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Figures are medians over the repeats. The text is random tokens, the picture is synthetic; nothing is remembered between
-repeats. vision_s is the vision tower on one picture; prefill counts the text alone; first_token_s is picture and text,
-from prepared prompts to the first token of every sequence; decode counts the tokens after it. GOPS are multiplications
-and additions of the products with weights; GB/s are bytes of weights, keys and values. Limits of this CPU are measured
-with the same threads after everything else: two seconds and a gibibyte, which is not in the peak of memory.
+Figures are medians over the repeats. The text is random tokens, the picture is synthetic; nothing
+is remembered between repeats. vision_s is the vision tower on one picture; prefill counts the text
+alone; first_token_s is picture and text, from prepared prompts to the first token of every
+sequence; decode counts the tokens after it. GOPS are multiplications and additions of the products
+with weights; GB/s are bytes of weights, keys and values. Limits of this CPU are measured with the
+same threads after everything else: two seconds and a gibibyte, which the peak of memory leaves out.
 
 Examples:
   mquant bench

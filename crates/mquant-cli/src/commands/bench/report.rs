@@ -122,6 +122,8 @@ impl PhaseReport {
             Arithmetic::Int8 => ("int8", limits.map(|limits| limits.int8_ops_per_s)),
             Arithmetic::F32 => ("f32", limits.map(|limits| limits.f32_ops_per_s)),
         };
+        // Without room to measure in there is no limit.
+        let read = limits.map(|limits| limits.read_bytes_per_s).filter(|read| *read > 0.0);
         let kind = |kind: Kind| {
             let spent = phase.spent(kind);
             let fraction = spent.seconds / phase.seconds;
@@ -136,7 +138,7 @@ impl PhaseReport {
             product_ops_per_s: rates.product_ops_per_s,
             product_ops_fraction: most.map(|most| rates.product_ops_per_s / most),
             bytes_per_s: rates.bytes_per_s,
-            bytes_fraction: limits.map(|limits| rates.bytes_per_s / limits.read_bytes_per_s),
+            bytes_fraction: read.map(|read| rates.bytes_per_s / read),
             kinds: Kind::ALL.into_iter().map(kind).collect(),
         }
     }

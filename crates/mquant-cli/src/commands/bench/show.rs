@@ -12,8 +12,11 @@ pub(super) fn print(report: &Report<'_>, output: &Output) -> Result<(), Failure>
     ))?;
     output.table(&["", "measured"], figures(report))?;
     output.text("\n")?;
-    let headings = ["", "GOPS", "of limit", "in products", "of limit", "GB/s", "of limit"];
-    output.table(&headings, report.phases.iter().map(rates).collect())?;
+    let headings: &[&str] = match report.limits {
+        Some(_) => &["", "GOPS", "of limit", "in products", "of limit", "GB/s", "of limit"],
+        None => &["", "GOPS", "in products", "GB/s"],
+    };
+    output.table(headings, report.phases.iter().map(|phase| rates(phase, report.limits.is_some())).collect())?;
     if let Some(limits) = &report.limits {
         output.text(&limits_line(limits))?;
     }
@@ -53,16 +56,18 @@ fn giga(value: f64) -> String {
     format!("{giga:.decimals$}")
 }
 
-fn rates(phase: &PhaseReport) -> Vec<String> {
-    vec![
-        format!("{}, {}", phase.name, phase.arithmetic),
-        giga(phase.ops_per_s),
-        percent(phase.ops_fraction),
-        giga(phase.product_ops_per_s),
-        percent(phase.product_ops_fraction),
-        giga(phase.bytes_per_s),
-        percent(phase.bytes_fraction),
-    ]
+fn rates(phase: &PhaseReport, with_limits: bool) -> Vec<String> {
+    let rates = [
+        (phase.ops_per_s, phase.ops_fraction),
+        (phase.product_ops_per_s, phase.product_ops_fraction),
+        (phase.bytes_per_s, phase.bytes_fraction),
+    ];
+    let mut cells = vec![format!("{}, {}", phase.name, phase.arithmetic)];
+    for (rate, fraction) in rates {
+        cells.push(giga(rate));
+        cells.extend(with_limits.then(|| percent(fraction)));
+    }
+    cells
 }
 
 fn limits_line(limits: &LimitsReport) -> String {

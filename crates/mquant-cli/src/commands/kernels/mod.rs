@@ -15,9 +15,10 @@ use crate::session;
 /// Arguments of `mquant kernels`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Kernels are listed best first; the one marked <- runs, the best that this CPU has and that --cpu or MQUANT_CPU allows.
-With --time every kernel that this CPU has is timed on shapes of Qwen2-VL-2B: medians of several rounds. Slow kernels get
-fewer rows. GOPS counts multiplications and additions, GB/s operands and results once each.
+Kernels are listed best first; the one marked <- runs, the best that this CPU has and that --cpu or
+MQUANT_CPU allows. With --time every kernel that this CPU has is timed on shapes of Qwen2-VL-2B:
+medians of several rounds. Slow kernels get fewer rows. GOPS counts multiplications and additions,
+GB/s operands and results once each.
 
 Examples:
   mquant kernels
