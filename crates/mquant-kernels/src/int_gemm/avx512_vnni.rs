@@ -14,8 +14,9 @@ pub(super) const KERNEL: Kernel = Kernel { name: "avx512vnni", level: Level::Avx
 const LANES: usize = 16;
 /// Vectors of a row of a panel.
 const VECTORS: usize = PANEL / LANES;
-/// How far ahead panels are fetched into the first-level cache, in bytes.
+/// How far ahead panels are fetched, in bytes: from the second-level cache where many rows pass them, from memory where few do.
 const AHEAD: usize = 1024;
+const AHEAD_IN_MEMORY: usize = 8192;
 
 /// # Safety
 /// The CPU has the features; the codes of each row reach as far as the panel's steps.
@@ -45,7 +46,7 @@ unsafe fn rows<const R: usize, const FOUR: bool>(tile: Tile<'_>, sums: &mut Sums
     let (mut panel, mut codes) = (tile.panel.as_ptr(), tile.codes.as_ptr());
     for _ in 0..tile.panel.len() / step_len(bits) {
         // SAFETY: a step of the panel lies here.
-        let w = unsafe { weights::<FOUR>(panel) };
+        let w = unsafe { weights::<FOUR>(panel, if R <= 2 { AHEAD_IN_MEMORY } else { AHEAD }) };
         for (r, acc) in acc.iter_mut().enumerate() {
             // SAFETY: the caller promised as many codes in each row as the panel has inputs.
             let a = _mm512_set1_epi32(unsafe { codes.add(r * tile.stride).cast::<i32>().read_unaligned() });
@@ -76,10 +77,10 @@ unsafe fn rows<const R: usize, const FOUR: bool>(tile: Tile<'_>, sums: &mut Sums
 /// A step lies at `panel`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn weights<const FOUR: bool>(panel: *const u8) -> [__m512i; VECTORS] {
+unsafe fn weights<const FOUR: bool>(panel: *const u8, ahead: usize) -> [__m512i; VECTORS] {
     // Fetching is no access: it may go beyond the end.
-    _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD).cast());
-    _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 64).cast());
+    _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(ahead).cast());
+    _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(ahead + 64).cast());
     if FOUR {
         let low = _mm512_set1_epi8(15);
         // SAFETY: the caller promised a step of 128 bytes.
@@ -91,8 +92,8 @@ unsafe fn weights<const FOUR: bool>(panel: *const u8) -> [__m512i; VECTORS] {
             _mm512_and_si512(_mm512_srli_epi16::<4>(b), low),
         ]
     } else {
-        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 128).cast());
-        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD + 192).cast());
+        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(ahead + 128).cast());
+        _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(ahead + 192).cast());
         // SAFETY: the caller promised a step of 256 bytes.
         [0, 64, 128, 192].map(|at| unsafe { _mm512_loadu_si512(panel.add(at).cast()) })
     }

@@ -12,6 +12,8 @@ use crate::quant_rows::QuantRows;
 
 /// Tasks for each thread, so that a slower one can be helped.
 const TASKS_PER_THREAD: usize = 8;
+/// Bytes of codes that should stay in a core's second-level cache, beside a panel, while all panels pass.
+const ROWS_BYTES: usize = 768 << 10;
 /// Products of one call at most: query, key, value.
 const MOST_PRODUCTS: usize = 8;
 
@@ -32,12 +34,14 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
         let outs: [Option<Out<'_>>; MOST_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
         let kernel = select(cpu);
         let threads = rayon::current_num_threads();
-        // Few panels for many threads: rows are split too, in whole tiles.
+        // Rows of a task, in whole tiles: they stay in the cache while all panels pass; fewer where panels are few.
+        let cached = (ROWS_BYTES / x.stride()).max(kernel.rows());
         let parts = if threads == 1 { 1 } else { (TASKS_PER_THREAD * threads).div_ceil(panels.max(1)) };
+        let parts = parts.max(x.rows().div_ceil(cached));
         let rows_at_once = x.rows().div_ceil(parts).next_multiple_of(kernel.rows()).max(kernel.rows());
         let blocks = x.rows().div_ceil(rows_at_once);
         let run = |task: usize| {
-            let (panel, block) = (task / blocks, task % blocks);
+            let (block, panel) = (task / panels, task % panels);
             let which = ends[..count].iter().position(|end| panel < *end).expect("a product for each panel");
             let out = outs[which].as_ref().expect("as many results as products");
             let first = if which == 0 { 0 } else { ends[which - 1] };

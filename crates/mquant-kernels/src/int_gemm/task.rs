@@ -240,9 +240,10 @@ impl Task<'_> {
         let from = self.panel * PANEL;
         let y = &y[..PANEL.min(outputs - from)];
         match self.out.to {
-            // SAFETY: `Out::of` checked the matrix against this shape, and no other task has this panel and this row.
             To::Write(to) => {
-                unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), y.len()) }.copy_from_slice(y)
+                // SAFETY: `Out::of` checked the matrix against this shape, and no other task has this panel and this row.
+                let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), y.len()) };
+                to.copy_from_slice(y);
             }
             To::Add(to) => {
                 // SAFETY: as above.

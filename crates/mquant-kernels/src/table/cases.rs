@@ -8,8 +8,10 @@ use crate::activation::Activation;
 use crate::attention::{AttendJob, KeyValues, Mask, Products};
 use crate::backend::Backend;
 use crate::data::{Bytes, Rows};
+use crate::hadamard::Hadamard;
 use crate::int_gemm::{Product, Sink, Then};
 use crate::int_weight::{Bits, IntWeight, PackedWeight};
+use crate::kv_codes::KvCodes;
 use crate::prepare::{NormOf, NormStep, RowSteps, Source};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -155,6 +157,16 @@ pub(super) fn silu_up_quantize(shape: Shape) -> Case {
     })
 }
 
+pub(super) fn hadamard_quantize(shape: Shape) -> Case {
+    let (x, scales) = (noise(shape.rows, features(shape)), vec![0.01; shape.rows]);
+    let rotation = Hadamard::new(features(shape)).expect("shapes of the list have a rotation");
+    // An addition for each doubling of a fast transform; dense factors are counted as if they were fast.
+    over_rows(shape, features(shape).ilog2() as usize + 3, 5, move |backend| {
+        let steps = RowSteps { norm: None, rotation: Some(&rotation) };
+        backend.quantize(Source::Rows(&x), steps, RowScales::Static(&scales));
+    })
+}
+
 pub(super) fn rope(shape: Shape) -> Case {
     const HALF: usize = 64;
     let mut x = noise(shape.rows, features(shape));
@@ -167,20 +179,24 @@ pub(super) fn attention(shape: Shape) -> Case {
     let rows = shape.rows;
     let (features, kv_features) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
     let q = noise(rows, features);
-    let (k, v) = (noise(keys, kv_features).into_vec(), noise(keys, kv_features).into_vec());
+    let (k, v) = (noise(keys, kv_features), noise(keys, kv_features));
     let positions: Vec<u32> = (keys - rows..keys).map(|i| i as u32).collect();
     let seen: usize = match sees {
         Sees::All => rows * keys,
         Sees::Before => positions.iter().map(|p| *p as usize + 1).sum(),
     };
+    // A decoder remembers codes; a tower's keys and values are those of the pass.
+    let mut codes = KvCodes::new(kv_features, heads.head_dim);
+    if sees == Sees::Before {
+        (0..keys).for_each(|i| codes.store(i, k.row(i), v.row(i)));
+    }
     Case {
         ops: 4.0 * (seen * features) as f64,
         bytes: (size_of::<f32>() * 2 * (rows * features + keys * kv_features)) as f64,
         run: Box::new(move |backend| {
-            let kv = KeyValues::Float { keys: &k, values: &v };
-            let mask = match sees {
-                Sees::All => Mask::Full,
-                Sees::Before => Mask::Causal(&positions),
+            let (kv, mask) = match sees {
+                Sees::All => (KeyValues::Float { keys: k.as_slice(), values: v.as_slice() }, Mask::Full),
+                Sees::Before => (KeyValues::Codes(&codes), Mask::Causal(&positions)),
             };
             backend.attend(&q, heads, Products::Bf16, &[AttendJob { first_row: 0, rows, kv, mask }]);
         }),

@@ -129,6 +129,12 @@ fn rows(shapes: &[[usize; 2]]) -> Vec<Shape> {
 const DECODER_HEADS: HeadShape = HeadShape { heads: 12, kv_heads: 2, head_dim: 128 };
 const TOWER_HEADS: HeadShape = HeadShape { heads: 16, kv_heads: 16, head_dim: 80 };
 
+/// Attention has a tile of its own for CPUs with products of bf16 pairs, which only the highest level uses.
+fn attention_kernels() -> Vec<KernelInfo> {
+    let bf16 = KernelInfo { name: "avx512bf16", needs: Level::Avx512Vnni };
+    Cpu::detect().bf16().then_some(bf16).into_iter().chain(named(PER_LEVEL)).collect()
+}
+
 /// Every operation that has kernels of its own.
 pub fn operations() -> &'static [Operation] {
     static OPERATIONS: OnceLock<Vec<Operation>> = OnceLock::new();
@@ -205,16 +211,23 @@ fn list() -> Vec<Operation> {
             make: cases::silu_up_quantize,
         },
         Operation {
+            name: "hadamard_quantize",
+            equation: "q = quantize(x·Hᵀ/√n)",
+            kernels: by_level(),
+            shapes: rows(&[[512, 8960], [512, 4096]]),
+            make: cases::hadamard_quantize,
+        },
+        Operation {
             name: "rope",
             equation: "(x₁, x₂) → (x₁·cos − x₂·sin, x₂·cos + x₁·sin)",
-            kernels: named([Level::Scalar]),
+            kernels: by_level(),
             shapes: rows(&[[512, 1536]]),
             make: cases::rope,
         },
         Operation {
             name: "attention_prefill",
             equation: "y = softmax(q·kᵀ/√d + mask)·v, many rows",
-            kernels: by_level(),
+            kernels: attention_kernels(),
             shapes: vec![
                 attention(512, 512, DECODER_HEADS, Sees::Before),
                 attention(1024, 1024, TOWER_HEADS, Sees::All),
@@ -224,7 +237,7 @@ fn list() -> Vec<Operation> {
         Operation {
             name: "attention_decode",
             equation: "y = softmax(q·kᵀ/√d + mask)·v, one row",
-            kernels: by_level(),
+            kernels: attention_kernels(),
             shapes: vec![attention(1, 4096, DECODER_HEADS, Sees::Before)],
             make: cases::attention,
         },

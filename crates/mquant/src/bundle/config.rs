@@ -13,6 +13,8 @@ use crate::input::Modality;
 use crate::nn::{CacheFormat, SiteId};
 use crate::quantize::IntFormat;
 
+/// Orders of a Kronecker product at most.
+const MOST_FACTORS: usize = 8;
 /// The field of `config.json`.
 pub(crate) const FIELD: &str = "quantization_config";
 /// What `quant_method` says.
@@ -188,17 +190,25 @@ impl SiteQuant {
             WeightFormat::Int(IntFormat { bits, group }) => (bits.count(), group),
         };
         let (input, _) = INPUTS.iter().find(|(_, input)| *input == self.input).expect("every input format has a name");
-        json!({"weight_bits": bits, "group_size": group, "input": input, "rotation": null})
+        let rotation = self.rotation.as_ref().map(|rotation| {
+            let (blocks, factors) = rotation.parts();
+            json!({"blocks": blocks, "factors": factors})
+        });
+        json!({"weight_bits": bits, "group_size": group, "input": input, "rotation": rotation})
     }
 }
 
-/// The online rotation of a site. It will be made of its `blocks` and `factors` here.
+/// The online rotation of a site.
 fn rotation(fields: &Fields) -> Result<Option<Arc<Hadamard>>, BundleError> {
-    if fields.has("rotation") {
-        let (file, name) = (fields.file().to_owned(), fields.field("rotation"));
-        return Err(BundleError::NotSupported { file, name, what: "an online rotation" });
-    }
-    Ok(None)
+    let Some(parts) = fields.opt_object("rotation")? else { return Ok(None) };
+    parts.only(&["blocks", "factors"])?;
+    let blocks = parts.usize("blocks", 1..=usize::MAX)?;
+    let factors = parts.usize_list("factors", 1..=MOST_FACTORS, 1..=usize::MAX)?;
+    let rotation = Hadamard::from_parts(blocks, &factors).map_err(|source| {
+        let (file, field) = (fields.file().to_owned(), fields.field("rotation"));
+        BundleError::Rotation { file, field, source }
+    })?;
+    Ok(Some(Arc::new(rotation)))
 }
 
 #[cfg(test)]
@@ -217,7 +227,7 @@ mod tests {
             "kv_cache": {"bits": 8, "group": 32},
             "sites": {
                 "language.1.qkv": {"weight_bits": 4, "group_size": 64, "input": "per_modality", "rotation": null},
-                "language.10.up": {"weight_bits": 8, "group_size": null, "input": "per_token", "rotation": null},
+                "language.10.up": {"weight_bits": 8, "group_size": null, "input": "per_token", "rotation": {"blocks": 2, "factors": [12, 32]}},
                 "head": {"weight_bits": 16, "group_size": null, "input": "float", "rotation": null}
             }
         }})
@@ -269,7 +279,9 @@ mod tests {
             (site, "group_size", json!(0), "FIELD_RANGE"),
             (site, "input", json!("per_row"), "FIELD_CHOICE"),
             (site, "input", json!(null), "FIELD_MISSING"),
-            (site, "rotation", json!({"blocks": 1, "factors": [4]}), "BUNDLE_NOT_SUPPORTED"),
+            (site, "rotation", json!({"blocks": 1, "factors": [7]}), "BUNDLE_ROTATION"),
+            (site, "rotation", json!({"blocks": 0, "factors": [4]}), "FIELD_RANGE"),
+            (site, "rotation", json!({"blocks": 1}), "FIELD_MISSING"),
             (site, "bits", json!(4), "FIELD_UNKNOWN"),
             ("/quantization_config/sites/head", "input", json!("per_token"), "FIELD_CONFLICT"),
             ("/quantization_config/sites/head", "group_size", json!(32), "FIELD_CONFLICT"),

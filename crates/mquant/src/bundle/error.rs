@@ -1,6 +1,6 @@
 //! What can be wrong with a bundle.
 
-use mquant_kernels::PackError;
+use mquant_kernels::{HadamardError, PackError};
 use thiserror::Error;
 
 use super::FORMAT_VERSION;
@@ -30,6 +30,10 @@ pub enum BundleError {
     Sites { file: String, field: String, missing: Vec<String>, unknown: Vec<String> },
     #[error("{file}: {name} holds {what}, which this version does not support yet")]
     NotSupported { file: String, name: String, what: &'static str },
+    #[error("{file}: {field}: {source}")]
+    Rotation { file: String, field: String, source: HadamardError },
+    #[error("{file}: {field} rotates {found} features, expected {expected}, the inputs of {tensor}")]
+    RotationSize { file: String, field: String, tensor: String, expected: usize, found: usize },
     #[error("{file}: {tensor}: {source}")]
     Weight { file: String, tensor: String, source: PackError },
     #[error("{file}: {tensor}: output {output} is padded with code {found}, expected 0 (a nibble of 8)")]
@@ -49,6 +53,7 @@ impl Explain for BundleError {
             BundleError::Field(e) => e.class(),
             BundleError::Version { .. } | BundleError::NotSupported { .. } => Class::Unsupported,
             BundleError::Sites { .. } | BundleError::Weight { .. } => Class::Model,
+            BundleError::Rotation { .. } | BundleError::RotationSize { .. } => Class::Model,
             BundleError::Padding { .. } | BundleError::InputScale { .. } => Class::Model,
         }
     }
@@ -60,6 +65,7 @@ impl Explain for BundleError {
             BundleError::Version { .. } => "BUNDLE_VERSION",
             BundleError::Sites { .. } => "BUNDLE_SITES",
             BundleError::NotSupported { .. } => "BUNDLE_NOT_SUPPORTED",
+            BundleError::Rotation { .. } | BundleError::RotationSize { .. } => "BUNDLE_ROTATION",
             BundleError::Weight { .. } => "BUNDLE_WEIGHT",
             BundleError::Padding { .. } => "BUNDLE_PADDING",
             BundleError::InputScale { .. } => "BUNDLE_INPUT_SCALE",

@@ -66,18 +66,29 @@ pub(super) fn int_format(spec: &TensorSpec, quantization: &Quantization) -> Opti
     }
 }
 
-/// Refuses a quantisation that does not list exactly the sites that `specs` name.
+/// Refuses a quantisation that does not list exactly the sites that `specs` name, or rotates other numbers of features.
 pub(super) fn check_sites(specs: &[TensorSpec], quantization: &Quantization) -> Result<(), BundleError> {
     let wanted: BTreeSet<SiteId> = specs.iter().filter_map(TensorSpec::site).collect();
     let missing: Vec<String> =
         wanted.iter().filter(|id| !quantization.sites.contains_key(id)).map(ToString::to_string).collect();
     let unknown: Vec<String> =
         quantization.sites.keys().filter(|id| !wanted.contains(id)).map(ToString::to_string).collect();
-    if missing.is_empty() && unknown.is_empty() {
-        return Ok(());
-    }
     let (file, field) = ("config.json".to_owned(), format!("{FIELD}.sites"));
-    Err(BundleError::Sites { file, field, missing, unknown })
+    if !(missing.is_empty() && unknown.is_empty()) {
+        return Err(BundleError::Sites { file, field, missing, unknown });
+    }
+    for spec in specs {
+        let Some((site, rotation)) = spec.site().and_then(|id| Some((id, quantization.sites[&id].rotation.as_ref()?)))
+        else {
+            continue;
+        };
+        let (_, expected) = spec.matrix_shape();
+        if rotation.features() != expected {
+            let (field, tensor, found) = (format!("{field}.{site}.rotation"), spec.name.clone(), rotation.features());
+            return Err(BundleError::RotationSize { file, field, tensor, expected, found });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses tensors of format version 1 that this version cannot compute with, by name, before they are counted as unexpected.

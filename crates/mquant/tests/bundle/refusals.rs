@@ -139,9 +139,14 @@ fn configurations_that_do_not_fit_the_tensors_are_named() {
     refused(&set("", "modalities", json!(["text", "vision", "audio"])), "TENSOR_SHAPE", "input_scale");
     refused(&set("/sites/language.1.down", "group_size", json!(64)), "TENSOR_SHAPE", "weight_scale");
     refused(
-        &set("/sites/language.1.down", "rotation", json!({"blocks": 1, "factors": [320]})),
-        "BUNDLE_NOT_SUPPORTED",
-        "rotation",
+        &set("/sites/language.1.down", "rotation", json!({"blocks": 1, "factors": [7]})),
+        "BUNDLE_ROTATION",
+        "language.1.down.rotation",
+    );
+    refused(
+        &set("/sites/language.1.down", "rotation", json!({"blocks": 3, "factors": [4]})),
+        "BUNDLE_ROTATION",
+        "rotates 12 features",
     );
     refused(&set("/sites", "language.1.down", site(8)), "TENSORS_DISAGREE", "down_proj.weight");
     refused(&set("/sites/head", "input", json!("per_tensor")), "TENSOR_SHAPE", "head.input_scale");
