@@ -23,7 +23,7 @@ pub trait Backend: Send + Sync {
     /// y = x·Wᵀ + bias in f32. `x`: rows × in; `w`: out × in; result rows × out.
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows;
 
-    /// y[i][j] = (Σ_k x[i][k]·w[j][k]) · row_scale[i] · col_scale[j] + bias[j] for each weight: i32 sums, then f32 in this
+    /// `y[i][j] = (Σ_k x[i][k]·w[j][k]) · row_scale[i] · col_scale[j] + bias[j]` for each weight: i32 sums, then f32 in this
     /// order, nothing fused.
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]);
 

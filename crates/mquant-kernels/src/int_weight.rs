@@ -58,7 +58,7 @@ impl fmt::Display for Bits {
     }
 }
 
-/// Codes and scales of a weight, out × in, as `docs/format.md` lays them out: w[j][k] = code[j][k] · scale[j][k / group].
+/// Codes and scales of a weight, out × in, as `docs/format.md` lays them out: `w[j][k] = code[j][k] · scale[j][k / group]`.
 #[derive(Clone, Debug)]
 pub struct IntWeight {
     /// Bits of a code.

@@ -159,7 +159,8 @@ pub(super) fn silu_up_quantize(shape: Shape) -> Case {
 
 pub(super) fn hadamard_quantize(shape: Shape) -> Case {
     let (x, scales) = (noise(shape.rows, features(shape)), vec![0.01; shape.rows]);
-    let rotation = Hadamard::new(features(shape)).expect("shapes of the list have a rotation");
+    let n = features(shape);
+    let rotation = Hadamard::new(n).or_else(|_| Hadamard::largest_power_of_two(n)).expect("rows have features");
     // An addition for each doubling of a fast transform; dense factors are counted as if they were fast.
     over_rows(shape, features(shape).ilog2() as usize + 3, 5, move |backend| {
         let steps = RowSteps { norm: None, rotation: Some(&rotation) };

@@ -129,10 +129,9 @@ fn rows(shapes: &[[usize; 2]]) -> Vec<Shape> {
 const DECODER_HEADS: HeadShape = HeadShape { heads: 12, kv_heads: 2, head_dim: 128 };
 const TOWER_HEADS: HeadShape = HeadShape { heads: 16, kv_heads: 16, head_dim: 80 };
 
-/// Attention has a tile of its own for CPUs with products of bf16 pairs, which only the highest level uses.
+/// Attention has a tile of its own at the highest level, for CPUs with products of bf16 pairs.
 fn attention_kernels() -> Vec<KernelInfo> {
-    let bf16 = KernelInfo { name: "avx512bf16", needs: Level::Avx512Vnni };
-    Cpu::detect().bf16().then_some(bf16).into_iter().chain(named(PER_LEVEL)).collect()
+    named(Cpu::detect().bf16().then_some(Level::Avx512Vnni).into_iter().chain(PER_LEVEL))
 }
 
 /// Every operation that has kernels of its own.
