@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use mquant::bundle::PackedCache;
+use mquant::bundle::{PackedCache, PackedCacheUse};
 use mquant::input::Isolation;
 use mquant::input::vision_processor::PixelBounds;
 use mquant::kernels::Threads;
@@ -12,6 +12,7 @@ use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RunError};
 use crate::args::Globals;
 use crate::demo_model;
 use crate::exit::{CliError, Doing, Failure};
+use crate::output::talk;
 use crate::progress::Progress;
 
 /// The first argument of a process that renders a chat template and nothing else.
@@ -45,6 +46,11 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
     let progress = Progress::spinner("loading the model");
     let loaded = LoadedModel::open(&name, &options).doing("load the model")?;
     drop(progress);
+    if let PackedCacheUse::NotWritten { reason } = &loaded.packed_cache {
+        talk(&format!(
+            "note: the packed weights could not be kept beside the bundle ({reason}); every start packs them anew"
+        ));
+    }
     Ok(Opened { name, loaded, load_time: started.elapsed() })
 }
 

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::buffers::Buffer;
+use crate::features::{Cpu, per_level};
 
 /// Codes beyond the last feature are 0, up to a multiple of 64 that is odd: rows of a multiple of 4 KiB would share cache sets.
 const LINE: usize = 64;
@@ -17,6 +18,13 @@ pub struct QuantRows {
     scales: Buffer<f32>,
     sums: Buffer<i32>,
 }
+
+#[inline(always)]
+fn sum_body(codes: &[i8]) -> i32 {
+    codes.iter().map(|code| i32::from(*code)).sum()
+}
+
+per_level! { fn sum_of(codes: &[i8]) -> i32 = sum_body }
 
 /// Codes from one row to the next.
 fn stride_of(features: usize) -> usize {
@@ -94,10 +102,10 @@ impl QuantRows {
     }
 
     /// Computes the sum of each row's codes, after codes were written.
-    pub(crate) fn add_up(&mut self) {
+    pub(crate) fn add_up(&mut self, cpu: Cpu) {
         let features = self.features;
         let rows = self.codes.par_chunks(self.stride).zip(&mut *self.sums).with_min_len(16);
-        rows.for_each(|(codes, sum)| *sum = codes[..features].iter().map(|c| i32::from(*c)).sum());
+        rows.for_each(|(codes, sum)| *sum = sum_of(cpu, &codes[..features]));
     }
 
     /// Every row, to be filled in: codes with their padding, codes from one row to the next, scales, sums. Padding stays 0.

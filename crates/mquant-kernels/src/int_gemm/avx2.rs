@@ -16,6 +16,8 @@ pub(super) const KERNEL: Kernel = Kernel { name: "avx2", level: Level::Avx2, row
 const STEPS_IN_16_BITS: usize = 8;
 /// Bytes of a vector: 8 outputs or pairs of outputs of a step.
 const CHUNK: usize = 32;
+/// How far ahead panels are fetched where few rows pass them, in bytes.
+const AHEAD_IN_MEMORY: usize = 8192;
 /// Outputs of a vector of sums.
 const LANES: usize = 8;
 
@@ -79,6 +81,12 @@ unsafe fn block_of<const R: usize, const C: usize>(
     let mut lanes = [[[_mm256_setzero_si256(); 2]; C]; R];
     let (mut panel, mut codes) = (panel.as_ptr(), codes.as_ptr());
     for _ in 0..steps {
+        // Few rows take weights from memory faster than they are fetched unasked. Fetching is no access: it may go beyond the end.
+        if R <= 2 {
+            for at in (0..C * CHUNK).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(panel.wrapping_add(AHEAD_IN_MEMORY + at).cast());
+            }
+        }
         // SAFETY: the caller promised these vectors.
         let halves: [[__m256i; 2]; C] = std::array::from_fn(|c| unsafe {
             let bytes = _mm256_loadu_si256(panel.add(c * CHUNK).cast());

@@ -92,6 +92,15 @@ per_level! {
     /// y ← y · row.
     pub(super) fn multiply(row: f32, y: &mut Row) = multiply_body
 }
+#[inline(always)]
+fn times_body(x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y *= x);
+}
+
+per_level! {
+    /// y ← x · y.
+    pub(super) fn times(x: &[f32], y: &mut [f32]) = times_body
+}
 per_level! {
     /// y ← y + x.
     pub(super) fn add(x: &[f32], y: &mut [f32]) = add_body

@@ -57,7 +57,7 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
         }
         for product in products {
             if let Sink::Quantize(_, codes) = &mut product.sink {
-                codes.add_up();
+                codes.add_up(cpu);
             }
         }
     }

@@ -16,8 +16,8 @@ use crate::quantize_rows;
 const BLOCK_BYTES: usize = 320 << 10;
 
 thread_local! {
-    // Sums of all tiles of a task, where inputs are split into blocks; kept by each thread.
-    static SUMS: RefCell<Vec<Partial>> = const { RefCell::new(Vec::new()) };
+    // Kept by each thread: a task of one row would spend more on clearing them than on its epilogue.
+    static PARTIALS: RefCell<Vec<Partial>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) struct Task<'a> {
@@ -39,14 +39,23 @@ struct Factor<'a> {
 struct Partial {
     /// Of all inputs, or of the last group.
     sums: Sums,
-    /// What the groups have added up to, where there are any.
-    groups: [Row; MOST_ROWS],
+    /// What the groups have added up to, where there are any; then the results.
+    results: [Row; MOST_ROWS],
 }
 
 impl Partial {
     fn new() -> Self {
-        Self { sums: [[0; PANEL]; MOST_ROWS], groups: [[0.0; PANEL]; MOST_ROWS] }
+        Self { sums: [[0; PANEL]; MOST_ROWS], results: [[0.0; PANEL]; MOST_ROWS] }
     }
+}
+
+/// Lends this thread's `count` partial tiles of the main weight and as many of the gate, as they were left.
+fn with_partials(count: usize, f: impl FnOnce(&mut [Partial], &mut [Partial])) {
+    PARTIALS.with_borrow_mut(|all| {
+        all.resize_with((2 * count).max(all.len()), Partial::new);
+        let (main, gate) = all.split_at_mut(count);
+        f(main, &mut gate[..count]);
+    });
 }
 
 impl Task<'_> {
@@ -56,19 +65,21 @@ impl Task<'_> {
             Then::Gate(_, weight, bias) => Some(self.factor(weight, bias)),
             Then::Nothing | Then::Activate(_) => None,
         };
-        let (mut of_main, mut of_gate) = (Partial::new(), Partial::new());
         let is_large = |f: &Factor<'_>| f.weight.group().is_none() && f.weight.panel(self.panel).len() > BLOCK_BYTES;
         if is_large(&main) || gate.as_ref().is_some_and(is_large) {
             return self.run_in_blocks(&main, gate.as_ref());
         }
-        for rows in self.tiles() {
-            self.fetch(&rows);
-            self.multiply(&main, &rows, &mut of_main);
-            if let Some(gate) = &gate {
-                self.multiply(gate, &rows, &mut of_gate);
+        with_partials(1, |of_main, of_gate| {
+            let (of_main, of_gate) = (&mut of_main[0], &mut of_gate[0]);
+            for rows in self.tiles() {
+                self.fetch(&rows);
+                self.multiply(&main, &rows, of_main);
+                if let Some(gate) = &gate {
+                    self.multiply(gate, &rows, of_gate);
+                }
+                self.finish(rows, (&main, &mut *of_main), gate.as_ref().map(|gate| (gate, &mut *of_gate)));
             }
-            self.finish(rows, (&main, &of_main), gate.as_ref().map(|gate| (gate, &of_gate)));
-        }
+        });
     }
 
     /// Asks for the cache lines that the results of a tile will go to: they arrive while the sums are computed.
@@ -88,16 +99,13 @@ impl Task<'_> {
 
     /// The same for inputs so many that a panel would not stay in the cache: all rows pass one block of inputs after another.
     fn run_in_blocks(&self, main: &Factor<'_>, gate: Option<&Factor<'_>>) {
-        SUMS.with_borrow_mut(|all| {
-            let count = self.tiles().count();
-            all.resize_with((2 * count).max(all.len()), Partial::new);
-            let (of_main, of_gate) = all.split_at_mut(count);
+        with_partials(self.tiles().count(), |of_main, of_gate| {
             self.multiply_in_blocks(main, of_main);
             if let Some(gate) = gate {
                 self.multiply_in_blocks(gate, of_gate);
             }
             for ((rows, of_main), of_gate) in self.tiles().zip(of_main).zip(of_gate) {
-                self.finish(rows, (main, of_main), gate.map(|gate| (gate, &*of_gate)));
+                self.finish(rows, (main, of_main), gate.map(|gate| (gate, of_gate)));
             }
         });
     }
@@ -140,10 +148,10 @@ impl Task<'_> {
             self.sum(weight, rows, 0, panel, Start::New, &mut to.sums);
             return;
         };
-        to.groups[..rows.len()].fill([0.0; PANEL]);
+        to.results[..rows.len()].fill([0.0; PANEL]);
         for (g, steps) in panel.chunks(group / STEP * step_len(weight.bits())).enumerate() {
             self.sum(weight, rows, g * group, steps, Start::New, &mut to.sums);
-            for ((row, sums), y) in rows.clone().zip(&to.sums).zip(&mut to.groups) {
+            for ((row, sums), y) in rows.clone().zip(&to.sums).zip(&mut to.results) {
                 let codes = self.x.row(row);
                 let codes = &codes[g * group..codes.len().min((g + 1) * group)];
                 let back = weight.bits().offset() * codes.iter().map(|c| i32::from(*c)).sum::<i32>();
@@ -165,7 +173,7 @@ impl Task<'_> {
         }
     }
 
-    fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &Partial), gate: Option<(&Factor<'_>, &Partial)>) {
+    fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &mut Partial), gate: Option<(&Factor<'_>, &mut Partial)>) {
         let full = (self.panel + 1) * PANEL <= self.out.weight.rows() && main.0.weight.group().is_none();
         match (self.out.then, self.out.to) {
             (Then::Nothing, To::Write(to)) if full => {
@@ -178,21 +186,18 @@ impl Task<'_> {
                     epilogue::add_to(self.cpu, &main.1.sums, f, self.places(&rows, to))
                 });
             }
-            _ => {
-                let mut y = [[0.0; PANEL]; MOST_ROWS];
-                self.results(main, &rows, &mut y);
-                match (self.out.then, gate) {
-                    (Then::Activate(f), _) => activation::apply(self.cpu, f, y[..rows.len()].as_flattened_mut()),
+            (then, _) => {
+                let y = self.results(main, &rows);
+                match (then, gate) {
+                    (Then::Activate(f), _) => activation::apply(self.cpu, f, y.as_flattened_mut()),
                     (Then::Gate(f, ..), Some(gate)) => {
-                        let (mut g, up) = ([[0.0; PANEL]; MOST_ROWS], y);
-                        self.results(gate, &rows, &mut g);
-                        let some = ..rows.len();
-                        let (g, up, y) = (&g[some], &up[some], &mut y[some]);
-                        activation::apply_gated(self.cpu, f, g.as_flattened(), up.as_flattened(), y.as_flattened_mut());
+                        let g = self.results(gate, &rows);
+                        activation::apply(self.cpu, f, g.as_flattened_mut());
+                        epilogue::times(self.cpu, g.as_flattened(), y.as_flattened_mut());
                     }
                     _ => {}
                 }
-                rows.zip(&y).for_each(|(row, y)| self.store(row, y));
+                rows.zip(&*y).for_each(|(row, y)| self.store(row, y));
             }
         }
     }
@@ -210,18 +215,20 @@ impl Task<'_> {
         })
     }
 
-    /// Results of a tile, before anything is done with them.
-    fn results(&self, (factor, partial): (&Factor<'_>, &Partial), rows: &Range<usize>, y: &mut [Row; MOST_ROWS]) {
+    /// Results of a tile, before anything is done with them: a row for each of the tile's, in the partial tile's room.
+    fn results<'p>(&self, (factor, partial): (&Factor<'_>, &'p mut Partial), rows: &Range<usize>) -> &'p mut [Row] {
+        let Partial { sums, results } = partial;
         if factor.weight.group().is_none() {
-            return self.with_factors(factor, rows, |f| epilogue::results(self.cpu, &partial.sums, f, y));
+            self.with_factors(factor, rows, |f| epilogue::results(self.cpu, sums, f, results));
+            return &mut results[..rows.len()];
         }
-        for ((row, groups), y) in rows.clone().zip(&partial.groups).zip(y) {
-            *y = *groups;
+        for (row, y) in rows.clone().zip(&mut *results) {
             epilogue::multiply(self.cpu, self.x.scales()[row], y);
             if let Some(bias) = &factor.bias {
                 epilogue::add(self.cpu, bias, y);
             }
         }
+        &mut results[..rows.len()]
     }
 
     /// This panel's outputs in each of the rows of a tile.

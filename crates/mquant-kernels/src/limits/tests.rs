@@ -13,7 +13,7 @@ fn all_threads_run_once_and_start_together() {
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 2]);
     // One after another they would take three times as long.
-    assert!((100..250).contains(&took.as_millis()), "{took:?}");
+    assert!((100..290).contains(&took.as_millis()), "{took:?}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn list() -> Vec<Operation> {
             name: "int8_gemm",
             equation: "y = (x·Wᵀ)·row scale·column scale, 8-bit x, 8-bit W, sums in i32",
             kernels: products.clone(),
-            shapes: weights(&[[1024, 1280, 5120], [1024, 5120, 1280], [1024, 1280, 1280]]),
+            shapes: weights(&[[512, 1536, 8960], [512, 8960, 1536], [1024, 1280, 5120], [1024, 5120, 1280]]),
             make: cases::int8,
         },
         Operation {
