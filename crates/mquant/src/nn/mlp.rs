@@ -62,7 +62,7 @@ impl Hidden {
     fn of_codes(x: &QuantRows, linear: &Linear, then: Then<'_>, down: &Site<1>, cx: &mut Cx<'_>) -> Self {
         if down.takes_codes(cx) {
             let scales = down.row_scales(x.rows(), cx);
-            let mut codes = QuantRows::zeros(x.rows(), linear.weight.rows());
+            let mut codes = QuantRows::for_overwrite(x.rows(), linear.weight.rows());
             cx.backend.multiply(x, &mut [product(linear, then, Sink::Quantize(&scales, &mut codes))]);
             cx.row_scales = scales;
             return Self::Codes(codes);
