@@ -105,9 +105,9 @@ pub(super) fn write(
             _ => &spec.name,
         };
         let values = Values::of(source, &spec.shape, seed);
-        let (rows, cols) = match spec.role {
-            Role::Vector => (1, spec.shape.iter().product()),
-            _ => spec.matrix_shape(),
+        let (rows, cols) = match spec.is_vector() {
+            true => (1, spec.shape.iter().product()),
+            false => spec.matrix_shape(),
         };
         let at_once = (BLOCK / (cols as u64 * ELEMENT)).max(1) as usize;
         for first in (0..rows).step_by(at_once) {

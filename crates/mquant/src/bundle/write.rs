@@ -14,7 +14,7 @@ use super::config::FIELD;
 use super::specs::{self, input_scale_name};
 use super::{BundleError, Quantization, SmallFile};
 use crate::checkpoint::{
-    Elements, Presence, Role, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
+    Elements, Presence, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
 };
 use crate::error::{Class, Explain};
 use crate::nn::SiteId;
@@ -286,15 +286,15 @@ fn shapes(specs: &[TensorSpec], quantization: &Quantization, floats: FloatFormat
 fn planned(spec: &TensorSpec, target: &BundleTarget<'_>) -> Planned {
     let form = specs::int_format(spec, target.quantization)
         .map_or_else(|| Form::Float(float_dtype(spec, target.floats)), Form::Int);
-    let (rows, cols) = match spec.role {
-        Role::Vector => (1, spec.shape.iter().product()),
-        _ => spec.matrix_shape(),
+    let (rows, cols) = match spec.is_vector() {
+        true => (1, spec.shape.iter().product()),
+        false => spec.matrix_shape(),
     };
     Planned { name: spec.name.clone(), rows, cols, form }
 }
 
 fn float_dtype(spec: &TensorSpec, floats: FloatFormat) -> Dtype {
-    if spec.role == Role::Vector { floats.vectors } else { floats.matrices }
+    if spec.is_vector() { floats.vectors } else { floats.matrices }
 }
 
 fn stored_dtype(dtype: Dtype) -> StoredDtype {

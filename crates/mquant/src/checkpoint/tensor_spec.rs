@@ -47,7 +47,11 @@ pub enum Role {
     TiedWeight(SiteId, String),
     /// A table that rows are taken from. A bundle keeps it in float, and reads it where it lies.
     Table,
-    /// A bias or a norm's: in float everywhere.
+    /// The bias of a linear of a site: in float everywhere.
+    Bias(SiteId),
+    /// Gain or bias of the norm in front of a site. A bundle has none where the norm was fused into the site's linears.
+    Norm(SiteId),
+    /// Other values: in float everywhere.
     Vector,
 }
 
@@ -61,6 +65,16 @@ impl TensorSpec {
     /// A float vector that may be absent.
     pub fn optional(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         Self { presence: Presence::Optional, ..Self::required(name, shape) }
+    }
+
+    /// The bias of a linear of a site.
+    pub fn bias_of(site: SiteId, name: impl Into<String>, outputs: usize) -> Self {
+        Self { role: Role::Bias(site), ..Self::required(name, [outputs]) }
+    }
+
+    /// Gain or bias of the norm in front of a site.
+    pub fn norm_of(site: SiteId, name: impl Into<String>, features: usize) -> Self {
+        Self { role: Role::Norm(site), ..Self::required(name, [features]) }
     }
 
     /// The weight of a linear of a site.
@@ -83,11 +97,16 @@ impl TensorSpec {
         Self { elements: Elements::Exactly(dtype), ..self }
     }
 
+    /// Whether it is a list of numbers, not a matrix.
+    pub fn is_vector(&self) -> bool {
+        matches!(self.role, Role::Bias(_) | Role::Norm(_) | Role::Vector)
+    }
+
     /// The site whose linear this is the weight of.
     pub fn site(&self) -> Option<SiteId> {
         match &self.role {
             Role::Weight(site) | Role::TiedWeight(site, _) => Some(*site),
-            Role::Table | Role::Vector => None,
+            Role::Table | Role::Bias(_) | Role::Norm(_) | Role::Vector => None,
         }
     }
 

@@ -9,6 +9,8 @@ pub struct Linear {
     pub weight: Weight,
     /// One value an output.
     pub bias: Option<Vec<f32>>,
+    /// Codes for the input channels that its site computes beside the main product: out × channels.
+    pub side: Option<PackedWeight>,
 }
 
 /// A weight in the number format it is computed with.

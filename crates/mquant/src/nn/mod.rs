@@ -7,6 +7,7 @@
 mod linear;
 mod norm;
 mod input_quant;
+mod column_split;
 mod site;
 mod site_name;
 mod pass;
@@ -24,6 +25,7 @@ mod decoder;
 pub use attention::{Attention, Visibility};
 pub use block::Block;
 pub use cache_format::CacheFormat;
+pub use column_split::ColumnSplit;
 pub use decoder::{Decoder, Embedding, Head};
 pub use encoder::{Encoder, PatchEmbed};
 pub use input_quant::{InputQuant, ModalityScales};

@@ -1,8 +1,10 @@
 //! The wiring of a model as data: who reads a residual stream, who writes it, and where a scale can move.
 
-use mquant_kernels::{HeadShape, Matrix};
+use std::sync::Arc;
 
-use super::{Linear, Norm, Site, SiteId, Tower};
+use mquant_kernels::{Hadamard, HeadShape, Matrix};
+
+use super::{ColumnSplit, InputQuant, Linear, Norm, Site, SiteId, Tower};
 
 /// A residual stream, named by its tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +17,12 @@ pub struct SiteMut<'p> {
     pub id: SiteId,
     /// The norm in front.
     pub norm: &'p mut Option<Norm>,
+    /// Online rotation of what the linears read.
+    pub rotation: &'p mut Option<Arc<Hadamard>>,
+    /// Input channels computed beside the main product.
+    pub split: &'p mut Option<ColumnSplit>,
+    /// How the activation is quantised.
+    pub input: &'p mut InputQuant,
     /// What reads the activation.
     pub linears: &'p mut [Linear],
 }
@@ -22,7 +30,8 @@ pub struct SiteMut<'p> {
 impl<'p> SiteMut<'p> {
     /// Any site.
     pub fn of<const N: usize>(site: &'p mut Site<N>) -> Self {
-        Self { id: site.id, norm: &mut site.norm, linears: &mut site.linears }
+        let Site { id, norm, rotation, split, input, linears } = site;
+        Self { id: *id, norm, rotation, split, input, linears }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source, Then};
 
-use super::{Cx, InputQuant, Linear, Norm, Weight};
+use super::{ColumnSplit, Cx, InputQuant, Linear, Norm, Weight};
 
 /// A stack of blocks with a residual stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,6 +96,8 @@ pub struct Site<const N: usize> {
     pub norm: Option<Norm>,
     /// Online rotation of what the linears read (QuaRot's R4).
     pub rotation: Option<Arc<Hadamard>>,
+    /// Input channels computed beside the main product; only where the activation is quantised.
+    pub split: Option<ColumnSplit>,
     /// How the activation is quantised; if it is, every linear has integer weights.
     pub input: InputQuant,
     /// What reads the activation; all have the same inputs.
@@ -111,7 +113,7 @@ pub(super) enum Read<'a> {
 impl<const N: usize> Site<N> {
     /// A site in f32 without rotation.
     pub fn float(id: SiteId, norm: Option<Norm>, linears: [Linear; N]) -> Self {
-        Self { id, norm, rotation: None, input: InputQuant::Float, linears }
+        Self { id, norm, rotation: None, split: None, input: InputQuant::Float, linears }
     }
 
     /// Rows × features in, rows × outputs of each linear out.

@@ -20,7 +20,7 @@ pub(super) fn model(config: &Config, weights: &Weights) -> Model {
 }
 
 fn site<const N: usize>(weights: &Weights, id: SiteId, norm: Option<Norm>, linears: [Linear; N]) -> Site<N> {
-    Site { id, norm, rotation: weights.rotation(id), input: weights.input(id), linears }
+    Site { id, norm, rotation: weights.rotation(id), split: None, input: weights.input(id), linears }
 }
 
 fn linear(weights: &Weights, name: &str) -> Linear {
@@ -28,7 +28,7 @@ fn linear(weights: &Weights, name: &str) -> Linear {
 }
 
 fn unbiased(weights: &Weights, name: &str) -> Linear {
-    Linear { weight: weights.weight(&format!("{name}.weight")), bias: None }
+    Linear { weight: weights.weight(&format!("{name}.weight")), bias: None, side: None }
 }
 
 /// A fused query-key-value projection as three linears.
@@ -37,7 +37,7 @@ fn thirds(weights: &Weights, name: &str, outputs: usize) -> [Linear; 3] {
     [0, 1, 2].map(|i| {
         let rows = i * outputs..(i + 1) * outputs;
         let bias = Some(bias[rows.clone()].to_vec());
-        Linear { weight: weights.weight_rows(&format!("{name}.weight"), rows), bias }
+        Linear { weight: weights.weight_rows(&format!("{name}.weight"), rows), bias, side: None }
     })
 }
 
@@ -108,7 +108,7 @@ fn decoder(config: &Config, weights: &Weights) -> Decoder {
             down: site(weights, id(BlockSite::Down), None, [load("mlp.down_proj")]),
         }
     };
-    let head = Linear { weight: weights.weight(HEAD), bias: None };
+    let head = Linear { weight: weights.weight(HEAD), bias: None, side: None };
     Decoder {
         embedding: Embedding(weights.table(EMBEDDING)),
         rope: Rope::multimodal(t.head_dim(), t.rope_theta, &t.mrope_section),

@@ -49,15 +49,15 @@ fn named(config: &Config, embedding: String, rename: &dyn Fn(String) -> String) 
 
 fn linear(specs: &mut Vec<TensorSpec>, site: SiteId, name: &str, [outputs, inputs]: [usize; 2]) {
     unbiased(specs, site, name, [outputs, inputs]);
-    specs.push(TensorSpec::required(format!("{name}.bias"), [outputs]));
+    specs.push(TensorSpec::bias_of(site, format!("{name}.bias"), outputs));
 }
 
 fn unbiased(specs: &mut Vec<TensorSpec>, site: SiteId, name: &str, shape: [usize; 2]) {
     specs.push(TensorSpec::weight_of(site, format!("{name}.weight"), shape));
 }
 
-fn layer_norm(specs: &mut Vec<TensorSpec>, name: &str, features: usize) {
-    specs.extend(["weight", "bias"].map(|value| TensorSpec::required(format!("{name}.{value}"), [features])));
+fn layer_norm(specs: &mut Vec<TensorSpec>, site: SiteId, name: &str, features: usize) {
+    specs.extend(["weight", "bias"].map(|value| TensorSpec::norm_of(site, format!("{name}.{value}"), features)));
 }
 
 fn vision(config: &Config, specs: &mut Vec<TensorSpec>) {
@@ -67,8 +67,8 @@ fn vision(config: &Config, specs: &mut Vec<TensorSpec>) {
     specs.push(TensorSpec::weight_of(SiteId::Patch(Tower::Vision), "vision.patch_embed.proj.weight", patch));
     for i in 0..v.depth {
         let at = |name: &str| format!("vision.blocks.{i}.{name}");
-        for norm in ["norm1", "norm2"] {
-            layer_norm(specs, &at(norm), d);
+        for (site, norm) in [(BlockSite::Qkv, "norm1"), (BlockSite::Up, "norm2")] {
+            layer_norm(specs, SiteId::Block(Tower::Vision, i, site), &at(norm), d);
         }
         for (site, name, shape) in [
             (BlockSite::Qkv, "attn.qkv", [3 * d, d]),
@@ -79,7 +79,7 @@ fn vision(config: &Config, specs: &mut Vec<TensorSpec>) {
             linear(specs, SiteId::Block(Tower::Vision, i, site), &at(name), shape);
         }
     }
-    layer_norm(specs, "vision.merger.ln_q", d);
+    layer_norm(specs, SiteId::Projector(ProjectorSite::Up), "vision.merger.ln_q", d);
     for (site, name, outputs) in
         [(ProjectorSite::Up, "mlp.0", merged), (ProjectorSite::Down, "mlp.2", config.text.hidden_size)]
     {
@@ -101,9 +101,9 @@ fn language(config: &Config, specs: &mut Vec<TensorSpec>) {
         unbiased(specs, site(BlockSite::Up), &at("mlp.gate_proj"), [t.intermediate_size, d]);
         unbiased(specs, site(BlockSite::Up), &at("mlp.up_proj"), [t.intermediate_size, d]);
         unbiased(specs, site(BlockSite::Down), &at("mlp.down_proj"), [d, t.intermediate_size]);
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            specs.push(TensorSpec::required(at(&format!("{norm}.weight")), [d]));
+        for (at_site, norm) in [(BlockSite::Qkv, "input_layernorm"), (BlockSite::Up, "post_attention_layernorm")] {
+            specs.push(TensorSpec::norm_of(site(at_site), at(&format!("{norm}.weight")), d));
         }
     }
-    specs.push(TensorSpec::required("language.norm.weight", [d]));
+    specs.push(TensorSpec::norm_of(SiteId::Head, "language.norm.weight", d));
 }
