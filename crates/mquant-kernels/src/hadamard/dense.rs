@@ -67,6 +67,13 @@ impl Dense {
         self.order
     }
 
+    /// Whether entry (output, input) of H, or of Hᵀ, is −1.
+    pub(super) fn is_negative(&self, output: usize, input: usize, turn: Turn) -> bool {
+        let group = input / GROUP;
+        let Picks { first, groups, patterns } = &self.picks(turn)[group / GROUPS_AT_ONCE];
+        patterns[output * groups + group - first] >> (input % GROUP) & 1 == 1
+    }
+
     fn picks(&self, turn: Turn) -> &[Picks] {
         match turn {
             Turn::Forward => &self.forward,

@@ -64,6 +64,11 @@ fn check(rotation: &Hadamard) {
     let row = noise(rotation.features(), 3);
     for turn in [Turn::Forward, Turn::Inverse] {
         let want = expected(rotation, &row, turn);
+        let mut wide: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
+        rotation.turn_f64(&mut wide, turn);
+        for (at, (got, want)) in wide.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() < 1e-11, "{:?} {turn:?} in f64 at {at}: {got} not {want}", rotation.parts());
+        }
         let mut scalar = row.clone();
         rotation.turn(Cpu::detect().capped(Level::Scalar).unwrap(), &mut scalar, turn);
         for (at, (got, want)) in scalar.iter().zip(&want).enumerate() {
@@ -180,6 +185,11 @@ fn turning_back_gives_the_row() {
         assert!((length(&y) / length(&row) - 1.0).abs() < 1e-5);
         rotation.inverse_row(&mut y);
         assert!(y.iter().zip(&row).all(|(a, b)| (a - b).abs() < 2e-5), "{width}");
+        let wide: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
+        let mut y = wide.clone();
+        rotation.rotate_row_f64(&mut y);
+        rotation.inverse_row_f64(&mut y);
+        assert!(y.iter().zip(&wide).all(|(a, b)| (a - b).abs() < 1e-12), "{width} in f64");
     }
 }
 
@@ -212,6 +222,25 @@ fn parts_name_a_rotation() {
         let same = Hadamard::from_parts(blocks, &factors).unwrap();
         assert_eq!((&same, same.features()), (&rotation, rotation.features()));
     }
+}
+
+#[test]
+fn padding_goes_to_the_next_size_there_is() {
+    for (features, padded) in
+        [(18_944, 18_944), (29_568, 29_568), (4304, 4320), (3420, 3440), (4864, 4864), (1, 1), (3, 4)]
+    {
+        let rotation = Hadamard::padded(features).unwrap();
+        assert_eq!((rotation.features(), rotation.parts().0), (padded, 1), "{features}");
+        assert!((features..padded).all(|n| Hadamard::new(n).is_err()), "{features} has a nearer one");
+    }
+    for features in (36..4000).chain((4000..160_000).step_by(997)) {
+        let padded = Hadamard::padded(features).unwrap().features();
+        assert!(padded >= features && padded * 10 <= features * 11, "{features} to {padded}");
+    }
+    for features in [0, MOST_PADDED + 1, usize::MAX] {
+        assert_eq!(Hadamard::padded(features), Err(HadamardError::Blocks { features, block: features }));
+    }
+    assert_eq!(Hadamard::padded(MOST_PADDED).unwrap().features(), MOST_PADDED);
 }
 
 #[test]
