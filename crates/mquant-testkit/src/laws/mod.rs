@@ -1,12 +1,14 @@
 //! Laws every family obeys. Each takes a golden folder and panics where the law is broken.
 
 mod cache;
+mod function;
 mod golden;
 mod kernel;
 mod order;
 mod wiring;
 
 pub use cache::{batch_equals_one_by_one, chunks_equal_whole, decode_equals_prefill, second_turn_continues};
+pub use function::transforms_preserve_the_function;
 pub use golden::{batch_equals_reference, equals_reference};
 pub use kernel::kernels_do_not_matter;
 pub use order::row_order_is_free;

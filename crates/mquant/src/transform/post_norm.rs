@@ -180,7 +180,10 @@ mod tests {
         let mut zero = [branch(0)];
         zero[0].1.norm.gain[3] = 0.0;
         let error = PostNormBranch::rotate_all(&mut zero, Tower::Vision, &rotation).unwrap_err();
-        assert_eq!(error.to_string(), "the norm of vision.0.up has a gain of 0, so the vision stream cannot be rotated");
+        assert_eq!(
+            error.to_string(),
+            "the norm of vision.0.up has a gain of 0, so the vision stream cannot be rotated"
+        );
         let mut rms = [branch(1)];
         rms[0].1.norm.kind = NormKind::Rms;
         assert!(PostNormBranch::rotate_all(&mut rms, Tower::Vision, &rotation).is_err());

@@ -64,8 +64,9 @@ impl Transform for Smooth {
         let mut done = BTreeSet::new();
         for mut site in part.sites() {
             if self.sites.contains(&site.id) && site.norm.is_some() {
-                self.into_norm(&mut site, seen_of(seen, site.id)?);
-                done.insert(site.id);
+                let id = site.id;
+                self.into_norm(&mut site, seen_of(seen, id)?);
+                done.insert(id);
             }
         }
         for pair in part.pairs() {
@@ -88,7 +89,8 @@ impl Transform for Smooth {
             multiply_inputs(pair.consumer.linears, &of_inputs);
             done.insert(id);
         }
-        let left = part.sites().into_iter().map(|site| site.id).find(|id| self.sites.contains(id) && !done.contains(id));
+        let left =
+            part.sites().into_iter().map(|site| site.id).find(|id| self.sites.contains(id) && !done.contains(id));
         left.map_or(Ok(()), |site| Err(TransformError::NothingToScale { site }))
     }
 }

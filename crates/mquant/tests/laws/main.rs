@@ -31,6 +31,11 @@ macro_rules! family {
             }
 
             #[test]
+            fn law_2_function() {
+                laws::transforms_preserve_the_function(&folder(stringify!($name)), "two");
+            }
+
+            #[test]
             fn law_3_cache() {
                 let folder = folder(stringify!($name));
                 for case in folder.cases() {

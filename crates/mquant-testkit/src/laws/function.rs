@@ -1,0 +1,129 @@
+//! Transforms leave the function as it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mquant::kernels::Rows;
+use mquant::models::Model;
+use mquant::nn::{BlockSite, Pass, SiteId, Tap, Tower};
+use mquant::run::LoadedModel;
+use mquant::transform::{
+    FuseNorms, Otherwise, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels, Smooth, Streams,
+    Transform,
+};
+
+use super::{distance, engine, prepare};
+use crate::golden::GoldenFolder;
+
+/// Scores may move by this many standard deviations.
+const BOUND: f64 = 1e-4;
+
+/// Each transform, and all together, leave the scores as they are; left out for a single part, each moves them.
+///
+/// # Panics
+/// Where they do not.
+pub fn transforms_preserve_the_function(folder: &GoldenFolder, case: &str) {
+    let mut loaded = folder.load();
+    let prompt = prepare(&loaded, &folder.messages(case));
+    let mut seen = Seen::default();
+    let (before, _) = engine(&loaded, 1024).all_scores_batch(&[&prompt], Some(&mut seen)).expect("scores");
+    let original = loaded.model.clone();
+    for (name, steps) in combinations(&loaded) {
+        for skipped in std::iter::once(None).chain((0..Model::clone(&original).parts().len()).map(Some)) {
+            let mut model = Model::clone(&original);
+            let touched = apply(&mut model, &steps, &seen.0, skipped);
+            loaded.model = Arc::new(model);
+            let after = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
+            let moved = distance(&after, &before[0]);
+            match skipped {
+                None => assert!(moved <= BOUND, "{case}: {name} moved the scores by {moved:e} standard deviations"),
+                // Where every change lies inside a part, leaving it out changes nothing.
+                Some(part) if steps.iter().any(|step| step.streams.iter().any(|s| touched.contains(s))) => {
+                    assert!(moved > 1e-3, "{case}: nobody notices that part {part} was left out of {name}");
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+struct Step {
+    transform: Box<dyn Transform>,
+    /// The streams where what is done to one part is taken back in another.
+    streams: Vec<Tower>,
+}
+
+fn within(transform: impl Transform + 'static) -> Step {
+    Step { transform: Box::new(transform), streams: Vec::new() }
+}
+
+fn across(streams: &[Tower], transform: impl Transform + 'static) -> Step {
+    Step { transform: Box::new(transform), streams: streams.to_vec() }
+}
+
+/// Every transform by itself where it can be, and the combinations that recipes use.
+fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
+    let mut model = Model::clone(&loaded.model);
+    let streams = Streams::of(&mut model).expect("streams");
+    let sites: BTreeSet<SiteId> = model.parts().iter_mut().flat_map(|part| part.sites()).map(|site| site.id).collect();
+    let of_kind = |kinds: &[BlockSite]| -> BTreeSet<SiteId> {
+        let matches = |id: &SiteId| matches!(id, SiteId::Block(_, _, kind) if kinds.contains(kind));
+        sites.iter().copied().filter(matches).collect()
+    };
+    let towers = [Tower::Vision, Tower::Language];
+    let fuse = || within(FuseNorms::new(&streams, towers).expect("both streams"));
+    let rotate = |towers: &[Tower], kind, seed| {
+        across(towers, RotateStream::new(&streams, towers.iter().copied(), kind, seed).expect("rotations"))
+    };
+    let heads = || within(RotateHeads::new(towers, 7));
+    let online = |otherwise| within(RotateOnline::new(of_kind(&[BlockSite::Down]), otherwise));
+    let (hadamard, ones) = (RotationKind::Hadamard, RotationKind::OnesPreserving);
+    vec![
+        ("fuse_norms", vec![within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream"))]),
+        ("fuse_norms of both", vec![fuse()]),
+        ("rotate_stream", vec![fuse(), rotate(&towers, hadamard, 1)]),
+        ("rotate_stream that keeps ones", vec![rotate(&[Tower::Vision], ones, 2)]),
+        (
+            "both kinds",
+            vec![
+                within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream")),
+                rotate(&[Tower::Vision], ones, 2),
+                rotate(&[Tower::Language], hadamard, 2),
+            ],
+        ),
+        ("rotate_heads", vec![heads()]),
+        ("rotate_online", vec![online(Otherwise::Pad)]),
+        ("rotate_online in blocks", vec![online(Otherwise::Blocks)]),
+        ("smooth", vec![within(Smooth::new(of_kind(&[BlockSite::Qkv, BlockSite::Out, BlockSite::Up]), 0.5))]),
+        ("all of MQuant", vec![fuse(), rotate(&towers, hadamard, 3), heads(), online(Otherwise::Pad)]),
+    ]
+}
+
+/// Applies the steps to all parts but perhaps one; says which streams that one reads or writes.
+fn apply(model: &mut Model, steps: &[Step], seen: &SeenChannels, skipped: Option<usize>) -> BTreeSet<Tower> {
+    let mut touched = BTreeSet::new();
+    for (index, part) in model.parts().into_iter().enumerate() {
+        if skipped == Some(index) {
+            touched.extend(part.readers().iter().map(|reader| reader.stream.0));
+            touched.extend(part.writers().iter().map(|writer| writer.stream.0));
+            continue;
+        }
+        for step in steps {
+            step.transform.apply(part, seen).expect("a step for every model of the family");
+        }
+    }
+    touched
+}
+
+/// Notes the largest magnitude of every channel.
+#[derive(Default)]
+struct Seen(SeenChannels);
+
+impl Tap for Seen {
+    fn observe(&mut self, site: SiteId, x: &Rows, _: &Pass) {
+        let channels = self.0.entry(site).or_insert_with(|| vec![0.0; x.features()]);
+        for row in 0..x.rows() {
+            channels.iter_mut().zip(x.row(row)).for_each(|(most, v)| *most = most.max(v.abs()));
+        }
+    }
+}
