@@ -1,0 +1,175 @@
+//! The samples on their way through the model: what enters the next unit, for all samples.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use mquant_kernels::{Backend, Matrix, Rows, Threads};
+
+use super::unit::Working;
+use crate::input::ModalitySpans;
+use crate::input::Modality;
+use crate::models::Model;
+use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher};
+use crate::run::{LoadedModel, MediaKey, PlacedMedia, Prompt};
+
+/// Rows of a batch at most, unless one sample has more: enough for products to be fast.
+const ROWS_AT_ONCE: usize = 2048;
+
+/// Some sequences that pass a unit together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// What enters the unit.
+    pub(super) x: Rows,
+    pub(super) pass: Pass,
+    /// The sample of each sequence.
+    pub(super) samples: Vec<usize>,
+}
+
+/// A prompt with the tokens of its answer.
+#[derive(Debug)]
+pub(super) struct ShownPrompt {
+    pub(super) prompt: Prompt,
+    /// Rows whose scores the answer depends on.
+    pub(super) scored: Range<usize>,
+}
+
+/// Where and how samples are computed.
+pub(super) struct Runner<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) threads: &'a Threads,
+    /// For the shape of caches only.
+    pub(super) model: &'a Model,
+}
+
+impl Runner<'_> {
+    /// What leaves a unit for a batch, with perhaps someone watching.
+    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, tap: Watcher<'_>) -> Rows {
+        let decoder = &self.model.decoder;
+        let shape = decoder.blocks.first().map(|block| block.attention.shape);
+        let (features, head_dim) = shape.map_or((1, 1), |shape| (shape.kv_heads * shape.head_dim, shape.head_dim));
+        let new = || KvCache::new(cache, decoder.blocks.len(), features, head_dim);
+        let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| new()).collect();
+        self.threads.run(|| {
+            let mut cx = Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(tap);
+            unit.forward(&batch.x, &mut cx)
+        })
+    }
+}
+
+/// Every medium of the samples once, as patches; and where its tokens will be.
+pub(super) struct ShownMedia {
+    pub(super) batches: Vec<Batch>,
+    /// Batch of each medium, and its rows once they have passed the projector.
+    places: HashMap<MediaKey, (usize, Range<usize>)>,
+}
+
+impl ShownMedia {
+    pub(super) fn new(loaded: &LoadedModel, prompts: &[ShownPrompt]) -> Self {
+        let (mut batches, mut places) = (Vec::new(), HashMap::new());
+        let mut group: Vec<(usize, &PlacedMedia)> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut flush = |group: &mut Vec<(usize, &PlacedMedia)>| {
+            if group.is_empty() {
+                return;
+            }
+            let grids: Vec<_> = group.iter().map(|(_, media)| media.patches.grid).collect();
+            let features = group[0].1.patches.rows.features();
+            let mut values = Vec::new();
+            let (mut at, mut samples) = (0, Vec::new());
+            for (sample, media) in group.iter() {
+                values.extend_from_slice(media.patches.rows.as_slice());
+                let tokens = media.rows.len();
+                places.insert(media.key, (batches.len(), at..at + tokens));
+                at += tokens;
+                samples.extend(std::iter::repeat_n(*sample, media.patches.grid.t));
+            }
+            let pass = loaded.layout.vision_pass(&grids);
+            batches.push(Batch { x: Rows::from_vec(values, features), pass, samples });
+            group.clear();
+        };
+        let mut patches = 0;
+        for (sample, shown) in prompts.iter().enumerate() {
+            for media in &shown.prompt.media {
+                if !seen.insert(media.key) {
+                    continue;
+                }
+                let rows = media.patches.rows.rows();
+                if patches + rows > ROWS_AT_ONCE {
+                    flush(&mut group);
+                    patches = 0;
+                }
+                patches += rows;
+                group.push((sample, media));
+            }
+        }
+        flush(&mut group);
+        Self { batches, places }
+    }
+
+    /// The decoder's rows of a medium that has passed the projector.
+    fn tokens(&self, key: &MediaKey) -> (&Rows, Range<usize>) {
+        let (batch, rows) = &self.places[key];
+        (&self.batches[*batch].x, rows.clone())
+    }
+}
+
+/// The samples where they enter the decoder: rows of the table, and of media in the places of their tokens.
+pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], media: &ShownMedia) -> Vec<Batch> {
+    let features = table.cols();
+    let mut batches = Vec::new();
+    let mut at = 0;
+    while at < prompts.len() {
+        let (mut end, mut rows) = (at, 0);
+        while end < prompts.len() && (end == at || rows + prompts[end].prompt.ids.len() <= ROWS_AT_ONCE) {
+            rows += prompts[end].prompt.ids.len();
+            end += 1;
+        }
+        let (mut x, mut sequences) = (Rows::zeros(rows, features), Vec::new());
+        let (mut order, mut positions, mut spans) = (Vec::new(), Vec::new(), ModalitySpans::default());
+        let mut first = 0;
+        for shown in &prompts[at..end] {
+            let prompt = &shown.prompt;
+            let count = prompt.ids.len();
+            for (i, id) in prompt.ids.iter().enumerate() {
+                table.read_rows(*id as usize..*id as usize + 1, x.row_mut(first + i));
+            }
+            for placed in &prompt.media {
+                let (tokens, rows) = media.tokens(&placed.key);
+                for (to, from) in placed.rows.clone().zip(rows) {
+                    x.row_mut(first + to).copy_from_slice(tokens.row(from));
+                }
+            }
+            sequences.push(first..first + count);
+            order.extend(0..count as u32);
+            positions.extend_from_slice(&prompt.positions);
+            spans.extend(&prompt.spans, 0..count);
+            first += count;
+        }
+        let pass = Pass { sequences, order, spans, rope: model.decoder.rope.table(&positions) };
+        batches.push(Batch { x, pass, samples: (at..end).collect() });
+        at = end;
+    }
+    batches
+}
+
+/// The rows whose scores count, where they enter the head.
+pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) -> Vec<Batch> {
+    let of = |batch: &Batch| {
+        let features = batch.x.features();
+        let mut values = Vec::new();
+        for (sequence, sample) in batch.pass.sequences.iter().zip(&batch.samples) {
+            let rows = &prompts[*sample].scored;
+            values.extend_from_slice(batch.x.range(sequence.start + rows.start..sequence.start + rows.end));
+        }
+        let x = Rows::from_vec(values, features);
+        let rows = x.rows();
+        let pass = Pass {
+            sequences: std::iter::once(0..rows).collect(),
+            order: (1..=rows as u32).collect(),
+            spans: ModalitySpans::uniform(Modality::Text, rows),
+            rope: model.decoder.rope.table(&[]),
+        };
+        Batch { x, pass, samples: batch.samples.clone() }
+    };
+    batches.iter().map(of).collect()
+}

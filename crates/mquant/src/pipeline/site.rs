@@ -1,0 +1,244 @@
+//! One site from floats to integers: which channels are split off, scales, codes.
+
+use mquant_kernels::{Bits, IntWeight, Matrix, SMALLEST_SCALE, scale_of};
+
+use super::PipelineError;
+use super::report::SiteReport;
+use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
+use crate::bundle::InputFormat;
+use crate::calibrate::statistics::{SeenRows, SiteStatistics};
+use crate::input::Modality;
+use crate::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteId, SiteMut};
+use crate::quantize::{Clip, GptqOptions, HessianFactor, IntFormat, gptq, rtn, weight_sqnr_db};
+use crate::recipe::{Observer, SitePlan, Target, WeightMethod};
+use crate::transform::columns_to_split;
+
+/// A first token's activation this many times as large as all others is an attention sink.
+const SINK: f32 = 8.0;
+/// Rows of a modality below which its range is a guess.
+const FEW_ROWS: u64 = 32;
+
+/// What is the same for all sites of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) observer: Observer,
+    /// How float matrices are stored.
+    pub(super) floats: mquant_kernels::Dtype,
+}
+
+/// The channels of a site that are computed beside the main product.
+pub(super) fn side_channels(site: &SiteMut<'_>, plan: &SitePlan, seen: Option<&SiteStatistics>) -> Vec<u32> {
+    let (Some(limits), Some(seen), true) = (plan.split, seen, plan.target.input() != InputFormat::Float) else {
+        return Vec::new();
+    };
+    let activations = seen.channels();
+    let mut weights = vec![0f32; activations.len()];
+    let mut row = vec![0f32; activations.len()];
+    for linear in site.linears.iter() {
+        let Some(matrix) = linear.weight.float() else { continue };
+        for output in 0..matrix.rows() {
+            matrix.read_rows(output..output + 1, &mut row);
+            weights.iter_mut().zip(&row).for_each(|(most, w)| *most = most.max(w.abs()));
+        }
+    }
+    columns_to_split(&weights, &activations, limits)
+}
+
+/// Quantises a site whose float weights have passed all transforms.
+pub(super) fn quantize(
+    site: &SiteMut<'_>,
+    plan: &SitePlan,
+    seen: Option<&SiteStatistics>,
+    side: Vec<u32>,
+    rules: Rules,
+) -> Result<QuantizedSite, PipelineError> {
+    let seen = seen.filter(|seen| seen.rows() > 0);
+    let mut report = SiteReport { weight_bits: plan.target.bits(), ..SiteReport::default() };
+    let (input, split) = match plan.target {
+        Target::Float => (InputQuant::Float, None),
+        Target::Int { input, .. } => inputs(input, seen, side, rules.observer, &mut report),
+    };
+    let channels = split.as_ref().map_or(&[][..], |split| &split.channels);
+    let linears = match plan.target {
+        Target::Float => site.linears.iter().map(|linear| Ok(as_float(linear, rules.floats))).collect(),
+        Target::Int { format, method, clip, .. } => {
+            let method = Method { format, method, clip };
+            integer_linears(site, method, seen, channels, &mut report)
+        }
+    }?;
+    report.input = name_of(&input).to_owned();
+    report.side_columns = channels.to_vec();
+    let (norm, rotation) = (site.norm.clone(), site.rotation.clone());
+    Ok(QuantizedSite { id: site.id, linears, norm, rotation, input, split, report })
+}
+
+#[derive(Clone, Copy)]
+struct Method {
+    format: IntFormat,
+    method: WeightMethod,
+    clip: Clip,
+}
+
+fn as_float(linear: &Linear, dtype: mquant_kernels::Dtype) -> QuantizedLinear {
+    let matrix = linear.weight.float().expect("a site is quantised once").to_dtype(dtype);
+    QuantizedLinear { weight: QuantizedWeight::Float(matrix), bias: linear.bias.clone(), side: None }
+}
+
+fn integer_linears(
+    site: &SiteMut<'_>,
+    Method { format, method, clip }: Method,
+    seen: Option<&SiteStatistics>,
+    channels: &[u32],
+    report: &mut SiteReport,
+) -> Result<Vec<QuantizedLinear>, PipelineError> {
+    let wrong = |source| PipelineError::Weight { site: site.id, source };
+    let factor = match (method, seen.and_then(|seen| seen.hessian.as_ref())) {
+        (WeightMethod::Gptq { damping, act_order }, Some(hessian)) => {
+            let excluded: Vec<usize> = channels.iter().map(|c| *c as usize).collect();
+            let factor = HessianFactor::new(hessian, &GptqOptions { damping, act_order }, &excluded);
+            report.hessian = factor.rung().note();
+            Some(factor)
+        }
+        (WeightMethod::Gptq { .. }, None) => {
+            report.notes.push("no activation was seen: weights are rounded to nearest".to_owned());
+            None
+        }
+        (WeightMethod::Rtn, _) => None,
+    };
+    let mut least: Option<f64> = None;
+    let linear = |linear: &Linear| {
+        let weight = linear.weight.float().expect("a site is quantised once");
+        let (main, beside) = part(weight, channels);
+        let codes = match &factor {
+            Some(factor) => gptq(&main, factor, format, clip),
+            None => rtn(&main, format, clip),
+        };
+        let codes = codes.map_err(wrong)?;
+        let sqnr = weight_sqnr_db(&main, &codes);
+        least = Some(least.map_or(sqnr, |least| least.min(sqnr)));
+        let side = beside.map(|beside| rtn(&beside, IntFormat::per_channel(Bits::Eight), Clip::None));
+        let side: Option<IntWeight> = side.transpose().map_err(wrong)?;
+        Ok(QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias.clone(), side })
+    };
+    let linears = site.linears.iter().map(linear).collect();
+    report.weight_sqnr_db = least;
+    linears
+}
+
+/// The weight with zeros in the channels, and what was in them.
+fn part(weight: &Matrix, channels: &[u32]) -> (Matrix, Option<Matrix>) {
+    if channels.is_empty() {
+        return (weight.clone(), None);
+    }
+    let (rows, cols) = (weight.rows(), weight.cols());
+    let mut main = weight.clone();
+    let mut beside = Vec::with_capacity(rows * channels.len());
+    for row in main.make_mut().chunks_exact_mut(cols) {
+        for channel in channels {
+            beside.push(std::mem::take(&mut row[*channel as usize]));
+        }
+    }
+    (main, Some(Matrix::from_f32(beside, rows, channels.len())))
+}
+
+/// How the activation and its split channels become codes.
+fn inputs(
+    format: InputFormat,
+    seen: Option<&SiteStatistics>,
+    side: Vec<u32>,
+    observer: Observer,
+    report: &mut SiteReport,
+) -> (InputQuant, Option<ColumnSplit>) {
+    let is_static = matches!(format, InputFormat::PerTensor | InputFormat::PerModality);
+    let Some(seen) = seen else {
+        if is_static {
+            report.notes.push("no activation was seen: scales are found while running, one a row".to_owned());
+        }
+        let input = if format == InputFormat::Float { InputQuant::Float } else { InputQuant::PerToken };
+        return (input, None);
+    };
+    note_rows(seen, is_static, report);
+    let main = |rows: &SeenRows| range(rows, observer, &side);
+    for (modality, rows) in &seen.modalities {
+        report.absmax.insert(modality.to_string(), rows.absmax(|c| !side.contains(&c)));
+    }
+    let input = scales(format, seen, main);
+    match &input {
+        InputQuant::PerTensor(scale) => {
+            report.scales.extend(seen.modalities.keys().map(|m| (m.to_string(), *scale)));
+        }
+        InputQuant::PerModality(s) => {
+            report.scales.extend(seen.modalities.keys().map(|m| (m.to_string(), s.of(*m))));
+        }
+        InputQuant::Float | InputQuant::PerToken => {}
+    }
+    if side.is_empty() {
+        return (input, None);
+    }
+    let of_side = scales(format, seen, |rows| rows.absmax(|c| side.contains(&c)));
+    (input, Some(ColumnSplit { channels: side, input: of_side }))
+}
+
+fn note_rows(seen: &SiteStatistics, is_static: bool, report: &mut SiteReport) {
+    for (modality, rows) in &seen.modalities {
+        report.rows.insert(modality.to_string(), rows.rows);
+        if !is_static {
+            continue;
+        }
+        if rows.rows < FEW_ROWS {
+            report.notes.push(format!("only {} rows of {modality} were seen", rows.rows));
+        }
+        if *modality == Modality::Text && rows.first_token > SINK * rows.other_tokens {
+            report.notes.push(format!(
+                "the first token reaches {:.1}, all others {:.1}: an attention sink sets the scale",
+                rows.first_token, rows.other_tokens
+            ));
+        }
+    }
+}
+
+/// The largest magnitude that is to have a code of its own.
+fn range(rows: &SeenRows, observer: Observer, side: &[u32]) -> f32 {
+    match (observer, &rows.histogram) {
+        (Observer::Percentile(share), Some(histogram)) => histogram.percentile(share),
+        (Observer::Mse, Some(histogram)) => histogram.mse_scale(127) * 127.0,
+        _ => rows.absmax(|channel| !side.contains(&channel)),
+    }
+}
+
+/// A modality that was never seen takes the largest range of the others: it clips the least of whatever may come.
+fn scales(format: InputFormat, seen: &SiteStatistics, range: impl Fn(&SeenRows) -> f32) -> InputQuant {
+    let largest = seen.modalities.values().map(&range).fold(0.0, f32::max);
+    let scale = |range: f32| scale_of(range, 127.0).max(SMALLEST_SCALE);
+    match format {
+        InputFormat::Float => InputQuant::Float,
+        InputFormat::PerToken => InputQuant::PerToken,
+        InputFormat::PerTensor => InputQuant::PerTensor(scale(largest)),
+        InputFormat::PerModality => {
+            let of = |modality| scale(seen.modalities.get(&modality).map_or(largest, &range));
+            let (text, vision, audio) = (of(Modality::Text), of(Modality::Vision), of(Modality::Audio));
+            InputQuant::PerModality(ModalityScales { text, vision, audio })
+        }
+    }
+}
+
+fn name_of(input: &InputQuant) -> &'static str {
+    match input {
+        InputQuant::Float => "float",
+        InputQuant::PerTensor(_) => "per_tensor",
+        InputQuant::PerModality(_) => "per_modality",
+        InputQuant::PerToken => "per_token",
+    }
+}
+
+/// The sites of a part that are quantised, by what their plan wants to know.
+pub(super) fn wants_hessian(plan: &SitePlan) -> bool {
+    matches!(plan.target, Target::Int { method: WeightMethod::Gptq { .. }, .. })
+}
+
+/// Whether a site's ranges need more than the largest magnitudes.
+pub(super) fn wants_histogram(plan: &SitePlan, observer: Observer) -> bool {
+    let is_static = matches!(plan.target.input(), InputFormat::PerTensor | InputFormat::PerModality);
+    is_static && observer != Observer::MinMax
+}
+
