@@ -6,6 +6,7 @@
 
 pub mod error;
 mod excerpt;
+pub mod recipe;
 pub mod checkpoint;
 pub mod input;
 pub mod nn;

@@ -6,6 +6,7 @@ mod logits;
 mod bench;
 mod kernels;
 mod demo;
+mod recipes;
 
 use clap::Subcommand;
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Kernels(kernels::KernelsArgs),
     /// Answer the bundled benchmarks with the bundled model
     Demo(demo::DemoArgs),
+    /// List the recipes that models are quantised by, or print one
+    Recipes(recipes::RecipesArgs),
 }
 
 impl Command {
@@ -39,6 +42,7 @@ impl Command {
             Command::Bench(args) => bench::run(args, globals, output),
             Command::Kernels(args) => kernels::run(args, globals, output),
             Command::Demo(args) => demo::run(args, globals, output),
+            Command::Recipes(args) => recipes::run(args, output),
         }
     }
 }

@@ -8,5 +8,6 @@ mod errors;
 mod run;
 mod inspect;
 mod kernels;
+mod recipes;
 mod logits;
 mod signals;

@@ -1,0 +1,137 @@
+//! A recipe against the sites of a model: what each step means, and whether the steps can follow each other.
+
+use super::order::Done;
+use super::{Depths, Place, Plan, Quantize, Recipe, RecipeError, SitePlan, SiteSelector, Step, ranges};
+use crate::excerpt::excerpt;
+use crate::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+
+impl Recipe {
+    /// Decides every one of `sites`: all sites of a model, in its order. Reads no weight.
+    ///
+    /// # Errors
+    /// Values out of range; a pattern or tower that the model has not; steps in an order that would change what the model
+    /// computes; a step that is done twice or without effect.
+    pub fn check(&self, sites: &[SiteId]) -> Result<Plan, RecipeError> {
+        ranges::check(self)?;
+        let mut plan = Plan { sites: sites.iter().copied().map(SitePlan::untouched).collect(), steps: Vec::new() };
+        let mut done = Done::default();
+        for (i, step) in self.steps.iter().enumerate() {
+            let place = self.place(i);
+            let matched = matched(step, sites, &place)?;
+            done.check(i, step, &matched, &place)?;
+            for site in plan.sites.iter_mut().filter(|site| matched.contains(&site.id)) {
+                decide(site, i, step);
+            }
+            plan.steps.push(matched);
+        }
+        self.refuse_without_effect(&plan)?;
+        Ok(plan)
+    }
+
+    /// Where a step was written.
+    pub(super) fn place(&self, step: usize) -> Place {
+        let file = if self.origin.file.is_empty() { excerpt(&self.name) } else { self.origin.file.clone() };
+        let numbered = self.steps.get(step).map(|found| (step + 1, found.name()));
+        Place { file, at: self.origin.steps.get(step).copied(), step: numbered }
+    }
+
+    /// A quantising step of which nothing is left is a mistake.
+    fn refuse_without_effect(&self, plan: &Plan) -> Result<(), RecipeError> {
+        for (i, step) in self.steps.iter().enumerate() {
+            let Step::Quantize(_) = step else { continue };
+            if plan.sites.iter().any(|site| site.decided_by == Some(i)) {
+                continue;
+            }
+            let first = plan.steps[i].first().and_then(|site| plan.site(*site));
+            if let Some(SitePlan { id, decided_by: Some(again), .. }) = first {
+                let (place, subject) = (self.place(i), id.to_string());
+                return Err(RecipeError::Duplicate { place, subject, again: again + 1 });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decide(site: &mut SitePlan, index: usize, step: &Step) {
+    match step {
+        Step::FuseNorms(_) | Step::RotateStream(_) | Step::RotateHeads(_) => {}
+        Step::RotateOnline(rotate) => site.rotation = Some(rotate.otherwise),
+        Step::Smooth(smooth) => site.smoothing = Some(smooth.alpha),
+        Step::SplitColumns(split) => site.split = Some(split.limits),
+        Step::Quantize(Quantize { target, .. }) => {
+            site.target = *target;
+            site.decided_by = Some(index);
+        }
+    }
+}
+
+/// The sites that a step is about.
+fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, RecipeError> {
+    let depths = Depths::of(sites);
+    let none = |field, found: String| RecipeError::NoMatch { place: place.clone(), field, found, known: known(sites) };
+    for tower in step.towers() {
+        if depths.of_tower(*tower) == 0 {
+            return Err(none("towers", tower.to_string()));
+        }
+    }
+    let Some(selector) = step.sites() else {
+        let blocks = |site: &&SiteId| matches!(site, SiteId::Block(tower, ..) if step.towers().contains(tower));
+        return Ok(sites.iter().filter(blocks).copied().collect());
+    };
+    if let SiteSelector::AnyOf(patterns) = selector {
+        let empty = patterns.iter().find(|pattern| !sites.iter().any(|site| pattern.matches(*site, &depths)));
+        if let Some(pattern) = empty {
+            return Err(none("sites", pattern.to_string()));
+        }
+    }
+    let matched: Vec<SiteId> = sites.iter().filter(|site| selector.matches(**site, &depths)).copied().collect();
+    if let Step::Smooth(_) = step {
+        let before = |site: &&SiteId| matches!(site, SiteId::Patch(_) | SiteId::Projector(ProjectorSite::Down));
+        if let Some(site) = matched.iter().find(before) {
+            let expected = "sites with a norm or a linear in front, which takes the scales";
+            return Err(RecipeError::Site { place: place.clone(), expected, found: site.to_string() });
+        }
+    }
+    Ok(matched)
+}
+
+/// The parts of a model, for a message.
+fn known(sites: &[SiteId]) -> String {
+    let depths = Depths::of(sites);
+    let mut known = Vec::new();
+    for tower in [Tower::Vision, Tower::Audio, Tower::Language] {
+        if sites.contains(&SiteId::Patch(tower)) {
+            known.push(format!("{}", SiteId::Patch(tower)));
+        }
+        match depths.of_tower(tower) {
+            0 => {}
+            depth => known.push(format!("{depth} {tower} blocks")),
+        }
+    }
+    if sites.iter().any(|site| matches!(site, SiteId::Projector(_))) {
+        known.push("a projector".to_owned());
+    }
+    if sites.contains(&SiteId::Head) {
+        known.push("a head".to_owned());
+    }
+    if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }
+}
+
+/// Whether smoothing of a site changes the gain of a norm.
+pub(super) fn has_norm(site: SiteId) -> bool {
+    match site {
+        SiteId::Block(_, _, kind) => matches!(kind, BlockSite::Qkv | BlockSite::Up),
+        SiteId::Projector(site) => site == ProjectorSite::Up,
+        SiteId::Head => true,
+        SiteId::Patch(_) => false,
+    }
+}
+
+/// The tower whose stream a site's norm reads.
+pub(super) fn stream_of(site: SiteId) -> Tower {
+    match site {
+        SiteId::Block(tower, ..) | SiteId::Patch(tower) => tower,
+        SiteId::Projector(_) => Tower::Vision,
+        SiteId::Head => Tower::Language,
+    }
+}
