@@ -35,7 +35,10 @@ fn main() {
                         let start = Instant::now();
                         threads.run(|| {
                             let sink = Sink::Write(&mut y);
-                            backend.multiply(&x, &mut [Product { weight: &w, bias: None, then: Then::Nothing, sink }]);
+                            backend.multiply(
+                                &x,
+                                &mut [Product { weight: &w, bias: None, side: None, then: Then::Nothing, sink }],
+                            );
                         });
                         start.elapsed().as_secs_f64()
                     })

@@ -41,7 +41,7 @@ fn all(threads: &Threads, backend: &CpuBackend, features: usize) {
     let rotated = RowSteps { norm: None, rotation: Some(&rotation) };
     let (here, gated) = (Source::Rows(&x), Source::Gated(Activation::Silu, &x, &up));
     let quantize = |name: &str, per_value, source, steps, scales| {
-        let run = || drop(black_box(backend.quantize(source, steps, scales)));
+        let run = || drop(black_box(backend.quantize(source, steps, scales, None)));
         time(threads, name, values * per_value, run);
     };
     quantize("quantize", 5, here, plain, as_given);

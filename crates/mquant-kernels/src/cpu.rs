@@ -7,7 +7,7 @@ use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
 use crate::int_gemm::{self, Product};
 use crate::int_weight::PackedWeight;
-use crate::prepare::{self, RowSteps, Source};
+use crate::prepare::{self, RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
 use crate::rope::{self, RopeTable};
@@ -36,8 +36,14 @@ impl Backend for CpuBackend {
         prepare::rows(self.cpu, source, steps)
     }
 
-    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows {
-        prepare::quantized(self.cpu, source, steps, scales)
+    fn quantize(
+        &self,
+        source: Source<'_>,
+        steps: RowSteps<'_>,
+        scales: RowScales<'_>,
+        split: Option<Split<'_>>,
+    ) -> QuantRows {
+        prepare::quantized(self.cpu, source, steps, scales, split)
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {

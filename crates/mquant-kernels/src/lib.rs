@@ -40,7 +40,7 @@ pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};
 pub use kv_codes::KvCodes;
 pub use limits::{Limits, measure_limits};
-pub use prepare::{NormOf, NormStep, RowSteps, Source};
+pub use prepare::{NormOf, NormStep, RowSteps, Source, Split};
 pub use quant_rows::QuantRows;
 pub use quantize_rows::{RowScales, SMALLEST_SCALE, quantize_scalar, scale_of};
 pub use rope::RopeTable;

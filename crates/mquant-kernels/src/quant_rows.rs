@@ -17,6 +17,16 @@ pub struct QuantRows {
     stride: usize,
     scales: Buffer<f32>,
     sums: Buffer<i32>,
+    side: Option<Box<QuantRows>>,
+}
+
+/// One row to be filled in.
+pub(crate) struct RowCodes<'a> {
+    /// As many as the row has features.
+    pub(crate) codes: &'a mut [i8],
+    pub(crate) scale: &'a mut f32,
+    /// The sum of the codes.
+    pub(crate) sum: &'a mut i32,
 }
 
 #[inline(always)]
@@ -36,7 +46,7 @@ impl QuantRows {
     pub fn zeros(rows: usize, features: usize) -> Self {
         let stride = stride_of(features);
         let (scales, sums) = (Buffer::zeros(rows), Buffer::zeros(rows));
-        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums }
+        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums, side: None }
     }
 
     /// `rows × features` arbitrary codes, scales and sums, all to be written before they are read. Padding is 0.
@@ -45,7 +55,7 @@ impl QuantRows {
         let mut codes = Buffer::for_overwrite(rows * stride);
         codes.chunks_exact_mut(stride).for_each(|row| row[features..].fill(0));
         let (scales, sums) = (Buffer::for_overwrite(rows), Buffer::for_overwrite(rows));
-        Self { codes, features, stride, scales, sums }
+        Self { codes, features, stride, scales, sums, side: None }
     }
 
     /// Takes row-major codes and one scale for each row.
@@ -90,6 +100,20 @@ impl QuantRows {
         &self.sums
     }
 
+    /// The same rows with those of the channels that were split off: 0 here, and in codes of their own there.
+    ///
+    /// # Panics
+    /// If there are not as many rows.
+    pub fn with_side(self, side: QuantRows) -> Self {
+        assert_eq!(side.rows(), self.rows(), "rows and their side channels");
+        Self { side: Some(Box::new(side)), ..self }
+    }
+
+    /// The channels that were split off, if any were: as many rows, with scales of their own.
+    pub fn side(&self) -> Option<&QuantRows> {
+        self.side.as_deref()
+    }
+
     /// Codes from row `i` on, with their padding; rows begin every [`stride`](Self::stride) codes.
     #[expect(clippy::wrong_self_convention, reason = "it says where the codes begin, it converts nothing")]
     pub(crate) fn from_row(&self, i: usize) -> &[i8] {
@@ -106,6 +130,20 @@ impl QuantRows {
         let features = self.features;
         let rows = self.codes.par_chunks(self.stride).zip(&mut *self.sums).with_min_len(16);
         rows.for_each(|(codes, sum)| *sum = sum_of(cpu, &codes[..features]));
+    }
+
+    /// Every row, to be filled in.
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = RowCodes<'_>> {
+        let Self { codes, features, stride, scales, sums, .. } = self;
+        let rows = codes.chunks_mut(*stride).zip(&mut **scales).zip(&mut **sums);
+        rows.map(|((codes, scale), sum)| RowCodes { codes: &mut codes[..*features], scale, sum })
+    }
+
+    /// The same for several threads.
+    pub(crate) fn par_rows_mut(&mut self) -> impl IndexedParallelIterator<Item = RowCodes<'_>> {
+        let Self { codes, features, stride, scales, sums, .. } = self;
+        let rows = codes.par_chunks_mut(*stride).zip(&mut **scales).zip(&mut **sums);
+        rows.map(|((codes, scale), sum)| RowCodes { codes: &mut codes[..*features], scale, sum })
     }
 
     /// Every row, to be filled in: codes with their padding, codes from one row to the next, scales, sums. Padding stays 0.

@@ -63,17 +63,17 @@ impl Model {
     fn step(&self, x: &mut Rows) {
         let norm = NormOf { kind: NormStep::Rms, gain: &self.gain, eps: 1e-6, repeat: 1 };
         let normed = self.backend.prepare(Source::Rows(x), RowSteps { norm: Some(norm), rotation: None });
-        let codes = self.backend.quantize(Source::Rows(&normed), RowSteps::default(), RowScales::PerToken);
+        let codes = self.backend.quantize(Source::Rows(&normed), RowSteps::default(), RowScales::PerToken, None);
         let mut gate = Rows::for_overwrite(x.rows(), HIDDEN);
         let mut up = Rows::zeros(x.rows(), HIDDEN);
-        let product = |sink| Product { weight: &self.up, bias: None, then: Then::Nothing, sink };
+        let product = |sink| Product { weight: &self.up, bias: None, side: None, then: Then::Nothing, sink };
         self.backend.multiply(&codes, &mut [product(Sink::Write(&mut gate)), product(Sink::Add(&mut up))]);
         let source = Source::Gated(Activation::Silu, &gate, &up);
         let steps = RowSteps { norm: None, rotation: Some(&self.rotation) };
-        let codes = self.backend.quantize(source, steps, RowScales::PerToken);
+        let codes = self.backend.quantize(source, steps, RowScales::PerToken, None);
         self.backend.multiply(
             &codes,
-            &mut [Product { weight: &self.down, bias: None, then: Then::Nothing, sink: Sink::Add(x) }],
+            &mut [Product { weight: &self.down, bias: None, side: None, then: Then::Nothing, sink: Sink::Add(x) }],
         );
     }
 }

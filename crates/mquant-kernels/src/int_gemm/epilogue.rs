@@ -46,6 +46,11 @@ fn results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) {
 }
 
 #[inline(always)]
+fn add_results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) {
+    tile_body(sums, factors, y.iter_mut().map(Place::Add));
+}
+
+#[inline(always)]
 fn write_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) {
     tile_body(sums, factors, y.into_iter().flatten().map(Place::Write));
 }
@@ -75,6 +80,10 @@ fn add_body(x: &[f32], y: &mut [f32]) {
 per_level! {
     /// y = (sums − back) · row · output + bias.
     pub(super) fn results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) = results_body
+}
+per_level! {
+    /// y += (sums − back) · row · output.
+    pub(super) fn add_results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) = add_results_body
 }
 per_level! {
     /// [`results`] straight to where they belong.

@@ -2,7 +2,8 @@
 //!
 //! y[i][j] = acc[i][j] · row_scale[i] · col_scale[j] + bias[j] with acc = Σ_k a[i][k]·w[j][k] exact in i32, then f32
 //! products and sums in this order, nothing fused. With groups of inputs: y[i][j] = (Σ_g acc_g[i][j] · col_scale[g][j]) ·
-//! row_scale[i] + bias[j], g ascending. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
+//! row_scale[i] + bias[j], g ascending. Where the rows have side channels, y[i][j] += side_acc[i][j] · side_row_scale[i] ·
+//! side_col_scale[j] follows, before anything else is done with a result. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
 //!
 //! Kernels sum unsigned bytes (code + offset) times signed codes, wrapping; taking `offset · Σ_k a[i][k]` back, wrapping
 //! too, leaves the exact sum, since that fits an i32 (checked when a weight is packed).
@@ -31,6 +32,8 @@ pub struct Product<'a> {
     pub weight: &'a PackedWeight,
     /// One value an output, added at the end.
     pub bias: Option<&'a [f32]>,
+    /// 8-bit codes for the side channels of the rows, one scale an output: there exactly where the rows have such.
+    pub side: Option<&'a PackedWeight>,
     /// What is done with each result, f32 in and out.
     pub then: Then<'a>,
     /// Where results go.
@@ -44,7 +47,7 @@ pub enum Then<'a> {
     Nothing,
     /// y ← f(y).
     Activate(Activation),
-    /// y ← f(g) · y, where g is the same rows times another weight of the same shape.
+    /// y ← f(g) · y, where g is the same rows times another weight of the same shape; not for rows with side channels.
     Gate(Activation, &'a PackedWeight, Option<&'a [f32]>),
 }
 

@@ -67,9 +67,32 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
 pub(super) struct Out<'a> {
     pub(super) weight: &'a PackedWeight,
     pub(super) bias: Option<&'a [f32]>,
+    pub(super) side: Option<Side<'a>>,
     pub(super) then: Then<'a>,
     pub(super) to: To<'a>,
     _of: PhantomData<&'a mut f32>,
+}
+
+/// What is computed beside a product.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub(super) x: &'a QuantRows,
+    pub(super) weight: &'a PackedWeight,
+}
+
+impl<'a> Side<'a> {
+    fn of(product: &Product<'a>, x: &'a QuantRows) -> Option<Self> {
+        let side = match (x.side(), product.side) {
+            (None, None) => return None,
+            (Some(x), Some(weight)) => Self { x, weight },
+            _ => panic!("side channels are of the rows and of the product, or of neither"),
+        };
+        let (weight, shape) = (side.weight, (product.weight.rows(), side.x.features()));
+        assert_eq!((weight.rows(), weight.cols()), shape, "outputs, side channels of a product");
+        assert!(weight.group().is_none(), "side channels in groups");
+        assert!(!matches!(product.then, Then::Gate(..)), "side channels of a gated product");
+        Some(side)
+    }
 }
 
 /// A sink's memory.
@@ -84,7 +107,7 @@ pub(super) enum To<'a> {
 unsafe impl Sync for Out<'_> {}
 
 impl<'a> Out<'a> {
-    fn of<'p>(product: &'a mut Product<'p>, x: &QuantRows) -> Self
+    fn of<'p>(product: &'a mut Product<'p>, x: &'a QuantRows) -> Self
     where
         'p: 'a,
     {
@@ -102,6 +125,7 @@ impl<'a> Out<'a> {
             fits(gate, bias);
         }
         let shape = (x.rows(), weight.rows());
+        let side = Side::of(product, x);
         let to = match &mut product.sink {
             Sink::Write(y) => {
                 assert_eq!((y.rows(), y.features()), shape, "result and product");
@@ -118,6 +142,6 @@ impl<'a> Out<'a> {
                 To::Quantize(scales, codes.as_mut_ptr(), stride)
             }
         };
-        Self { weight, bias: product.bias, then: product.then, to, _of: PhantomData }
+        Self { weight, bias: product.bias, side, then: product.then, to, _of: PhantomData }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::epilogue::{self, Factors, Row};
-use super::product::{Out, To};
+use super::product::{Out, Side, To};
 use super::{Checked, MOST_ROWS, Start, Sums, Then, Tile};
 use crate::activation;
 use crate::features::Cpu;
@@ -141,6 +141,18 @@ impl Task<'_> {
         self.kernel.run(tile, sums);
     }
 
+    /// Adds the side product to the results of a tile, whose sums are not needed any more.
+    fn add_side(&self, side: Side<'_>, rows: &Range<usize>, to: &mut Partial) {
+        let Side { x, weight } = side;
+        let (codes, panel) = (x.from_row(rows.start), weight.panel(self.panel));
+        let (bits, stride) = (weight.bits(), x.stride());
+        self.kernel.run(Tile { codes, stride, rows: rows.len(), panel, bits, sums: Start::New }, &mut to.sums);
+        let Partial { sums, results } = to;
+        self.with_factors((x, &Factor { weight, bias: None }), rows, |f| {
+            epilogue::add_results(self.cpu, sums, f, results);
+        });
+    }
+
     fn multiply(&self, factor: &Factor<'_>, rows: &Range<usize>, to: &mut Partial) {
         let weight = factor.weight;
         let panel = weight.panel(self.panel);
@@ -174,20 +186,26 @@ impl Task<'_> {
     }
 
     fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &mut Partial), gate: Option<(&Factor<'_>, &mut Partial)>) {
-        let full = (self.panel + 1) * PANEL <= self.out.weight.rows() && main.0.weight.group().is_none();
+        let whole_panel = (self.panel + 1) * PANEL <= self.out.weight.rows();
+        let full = whole_panel && main.0.weight.group().is_none() && self.out.side.is_none();
         match (self.out.then, self.out.to) {
             (Then::Nothing, To::Write(to)) if full => {
-                self.with_factors(main.0, &rows, |f| {
+                self.with_factors((self.x, main.0), &rows, |f| {
                     epilogue::write(self.cpu, &main.1.sums, f, self.places(&rows, to))
                 });
             }
             (Then::Nothing, To::Add(to)) if full => {
-                self.with_factors(main.0, &rows, |f| {
+                self.with_factors((self.x, main.0), &rows, |f| {
                     epilogue::add_to(self.cpu, &main.1.sums, f, self.places(&rows, to))
                 });
             }
             (then, _) => {
-                let y = self.results(main, &rows);
+                let (factor, main) = main;
+                self.results((factor, &mut *main), &rows);
+                if let Some(side) = self.out.side {
+                    self.add_side(side, &rows, main);
+                }
+                let y = &mut main.results[..rows.len()];
                 match (then, gate) {
                     (Then::Activate(f), _) => activation::apply(self.cpu, f, y.as_flattened_mut()),
                     (Then::Gate(f, ..), Some(gate)) => {
@@ -202,14 +220,20 @@ impl Task<'_> {
         }
     }
 
-    fn with_factors<R>(&self, factor: &Factor<'_>, rows: &Range<usize>, f: impl FnOnce(Factors<'_>) -> R) -> R {
+    /// What the sums of rows of `x` with a weight become results with.
+    fn with_factors<R>(
+        &self,
+        (x, factor): (&QuantRows, &Factor<'_>),
+        rows: &Range<usize>,
+        f: impl FnOnce(Factors<'_>) -> R,
+    ) -> R {
         let weight = factor.weight;
         let mut back = [0; MOST_ROWS];
-        let sums = &self.x.sums()[rows.clone()];
+        let sums = &x.sums()[rows.clone()];
         back.iter_mut().zip(sums).for_each(|(back, sum)| *back = sum.wrapping_mul(weight.bits().offset()));
         f(Factors {
             back: &back[..rows.len()],
-            rows: &self.x.scales()[rows.clone()],
+            rows: &x.scales()[rows.clone()],
             outputs: weight.panel_scales(self.panel, 0),
             bias: factor.bias.as_ref(),
         })
@@ -219,7 +243,7 @@ impl Task<'_> {
     fn results<'p>(&self, (factor, partial): (&Factor<'_>, &'p mut Partial), rows: &Range<usize>) -> &'p mut [Row] {
         let Partial { sums, results } = partial;
         if factor.weight.group().is_none() {
-            self.with_factors(factor, rows, |f| epilogue::results(self.cpu, sums, f, results));
+            self.with_factors((self.x, factor), rows, |f| epilogue::results(self.cpu, sums, f, results));
             return &mut results[..rows.len()];
         }
         for (row, y) in rows.clone().zip(&mut *results) {

@@ -92,7 +92,10 @@ fn product(bits: Bits, shape: Shape) -> Case {
         run: Box::new(move |backend| {
             turn = (turn + 1) % weights.len();
             let sink = Sink::Write(&mut y);
-            backend.multiply(&x, &mut [Product { weight: &weights[turn], bias: None, then: Then::Nothing, sink }]);
+            backend.multiply(
+                &x,
+                &mut [Product { weight: &weights[turn], bias: None, side: None, then: Then::Nothing, sink }],
+            );
         }),
     }
 }
@@ -121,14 +124,14 @@ fn features(shape: Shape) -> usize {
 pub(super) fn quantize_static(shape: Shape) -> Case {
     let (x, scales) = (noise(shape.rows, features(shape)), vec![0.01; shape.rows]);
     over_rows(shape, 2, 5, move |backend| {
-        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::Static(&scales));
+        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::Static(&scales), None);
     })
 }
 
 pub(super) fn quantize_per_token(shape: Shape) -> Case {
     let x = noise(shape.rows, features(shape));
     over_rows(shape, 3, 5, move |backend| {
-        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::PerToken);
+        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::PerToken, None);
     })
 }
 
@@ -153,7 +156,7 @@ pub(super) fn silu_up_quantize(shape: Shape) -> Case {
     // Beside the exponential, which is not counted.
     over_rows(shape, 5, 9, move |backend| {
         let source = Source::Gated(Activation::Silu, &gate, &up);
-        backend.quantize(source, RowSteps::default(), RowScales::PerToken);
+        backend.quantize(source, RowSteps::default(), RowScales::PerToken, None);
     })
 }
 
@@ -164,7 +167,7 @@ pub(super) fn hadamard_quantize(shape: Shape) -> Case {
     // An addition for each doubling of a fast transform; dense factors are counted as if they were fast.
     over_rows(shape, features(shape).ilog2() as usize + 3, 5, move |backend| {
         let steps = RowSteps { norm: None, rotation: Some(&rotation) };
-        backend.quantize(Source::Rows(&x), steps, RowScales::Static(&scales));
+        backend.quantize(Source::Rows(&x), steps, RowScales::Static(&scales), None);
     })
 }
 

@@ -1,4 +1,5 @@
 mod bounds;
+mod side;
 
 use std::sync::Arc;
 
@@ -119,7 +120,13 @@ fn computed(cpu: Cpu, c: &Case, residual: &[f32]) -> Vec<f32> {
     multiply(
         cpu,
         &c.x,
-        &mut [Product { weight: &weight, bias: Some(&c.bias), then: Then::Nothing, sink: Sink::Add(&mut y) }],
+        &mut [Product {
+            weight: &weight,
+            bias: Some(&c.bias),
+            side: None,
+            then: Then::Nothing,
+            sink: Sink::Add(&mut y),
+        }],
     );
     y.into_vec()
 }
@@ -167,6 +174,7 @@ fn every_shape(cpu: Cpu, inputs: std::ops::RangeInclusive<usize>, most_rows: usi
                     let product = Product {
                         weight: &weight,
                         bias: Some(&whole.bias[..n]),
+                        side: None,
                         then: Then::Nothing,
                         sink: Sink::Write(&mut y),
                     };
@@ -274,10 +282,11 @@ fn threads_and_neighbours_do_not_matter() {
             Cpu::detect(),
             &x,
             &mut [
-                Product { weight: &weight, bias, then: Then::Nothing, sink: Sink::Write(&mut y) },
+                Product { weight: &weight, bias, side: None, then: Then::Nothing, sink: Sink::Write(&mut y) },
                 Product {
                     weight: &weight,
                     bias,
+                    side: None,
                     then: Then::Activate(Activation::QuickGelu),
                     sink: Sink::Write(&mut twice),
                 },
@@ -318,20 +327,30 @@ fn results_can_go_straight_into_the_next_codes() {
             let (mut u, mut g) = (Rows::zeros(15, 100), Rows::zeros(15, 100));
             let bias = Some(&up.bias[..]);
             let mut products = [
-                Product { weight: &up_weight, bias, then: Then::Nothing, sink: Sink::Write(&mut u) },
-                Product { weight: &gate_weight, bias: None, then: Then::Nothing, sink: Sink::Write(&mut g) },
+                Product { weight: &up_weight, bias, side: None, then: Then::Nothing, sink: Sink::Write(&mut u) },
+                Product {
+                    weight: &gate_weight,
+                    bias: None,
+                    side: None,
+                    then: Then::Nothing,
+                    sink: Sink::Write(&mut g),
+                },
             ];
             multiply(cpu, &up.x, &mut products);
             let steps = crate::RowSteps::default();
             let source = crate::Source::Gated(Activation::Silu, &g, &u);
             let h = crate::prepare::rows(cpu, source, steps);
             let scales: Vec<f32> = (0..15).map(|i| 1.0 + i as f32).collect();
-            let want = crate::prepare::quantized(cpu, source, steps, crate::RowScales::Static(&scales));
+            let want = crate::prepare::quantized(cpu, source, steps, crate::RowScales::Static(&scales), None);
             let then = Then::Gate(Activation::Silu, &gate_weight, None);
             let (mut rows, mut codes) = (Rows::zeros(15, 100), QuantRows::zeros(15, 100));
-            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, then, sink: Sink::Write(&mut rows) }]);
+            multiply(
+                cpu,
+                &up.x,
+                &mut [Product { weight: &up_weight, bias, side: None, then, sink: Sink::Write(&mut rows) }],
+            );
             let sink = Sink::Quantize(&scales, &mut codes);
-            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, then, sink }]);
+            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, side: None, then, sink }]);
             assert!(same_bits(rows.as_slice(), h.as_slice()), "{} {bits} bits, gated rows", cpu.level());
             assert_eq!(codes, want, "{} {bits} bits, gated codes", cpu.level());
         }

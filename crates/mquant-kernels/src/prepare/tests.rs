@@ -1,0 +1,208 @@
+//! Every combination of steps against the same steps one after the other.
+
+use super::*;
+use crate::features::Level;
+use crate::threads::Threads;
+
+const FEATURES: usize = 48;
+
+fn noise(rows: usize, features: usize, seed: usize) -> Rows {
+    let values = (0..rows * features).map(|i| (((i + seed) * 7919 % 4001) as f32 - 1900.0) * 3.1e-3).collect();
+    Rows::from_vec(values, features)
+}
+
+fn scalar() -> Cpu {
+    Cpu::detect().capped(Level::Scalar).unwrap()
+}
+
+fn bits(rows: &Rows) -> Vec<u32> {
+    rows.as_slice().iter().map(|v| v.to_bits()).collect()
+}
+
+fn name_of(source: Source<'_>, steps: RowSteps<'_>) -> String {
+    let source = match source {
+        Source::Rows(x) => format!("{} rows", x.rows()),
+        Source::Activated(f, x) => format!("{f:?} of {} rows", x.rows()),
+        Source::Gated(f, x, _) => format!("gated {f:?} of {} rows", x.rows()),
+    };
+    let norm = steps.norm.map(|norm| (matches!(norm.kind, NormStep::Rms), norm.repeat));
+    format!("{source}, (RMS, repeat): {norm:?}, rotation: {:?}", steps.rotation.map(Hadamard::parts))
+}
+
+/// The steps one after the other, each on all rows, with the definition of each.
+fn expected(source: Source<'_>, steps: RowSteps<'_>) -> Rows {
+    let mut y = source.first().clone();
+    match source {
+        Source::Rows(_) => {}
+        Source::Activated(f, _) => activation::apply(scalar(), f, y.as_mut_slice()),
+        Source::Gated(f, _, up) => {
+            activation::apply(scalar(), f, y.as_mut_slice());
+            y.as_mut_slice().iter_mut().zip(up.as_slice()).for_each(|(y, up)| *y *= up);
+        }
+    }
+    if let Some(step) = steps.norm {
+        for i in 0..y.rows() {
+            let x = y.row(i).to_vec();
+            match step.kind {
+                NormStep::Rms => norm::rms(scalar(), &x, step.gain, step.eps, y.row_mut(i)),
+                NormStep::Layer { bias } => norm::layer(scalar(), &x, step.gain, bias, step.eps, y.row_mut(i)),
+            }
+        }
+        y = y.regroup(step.repeat);
+    }
+    if let Some(rotation) = steps.rotation {
+        let mut rotated = Rows::zeros(y.rows(), rotation.features());
+        for i in 0..y.rows() {
+            rotated.row_mut(i)[..y.features()].copy_from_slice(y.row(i));
+            rotation.rotate(scalar(), rotated.row_mut(i));
+        }
+        return rotated;
+    }
+    y
+}
+
+/// Calls `f` with every source, norm, regrouping and rotation.
+fn every_combination(rows: usize, mut f: impl FnMut(Source<'_>, RowSteps<'_>)) {
+    let (x, up) = (noise(rows, FEATURES, 5), noise(rows, FEATURES, 77));
+    let gain: Vec<f32> = (0..FEATURES).map(|i| 0.4 + i as f32 * 0.03).collect();
+    let bias: Vec<f32> = (0..FEATURES).map(|i| 0.2 - i as f32 * 0.01).collect();
+    for repeat in [1, 2, 4] {
+        let norm = |kind| Some(NormOf { kind, gain: &gain, eps: 1e-6, repeat });
+        let rotation = Hadamard::new(FEATURES * repeat).unwrap();
+        let padded = Hadamard::padded(FEATURES * repeat + 1).unwrap();
+        for norm in [None, norm(NormStep::Rms), norm(NormStep::Layer { bias: &bias })] {
+            for rotation in [None, Some(&rotation), Some(&padded)] {
+                if norm.is_none() && repeat > 1 {
+                    continue;
+                }
+                let steps = RowSteps { norm, rotation };
+                f(Source::Rows(&x), steps);
+                for activation in [Activation::Silu, Activation::QuickGelu, Activation::Gelu] {
+                    f(Source::Activated(activation, &x), steps);
+                    f(Source::Gated(activation, &x, &up), steps);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_goes_through_its_steps_in_order() {
+    for count in [1, 3] {
+        let threads = Threads::new(count).unwrap();
+        for n in [4, 60] {
+            every_combination(n, |source, steps| {
+                let want = expected(source, steps);
+                for cpu in Cpu::levels() {
+                    let got = threads.run(|| rows(cpu, source, steps));
+                    assert_eq!((got.rows(), got.features()), (want.rows(), want.features()));
+                    assert!(bits(&got) == bits(&want), "{} at {}", name_of(source, steps), cpu.level());
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn codes_are_those_of_the_rows_in_f32() {
+    for count in [1, 3] {
+        let threads = Threads::new(count).unwrap();
+        for n in [4, 60] {
+            every_combination(n, |source, steps| {
+                let x = expected(source, steps);
+                let given: Vec<f32> = (0..x.rows()).map(|i| 0.01 + i as f32 * 0.003).collect();
+                for scales in [RowScales::Static(&given), RowScales::PerToken] {
+                    let want = codes_of(&x, scales);
+                    for cpu in Cpu::levels() {
+                        let got = threads.run(|| quantized(cpu, source, steps, scales, None));
+                        assert!(got == want, "{} at {}", name_of(source, steps), cpu.level());
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// The codes of rows with scales: those of the definition, one by one.
+fn codes_of(x: &Rows, scales: RowScales<'_>) -> QuantRows {
+    let scale = |i: usize| match scales {
+        RowScales::Static(given) => given[i],
+        RowScales::PerToken => (x.row(i).iter().fold(0f32, |most, v| most.max(v.abs())) / 127.0).max(1e-8),
+    };
+    let scales: Vec<f32> = (0..x.rows()).map(scale).collect();
+    let code =
+        |(at, v): (usize, &f32)| quantize_rows::quantize_scalar(*v, 1.0 / scales[at / x.features()], -127.0, 127.0);
+    let codes: Vec<i8> = x.as_slice().iter().enumerate().map(code).collect();
+    QuantRows::from_codes(&codes, x.features(), scales)
+}
+
+#[test]
+fn split_channels_have_codes_of_their_own() {
+    for (count, n) in [(1, 4), (3, 60)] {
+        let threads = Threads::new(count).unwrap();
+        every_combination(n, |source, steps| {
+            let x = expected(source, steps);
+            let features = x.features() as u32;
+            let (few, many) = (vec![0], (0..features).filter(|c| c % 7 == 3 || c + 1 == features).collect::<Vec<_>>());
+            let given = |of: f32| (0..x.rows()).map(|i| of + i as f32 * 0.003).collect::<Vec<f32>>();
+            let (main, beside) = (given(0.01), given(0.4));
+            for channels in [&few, &many, &(0..features).collect()] {
+                let (mut rest, mut taken) = (x.clone(), Rows::zeros(x.rows(), channels.len()));
+                for i in 0..x.rows() {
+                    for (at, channel) in channels.iter().enumerate() {
+                        taken.row_mut(i)[at] = x.row(i)[*channel as usize];
+                        rest.row_mut(i)[*channel as usize] = 0.0;
+                    }
+                }
+                for (scales, side) in [
+                    (RowScales::Static(&main), RowScales::Static(&beside)),
+                    (RowScales::PerToken, RowScales::PerToken),
+                    (RowScales::Static(&main), RowScales::PerToken),
+                ] {
+                    let want = codes_of(&rest, scales).with_side(codes_of(&taken, side));
+                    let split = Split { channels, scales: side };
+                    for cpu in Cpu::levels() {
+                        let got = threads.run(|| quantized(cpu, source, steps, scales, Some(split)));
+                        assert!(got == want, "{}, {channels:?} at {}", name_of(source, steps), cpu.level());
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn a_large_split_channel_does_not_stretch_the_scale_of_a_row() {
+    let mut x = noise(5, FEATURES, 3);
+    (0..5).for_each(|i| x.row_mut(i)[9] = 1e4);
+    let split = Split { channels: &[9], scales: RowScales::PerToken };
+    let got = quantized(Cpu::detect(), Source::Rows(&x), RowSteps::default(), RowScales::PerToken, Some(split));
+    let side = got.side().unwrap();
+    assert!(got.scales().iter().all(|scale| *scale < 0.1), "{:?}", got.scales());
+    assert_eq!((side.row(0), side.scales()[0]), (&[127][..], 1e4 / 127.0));
+    assert_eq!(x.row(0)[9], 1e4, "the source stays");
+}
+
+#[test]
+fn a_few_rows_stay_on_the_thread_that_asks() {
+    let run = std::thread::spawn(|| {
+        let x = noise(TASK_ROWS, 96, 1);
+        quantized(
+            Cpu::detect(),
+            Source::Activated(Activation::Silu, &x),
+            RowSteps::default(),
+            RowScales::PerToken,
+            None,
+        );
+        ROW.with_borrow(|row| row.len())
+    });
+    assert_eq!(run.join().unwrap(), 96, "the scratch row of this thread");
+}
+
+#[test]
+fn no_rows_are_no_work() {
+    let x = Rows::zeros(0, 16);
+    let y = quantized(Cpu::detect(), Source::Rows(&x), RowSteps::default(), RowScales::PerToken, None);
+    assert_eq!((y.rows(), y.features()), (0, 16));
+    assert_eq!(rows(Cpu::detect(), Source::Rows(&x), RowSteps::default()).rows(), 0);
+}
