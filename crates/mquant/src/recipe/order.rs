@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{has_norm, stream_of};
-use super::{Place, RecipeError, Step, StreamRotation};
+use super::{Place, RecipeError, Step, RotationKind};
 use crate::nn::{SiteId, Tower};
 
 /// What earlier steps have done, by the index of the step.
@@ -116,8 +116,8 @@ impl Done {
         })
     }
 
-    fn rotate_stream(&self, tower: Tower, kind: StreamRotation) -> Option<Broken> {
-        (kind == StreamRotation::Hadamard && !self.fused.contains_key(&tower)).then(|| Broken {
+    fn rotate_stream(&self, tower: Tower, kind: RotationKind) -> Option<Broken> {
+        (kind == RotationKind::Hadamard && !self.fused.contains_key(&tower)).then(|| Broken {
             subject: tower.to_string(),
             expected: "its norms to be fused before its stream is rotated by \"hadamard\"",
             found: "no fuse_norms before".to_owned(),

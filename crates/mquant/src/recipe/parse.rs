@@ -11,7 +11,7 @@ use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
     ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, Observer, Otherwise, Place, Quantize, Recipe, RecipeError,
-    RotateHeads, RotateOnline, RotateStream, Sequential, SiteSelector, Smooth, SplitColumns, Step, StreamRotation,
+    RotateHeads, RotateOnline, RotateStream, Sequential, SiteSelector, Smooth, SplitColumns, Step, RotationKind,
     Target, WeightMethod,
 };
 use crate::bundle::InputFormat;
@@ -59,7 +59,7 @@ struct RawTowers {
 #[serde(deny_unknown_fields)]
 struct RawRotateStream {
     towers: Vec<Spelled<Tower>>,
-    kind: Spelled<StreamRotation>,
+    kind: Spelled<RotationKind>,
 }
 
 #[derive(Deserialize)]

@@ -6,6 +6,7 @@ use super::SiteSelector;
 use crate::bundle::InputFormat;
 use crate::nn::Tower;
 use crate::quantize::IntFormat;
+use crate::transform::{ColumnLimits, Otherwise, RotationKind};
 
 /// One step of a recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,16 +40,7 @@ pub struct RotateStream {
     /// Whose streams.
     pub towers: Vec<Tower>,
     /// By what.
-    pub kind: StreamRotation,
-}
-
-/// What a residual stream is rotated by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StreamRotation {
-    /// A Hadamard matrix with random signs.
-    Hadamard,
-    /// A rotation that leaves the mean of a row alone, and so lets a LayerNorm be.
-    OnesPreserving,
+    pub kind: RotationKind,
 }
 
 /// A rotation of values in each head, folded into the value and output projections.
@@ -67,15 +59,6 @@ pub struct RotateOnline {
     pub otherwise: Otherwise,
 }
 
-/// What to do where no Hadamard matrix has as many features as an activation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Otherwise {
-    /// Zeros are added.
-    Pad,
-    /// Equal blocks are rotated each for itself.
-    Blocks,
-}
-
 /// Scales that move outliers of an activation into the weights that read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smooth {
@@ -83,15 +66,6 @@ pub struct Smooth {
     pub sites: SiteSelector,
     /// From 0, activations stay, to 1, weights take all.
     pub alpha: f64,
-}
-
-/// A few input channels computed beside the main product.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ColumnLimits {
-    /// A channel is split off if its rotated weights or activations are this many times as large as the others'; at least 1.
-    pub ratio: f64,
-    /// Channels of a site at most.
-    pub at_most: usize,
 }
 
 /// Input channels with outliers are computed beside the others.

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::{ActOrder, Clip, Otherwise, Sequential, SitePattern, SiteSelector, StreamRotation};
+use super::{ActOrder, Clip, Otherwise, Sequential, SitePattern, SiteSelector, RotationKind};
 use crate::bundle::InputFormat;
 use crate::excerpt::quoted;
 use crate::nn::{CacheFormat, Tower};
@@ -31,7 +31,7 @@ macro_rules! words {
 words!(Tower { "vision" = Tower::Vision, "audio" = Tower::Audio, "language" = Tower::Language });
 words!(Sequential { "block" = Sequential::Block, "site" = Sequential::Site });
 words!(CacheFormat { "int8" = CacheFormat::Codes, "float" = CacheFormat::Float });
-words!(StreamRotation { "hadamard" = StreamRotation::Hadamard, "ones_preserving" = StreamRotation::OnesPreserving });
+words!(RotationKind { "hadamard" = RotationKind::Hadamard, "ones_preserving" = RotationKind::OnesPreserving });
 words!(Otherwise { "pad" = Otherwise::Pad, "blocks" = Otherwise::Blocks });
 words!(Clip { "none" = Clip::None, "search" = Clip::Search });
 words!(InputFormat {

@@ -1,0 +1,144 @@
+//! What can go wrong between a model and its bundle.
+
+use mquant_kernels::PackError;
+use thiserror::Error;
+
+use super::Unit;
+use crate::error::{Class, Explain};
+use crate::excerpt::rows;
+use crate::nn::SiteId;
+use crate::quantize::QuantizeError;
+
+/// Most lines of a list in one message.
+const ROWS: usize = 10;
+
+/// Why a model could not be quantised.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The model is a bundle.
+    #[error("{model} is quantised already, expected a float model")]
+    QuantizedAlready {
+        /// Which model.
+        model: String,
+    },
+    /// Too many samples cannot be used.
+    #[error("{} of {of} samples cannot be used, expected at most one in twenty:{}", skipped.len(), rows(skipped, ROWS))]
+    Skipped {
+        /// Which, and why.
+        skipped: Vec<String>,
+        /// Of how many.
+        of: usize,
+    },
+    /// An activation is not a number.
+    #[error("{site}: the activation of {sample} is not finite in row {row}, expected finite numbers")]
+    NotFinite {
+        /// Where.
+        site: SiteId,
+        /// Of which sample.
+        sample: String,
+        /// Row of the sample.
+        row: usize,
+    },
+    /// A weight cannot be quantised.
+    #[error("{site}: {source}")]
+    Weight {
+        /// Where.
+        site: SiteId,
+        /// Why.
+        source: QuantizeError,
+    },
+    /// A unit cannot run.
+    #[error("{unit}: {source}")]
+    Unit {
+        /// Which.
+        unit: Unit,
+        /// Why.
+        source: PackError,
+    },
+    /// A linear of a bundle cannot be told from the published names.
+    #[error("{site}: its linears do not fit the tensors of the model")]
+    Tensors {
+        /// Which site.
+        site: SiteId,
+    },
+    /// A committed unit cannot be read back.
+    #[error("the work on {unit} cannot be read back")]
+    Damaged {
+        /// Which.
+        unit: Unit,
+    },
+    /// The system gives no threads.
+    #[error("the system refused {count} threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        count: usize,
+        /// Why.
+        reason: String,
+    },
+    /// More memory would be needed than is allowed.
+    #[error("about {needed} of memory are needed, expected at most {limit}")]
+    Memory {
+        /// What is needed, for people.
+        needed: String,
+        /// The limit, for people.
+        limit: String,
+    },
+    /// More space would be needed than there is.
+    #[error("about {needed} of disk are needed beside the output, {free} are free")]
+    Disk {
+        /// What is needed, for people.
+        needed: String,
+        /// What there is, for people.
+        free: String,
+    },
+}
+
+impl Explain for PipelineError {
+    fn class(&self) -> Class {
+        match self {
+            PipelineError::QuantizedAlready { .. } => Class::Unsupported,
+            PipelineError::Skipped { .. } => Class::Input,
+            PipelineError::NotFinite { .. } => Class::Numeric,
+            PipelineError::Weight { source, .. } => source.class(),
+            PipelineError::Unit { .. } | PipelineError::Tensors { .. } => Class::Bug,
+            PipelineError::Damaged { .. } => Class::Io,
+            PipelineError::Threads { .. } | PipelineError::Memory { .. } | PipelineError::Disk { .. } => {
+                Class::Resources
+            }
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            PipelineError::QuantizedAlready { .. } => "QUANTIZE_FLOAT",
+            PipelineError::Skipped { .. } => "CALIB_SKIPPED",
+            PipelineError::NotFinite { .. } => "CALIB_NOT_FINITE",
+            PipelineError::Weight { source, .. } => source.code(),
+            PipelineError::Unit { .. } => "QUANTIZE_UNIT",
+            PipelineError::Tensors { .. } => "QUANTIZE_TENSORS",
+            PipelineError::Damaged { .. } => "QUANTIZE_DAMAGED",
+            PipelineError::Threads { .. } => "THREADS",
+            PipelineError::Memory { .. } => "QUANTIZE_MEMORY",
+            PipelineError::Disk { .. } => "QUANTIZE_DISK",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            PipelineError::QuantizedAlready { .. } => Some("quantise the model it was made of".to_owned()),
+            PipelineError::Skipped { .. } => {
+                Some("mend or remove these samples; long ones fit with a larger [calibration] max_tokens".to_owned())
+            }
+            PipelineError::NotFinite { .. } => {
+                Some("the model overflows on this sample: leave it out, or check the model's weights".to_owned())
+            }
+            PipelineError::Damaged { .. } => Some("run the same command again: the unit is computed anew".to_owned()),
+            PipelineError::Memory { .. } => {
+                Some("take fewer or smaller samples, or a recipe without GPTQ for the largest sites".to_owned())
+            }
+            PipelineError::Disk { .. } => Some("free some space, or pass --force to begin all the same".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! From a float model, a recipe and samples to a bundle.
+//!
+//! The model passes one [`Unit`] at a time: the samples' rows enter it as the integer units before left them; its float
+//! weights are transformed; a pass of the float unit shows ranges and second moments; the weights become codes; the unit
+//! runs once more on integers, and what leaves it enters the next. No more than a unit is in memory in full.
+//!
+//! Invariants: what is computed follows from model, recipe, samples and instruction level alone, not from the number of
+//! threads. A unit that is committed to the [`Job`] is never computed again: a run that goes on reads it and takes the samples
+//! through it, and so gives the same bytes as one that was never stopped.
+
+mod assemble;
+mod error;
+mod fingerprint;
+mod plan;
+mod prompts;
+mod report;
+mod result;
+mod shown;
+mod site;
+mod steps;
+mod unit;
+mod unit_file;
+mod work;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mquant_kernels::{Backend, CpuBackend, Threads};
+
+use crate::calibrate::samples::Sample;
+use crate::disk::SharedDisk;
+use crate::error::Result;
+use crate::job::{Job, Opened};
+use crate::models::Model;
+use crate::nn::SiteId;
+use crate::recipe::Recipe;
+use crate::run::{Engine, EngineOptions, LoadedModel};
+
+pub use error::PipelineError;
+pub use fingerprint::fingerprint;
+pub use plan::{Estimate, estimate};
+pub use report::{SiteReport, UnitReport};
+pub use unit::Unit;
+
+use prompts::prepare;
+use result::QuantizedUnit;
+use shown::{Runner, ShownMedia, ShownPrompt};
+use work::Worker;
+
+/// Share of samples that may turn out unusable.
+const MOST_SKIPPED: f64 = 0.05;
+
+/// What is to be done, and where the result goes.
+#[derive(Clone, Debug)]
+pub struct QuantizeOptions<'a> {
+    /// What is done to the model.
+    pub recipe: &'a Recipe,
+    /// What the model is shown, in this order.
+    pub samples: &'a [Sample],
+    /// The bundle to make.
+    pub output: &'a Path,
+    /// How to compute.
+    pub engine: EngineOptions,
+    /// What the bundle is to say of where its numbers come from, beside what is known here.
+    pub provenance: serde_json::Value,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// Samples are turned into rows.
+    Preparing {
+        /// Samples done.
+        done: usize,
+        /// All samples.
+        of: usize,
+    },
+    /// A unit begins.
+    Unit {
+        /// Its place, from 0.
+        index: usize,
+        /// All units.
+        of: usize,
+        /// Which.
+        unit: Unit,
+        /// Whether it was committed by an earlier run.
+        known: bool,
+    },
+    /// A site of the unit has codes.
+    Site(SiteId),
+    /// A unit is committed.
+    Committed {
+        /// What became of it.
+        report: &'a UnitReport,
+        /// What became of its sites.
+        sites: &'a [(SiteId, SiteReport)],
+        /// Time since it began.
+        seconds: f64,
+    },
+    /// The bundle is put together.
+    Assembling,
+}
+
+/// Who is told, and may end it: a later run goes on where this one ended.
+pub type Watch<'w> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'w;
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The bundle is there.
+    Complete(Summary),
+    /// The bundle was there before, made of the same.
+    AlreadyComplete,
+    /// It was ended early; everything committed is kept.
+    Interrupted,
+}
+
+/// What a bundle was made of and what became of its parts.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Every site.
+    pub sites: Vec<(SiteId, SiteReport)>,
+    /// Every unit.
+    pub units: Vec<UnitReport>,
+    /// Bytes of its tensors.
+    pub bytes: u64,
+    /// Samples that could not be used, and why.
+    pub skipped: Vec<String>,
+    /// Units that an earlier run had committed.
+    pub resumed: usize,
+}
+
+/// Every site of a model, in order.
+pub fn sites(model: &Model) -> Vec<SiteId> {
+    let mut model = model.clone();
+    model.parts().into_iter().flat_map(|part| part.sites().into_iter().map(|site| site.id).collect::<Vec<_>>()).collect()
+}
+
+/// Quantises a float model.
+///
+/// # Errors
+/// The model is quantised already; the recipe does not fit it; samples that cannot be used; activations that are not finite;
+/// or the system refuses. What was committed stays, and the same call goes on from there.
+pub fn quantize(
+    loaded: &LoadedModel,
+    options: &QuantizeOptions<'_>,
+    disk: &SharedDisk,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome> {
+    if loaded.quantization.is_some() {
+        return Err(PipelineError::QuantizedAlready { model: loaded.checkpoint.dir().display().to_string() }.into());
+    }
+    let plan = options.recipe.check(&sites(&loaded.model))?;
+    let steps = steps::of(options.recipe, &plan, &loaded.model)?;
+    let parts = fingerprint(loaded, options)?;
+    let mut job = match Job::open(disk, options.output, &parts)? {
+        Opened::Complete => return Ok(Outcome::AlreadyComplete),
+        Opened::Job(job) => job,
+    };
+    let backend: Arc<dyn Backend> = Arc::new(CpuBackend::new(options.engine.cpu));
+    let threads = Threads::new(options.engine.threads)
+        .map_err(|e| PipelineError::Threads { count: options.engine.threads, reason: e.to_string() })?;
+
+    let Some((prompts, skipped)) = show(loaded, options, watch)? else { return Ok(Outcome::Interrupted) };
+    loaded.checkpoint.release_memory();
+    let model = &*loaded.model;
+    let runner = Runner { backend: &*backend, threads: &threads, model };
+    let mut media = ShownMedia::new(loaded, &prompts);
+    let mut batches = Vec::new();
+    let worker = Worker { runner: &runner, plan: &plan, steps: &steps, recipe: options.recipe, loaded };
+    let units = Unit::all(model);
+    let (mut summary_sites, mut summary_units, mut resumed) = (Vec::new(), Vec::new(), 0);
+    for (index, unit) in units.iter().copied().enumerate() {
+        let known = job.unit(&unit.to_string())?.and_then(|bytes| unit_file::from_bytes(&bytes));
+        if watch(Event::Unit { index, of: units.len(), unit, known: known.is_some() }).is_break() {
+            return Ok(Outcome::Interrupted);
+        }
+        let started = Instant::now();
+        if unit == Unit::Head {
+            batches = shown::scored(model, &batches, &prompts);
+        }
+        let enters = if unit.is_vision() { &mut media.batches } else { &mut batches };
+        resumed += usize::from(known.is_some());
+        let (quantized, is_new) = match known {
+            Some(quantized) => (quantized, false),
+            None => match worker.quantize(unit, enters, &prompts, watch)? {
+                Some(quantized) => (quantized, true),
+                None => return Ok(Outcome::Interrupted),
+            },
+        };
+        let mut working = unit.of(model);
+        quantized.install(&mut working).map_err(|source| PipelineError::Unit { unit, source })?;
+        let quantized = worker.advance(unit, working, enters, quantized);
+        if unit == Unit::Embedding {
+            let table = quantized.table.as_ref().expect("an embedding has a table");
+            batches = shown::embed(model, table, &prompts, &media);
+            media.batches.clear();
+        }
+        if is_new {
+            job.commit(&unit.to_string(), &unit_file::to_bytes(&quantized))?;
+        }
+        let QuantizedUnit { sites, report, .. } = quantized;
+        let sites: Vec<(SiteId, SiteReport)> = sites.into_iter().map(|site| (site.id, site.report)).collect();
+        let seconds = started.elapsed().as_secs_f64();
+        let ended = watch(Event::Committed { report: &report, sites: &sites, seconds });
+        summary_sites.extend(sites);
+        summary_units.push(report);
+        loaded.checkpoint.release_memory();
+        if ended.is_break() {
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    drop((batches, media));
+    if watch(Event::Assembling).is_break() {
+        return Ok(Outcome::Interrupted);
+    }
+    let mut summary = Summary { sites: summary_sites, units: summary_units, bytes: 0, skipped, resumed };
+    summary.bytes = assemble::finish(job, loaded, options, &units, &summary)?;
+    Ok(Outcome::Complete(summary))
+}
+
+/// The samples as rows of tokens with their answers, and why some could not be used; None if it was ended early.
+fn show(
+    loaded: &LoadedModel,
+    options: &QuantizeOptions<'_>,
+    watch: &mut Watch<'_>,
+) -> Result<Option<(Vec<ShownPrompt>, Vec<String>)>> {
+    let engine = Engine::new(loaded, options.engine)?;
+    let calibration = options.recipe.calibration;
+    let (mut prompts, mut skipped) = (Vec::new(), Vec::new());
+    for (done, sample) in options.samples.iter().enumerate() {
+        if watch(Event::Preparing { done, of: options.samples.len() }).is_break() {
+            return Ok(None);
+        }
+        match prepare(loaded, &engine, sample, calibration.generated_tokens) {
+            Ok(shown) => {
+                let tokens = shown.prompt.ids.len();
+                let most = calibration.max_tokens.unwrap_or(usize::MAX).min(engine.context());
+                if tokens <= most {
+                    prompts.push(shown);
+                } else {
+                    skipped.push(format!("{}: {tokens} tokens, at most {most}", sample.source));
+                }
+            }
+            Err(e) => skipped.push(format!("{}: {e}", sample.source)),
+        }
+    }
+    if prompts.is_empty() || skipped.len() as f64 > MOST_SKIPPED * options.samples.len() as f64 {
+        return Err(PipelineError::Skipped { skipped, of: options.samples.len() }.into());
+    }
+    Ok(Some((prompts, skipped)))
+}

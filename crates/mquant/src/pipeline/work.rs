@@ -1,0 +1,180 @@
+//! One unit: transformed, shown the samples, quantised, run on integers.
+
+use std::collections::BTreeMap;
+
+use mquant_kernels::Rows;
+
+use super::result::{QuantizedSite, QuantizedUnit};
+use super::shown::{Batch, Runner, ShownPrompt};
+use super::site::{self, Rules};
+use super::unit::Working;
+use super::{Event, PipelineError, Unit, UnitReport, Watch};
+use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
+use crate::error::Result;
+use crate::nn::{CacheFormat, SiteId};
+use crate::recipe::{Observer, Plan, Recipe, Sequential};
+use crate::run::LoadedModel;
+use crate::transform::{SeenChannels, Transform};
+
+/// What every unit is worked on with.
+pub(super) struct Worker<'a> {
+    pub(super) runner: &'a Runner<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) steps: &'a [Box<dyn Transform>],
+    pub(super) recipe: &'a Recipe,
+    pub(super) loaded: &'a LoadedModel,
+}
+
+impl Worker<'_> {
+    /// Quantises a unit, given what enters it. None if it was ended early.
+    pub(super) fn quantize(
+        &self,
+        unit: Unit,
+        enters: &[Batch],
+        prompts: &[ShownPrompt],
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<QuantizedUnit>> {
+        let mut working = unit.of(&self.loaded.model);
+        self.transform(unit, &mut working, enters, prompts)?;
+        let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
+        let rules =
+            Rules { observer: self.recipe.calibration.observer, floats: self.loaded.model.decoder.embedding.0.dtype() };
+        if let Working::Embedding(embedding) = &working {
+            let table = Some(embedding.0.to_dtype(rules.floats));
+            return Ok(Some(QuantizedUnit { sites: Vec::new(), table, report }));
+        }
+        let ids: Vec<SiteId> = working.part().sites().iter().map(|site| site.id).collect();
+        let groups: Vec<Vec<SiteId>> = match self.recipe.calibration.sequential {
+            Sequential::Block => vec![ids],
+            Sequential::Site => ids.into_iter().map(|id| vec![id]).collect(),
+        };
+        let mut done: Vec<QuantizedSite> = Vec::new();
+        for group in groups {
+            let seen = self.show(unit, &working, enters, prompts, self.wanted(&group))?;
+            let side: BTreeMap<SiteId, Vec<u32>> = working
+                .part()
+                .sites()
+                .iter()
+                .filter_map(|site| {
+                    let plan = self.plan.site(site.id).filter(|_| group.contains(&site.id))?;
+                    Some((site.id, site::side_channels(site, plan, seen.get(&site.id))))
+                })
+                .collect();
+            let seen = self.histograms(unit, &working, enters, prompts, seen, &side)?;
+            for (id, side) in side {
+                let plan = self.plan.site(id).expect("a plan decides every site");
+                let quantized = {
+                    let sites = working.part().sites();
+                    let site = sites.iter().find(|site| site.id == id).expect("listed just now");
+                    self.runner.threads.run(|| site::quantize(site, plan, seen.get(&id), side, rules))?
+                };
+                if self.recipe.calibration.sequential == Sequential::Site {
+                    let sites = working.part().sites();
+                    let site = sites.into_iter().find(|site| site.id == id).expect("listed just now");
+                    quantized.install(site).map_err(|source| PipelineError::Unit { unit, source })?;
+                }
+                done.push(quantized);
+                if watch(Event::Site(id)).is_break() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(QuantizedUnit { sites: done, table: None, report }))
+    }
+
+    /// Takes the samples through the integer unit: what enters becomes what leaves. Notes how far that is from what the
+    /// float unit gives.
+    pub(super) fn advance(
+        &self,
+        unit: Unit,
+        working: Working,
+        enters: &mut [Batch],
+        quantized: QuantizedUnit,
+    ) -> QuantizedUnit {
+        if matches!(unit, Unit::Embedding | Unit::Head) {
+            return quantized;
+        }
+        for batch in enters {
+            batch.x = self.runner.run(&working, batch, self.recipe.kv_cache, None);
+        }
+        quantized
+    }
+
+    /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
+    fn transform(
+        &self,
+        unit: Unit,
+        working: &mut Working,
+        enters: &[Batch],
+        prompts: &[ShownPrompt],
+    ) -> Result<()> {
+        for step in self.steps {
+            let mut channels = SeenChannels::new();
+            if step.needs_activations() && !matches!(working, Working::Embedding(_)) {
+                let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
+                let seen = self.show(unit, working, enters, prompts, ids)?;
+                channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
+            }
+            self.runner.threads.run(|| step.apply(working.part(), &channels))?;
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, group: &[SiteId]) -> BTreeMap<SiteId, Wanted> {
+        let plans = group.iter().filter_map(|id| self.plan.site(*id));
+        plans.map(|plan| (plan.id, Wanted { hessian: site::wants_hessian(plan), histogram: None })).collect()
+    }
+
+    /// What was seen, with distributions where the observer asks for them: they leave out the channels that are split off,
+    /// which are only known by now.
+    fn histograms(
+        &self,
+        unit: Unit,
+        working: &Working,
+        enters: &[Batch],
+        prompts: &[ShownPrompt],
+        mut seen: BTreeMap<SiteId, SiteStatistics>,
+        side: &BTreeMap<SiteId, Vec<u32>>,
+    ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
+        let observer = self.recipe.calibration.observer;
+        if observer == Observer::MinMax {
+            return Ok(seen);
+        }
+        let wanted = side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
+        let wanted: BTreeMap<SiteId, Wanted> =
+            wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
+        let again = self.show(unit, working, enters, prompts, wanted)?;
+        for (id, statistics) in again {
+            for (modality, rows) in statistics.modalities {
+                let known = seen.get_mut(&id).and_then(|seen| seen.modalities.get_mut(&modality));
+                if let Some(known) = known {
+                    known.histogram = rows.histogram;
+                }
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Takes the samples through the unit as it is, noting what is wanted.
+    fn show(
+        &self,
+        unit: Unit,
+        working: &Working,
+        enters: &[Batch],
+        prompts: &[ShownPrompt],
+        wanted: BTreeMap<SiteId, Wanted>,
+    ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
+        let mut statistics = Statistics::new(self.runner.backend, wanted);
+        for batch in enters {
+            let _: Rows = self.runner.run(working, batch, CacheFormat::Float, Some(&mut statistics));
+            if let Some(fault) = statistics.fault {
+                let sequence = batch.pass.sequences.iter().position(|rows| rows.contains(&fault.row)).unwrap_or(0);
+                let sample = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
+                let sample = sample.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
+                let first = batch.pass.sequences.get(sequence).map_or(0, |rows| rows.start);
+                return Err(PipelineError::NotFinite { site: fault.site, sample, row: fault.row - first }.into());
+            }
+        }
+        Ok(statistics.sites)
+    }
+}
