@@ -6,12 +6,14 @@
 
 pub mod error;
 mod excerpt;
+pub mod disk;
 pub mod checkpoint;
 pub mod input;
 pub mod nn;
 pub mod models;
 pub mod quantize;
 pub mod bundle;
+pub mod job;
 pub mod run;
 pub mod evaluate;
 pub mod measure;
