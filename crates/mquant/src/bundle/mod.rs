@@ -10,17 +10,22 @@
 
 mod config;
 mod error;
+mod manifest;
 mod packed_cache;
 mod small_files;
 mod specs;
+mod verify;
 mod weights;
 mod write;
 
 pub use config::{InputFormat, Quantization, SiteQuant, WeightFormat};
 pub use error::BundleError;
+pub(crate) use manifest::hex;
+pub use manifest::{FileHash, Fingerprint, MANIFEST, Manifest, ManifestError};
 pub use packed_cache::{PackedCache, PackedCacheUse};
 pub use small_files::{SmallFile, small_files};
 pub use specs::input_scale_name;
+pub use verify::{FileReport, FileState, Report, verify};
 pub use weights::Weights;
 pub use write::{BundleTarget, BundleWriteError, BundleWriter, FloatFormat};
 

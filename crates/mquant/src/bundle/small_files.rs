@@ -1,5 +1,6 @@
 //! The files beside configuration and weights, which a bundle takes over as they are.
 
+use super::manifest::MANIFEST;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 
 /// A file and its content.
@@ -22,7 +23,8 @@ pub fn small_files(checkpoint: &Checkpoint) -> Result<Vec<SmallFile>, Checkpoint
 }
 
 fn is_taken_over(name: &str) -> bool {
-    let written_anew = name == "config.json" || name.ends_with(".safetensors.index.json") || name.starts_with('.');
+    let written_anew =
+        name == "config.json" || name == MANIFEST || name.ends_with(".safetensors.index.json") || name.starts_with('.');
     let ends = [".json", ".jinja", ".txt", ".model"];
     let begins = ["LICENSE", "NOTICE"];
     !written_anew && (ends.iter().any(|end| name.ends_with(end)) || begins.iter().any(|start| name.starts_with(start)))
@@ -37,7 +39,14 @@ mod tests {
         for name in ["tokenizer.json", "merges.txt", "chat_template.jinja", "LICENSE", "tokenizer.model"] {
             assert!(is_taken_over(name), "{name}");
         }
-        for name in ["config.json", "model.safetensors.index.json", "model.safetensors", ".hidden.json", "run.py"] {
+        for name in [
+            "config.json",
+            "mquant.json",
+            "model.safetensors.index.json",
+            "model.safetensors",
+            ".hidden.json",
+            "run.py",
+        ] {
             assert!(!is_taken_over(name), "{name}");
         }
     }

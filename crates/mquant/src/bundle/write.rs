@@ -23,7 +23,7 @@ use crate::quantize::IntFormat;
 /// What a bundle is to be made of.
 #[derive(Debug)]
 pub struct BundleTarget<'a> {
-    /// The folder to make; it must not exist.
+    /// The folder to make; it must not exist. [`BundleWriter::create_in`] is given one instead.
     pub dir: &'a Path,
     /// The float model's `config.json`.
     pub config: &'a Map<String, Value>,
@@ -145,7 +145,7 @@ struct Unfinished {
 }
 
 impl BundleWriter {
-    /// Begins a folder: `DIR.partial` with configuration and small files.
+    /// Begins a folder on the system's disk: `DIR.partial` with configuration and small files.
     ///
     /// # Errors
     /// The folder exists, the system refuses, or the quantisation does not list the sites of the model.
@@ -154,9 +154,20 @@ impl BundleWriter {
     /// If the specs are not those of a family.
     pub fn create(target: &BundleTarget<'_>) -> Result<Self, BundleWriteError> {
         specs::check_sites(target.specs, target.quantization)?;
+        Self::create_in(UnfinishedFolder::create(target.dir)?, target)
+    }
+
+    /// Begins a bundle in an empty folder that grows already; it says where, not `target.dir`.
+    ///
+    /// # Errors
+    /// The system refuses, or the quantisation does not list the sites of the model.
+    ///
+    /// # Panics
+    /// If the specs are not those of a family.
+    pub fn create_in(folder: UnfinishedFolder, target: &BundleTarget<'_>) -> Result<Self, BundleWriteError> {
+        specs::check_sites(target.specs, target.quantization)?;
         let specs = written(target.specs, target.quantization);
         let tensors = shapes(&specs, target.quantization, target.floats);
-        let folder = UnfinishedFolder::create(target.dir)?;
         let mut config = target.config.clone();
         config.insert(FIELD.to_owned(), target.quantization.to_json());
         folder.write("config.json", format!("{:#}\n", Value::Object(config)).as_bytes())?;
@@ -222,7 +233,21 @@ impl BundleWriter {
     ///
     /// # Errors
     /// Tensors or scales are missing, a scale is no positive finite number, or the system refuses.
-    pub fn finish(mut self, input_scales: &BTreeMap<SiteId, Vec<f32>>) -> Result<u64, BundleWriteError> {
+    pub fn finish(self, input_scales: &BTreeMap<SiteId, Vec<f32>>) -> Result<u64, BundleWriteError> {
+        let (folder, bytes) = self.finish_tensors(input_scales)?;
+        folder.finish()?;
+        Ok(bytes)
+    }
+
+    /// As [`finish`](Self::finish), but the folder still grows: more can be written into it, and
+    /// [`UnfinishedFolder::finish`] gives it its name.
+    ///
+    /// # Errors
+    /// Tensors or scales are missing, a scale is no positive finite number, or the system refuses.
+    pub fn finish_tensors(
+        mut self,
+        input_scales: &BTreeMap<SiteId, Vec<f32>>,
+    ) -> Result<(UnfinishedFolder, u64), BundleWriteError> {
         if let Some(next) = self.current.as_ref().map(|c| &c.planned).or_else(|| self.plan.as_slice().first()) {
             return Err(BundleWriteError::Unplanned { expected: next.name.clone(), found: "the end".to_owned() });
         }
@@ -235,8 +260,7 @@ impl BundleWriter {
             self.weights.write(bytemuck::cast_slice(&found))?;
         }
         let bytes = self.weights.finish()?;
-        self.folder.finish()?;
-        Ok(bytes)
+        Ok((self.folder, bytes))
     }
 
     /// The tensor that is next, taken out.

@@ -2,28 +2,46 @@
 //! and take their own name at the end. Dropped unfinished, they leave nothing.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::write::WriteError;
+use crate::disk::{DiskFile, Entry, Links, RealDisk, SharedDisk, create_folders, folder_of, remove_tree};
 
 /// How the other names end.
 pub(crate) const SUFFIX: &str = ".partial";
 
+/// When the name of a file reaches the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameSync {
+    /// When the file is finished.
+    WithFile,
+    /// When the folder is that it is in, which the caller sees to.
+    WithFolder,
+}
+
 /// A file under a name of its own beside the one it is to have.
 #[derive(Debug)]
 pub(crate) struct UnfinishedFile {
-    file: File,
+    disk: SharedDisk,
+    file: Box<dyn DiskFile>,
     /// None once it has its name.
     at: Option<PathBuf>,
+    bytes: u64,
+    names: NameSync,
 }
 
 impl UnfinishedFile {
+    /// On the system's disk.
     pub(crate) fn create(path: &Path) -> Result<Self, WriteError> {
+        Self::create_on(&RealDisk::shared(), path, NameSync::WithFile)
+    }
+
+    pub(crate) fn create_on(disk: &SharedDisk, path: &Path, names: NameSync) -> Result<Self, WriteError> {
         let io_error = |source| WriteError::Io { path: path.to_owned(), source };
-        match fs::metadata(path) {
-            Ok(found) if !found.is_file() => return Err(WriteError::NotRegular { path: path.to_owned() }),
+        match disk.entry(path, Links::Followed) {
+            Ok(Some(Entry::Folder | Entry::Other)) => return Err(WriteError::NotRegular { path: path.to_owned() }),
+            // What cannot be looked at will say so below.
             _ => {}
         }
         let name = path.file_name().ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?;
@@ -33,8 +51,8 @@ impl UnfinishedFile {
             own.push(name);
             own.push(format!(".{}-{attempt}{SUFFIX}", std::process::id()));
             let at = path.with_file_name(own);
-            match OpenOptions::new().write(true).create_new(true).open(&at) {
-                Ok(file) => return Ok(Self { file, at: Some(at) }),
+            match disk.create(&at) {
+                Ok(file) => return Ok(Self { disk: disk.clone(), file, at: Some(at), bytes: 0, names }),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(io_error(e)),
             }
@@ -44,20 +62,23 @@ impl UnfinishedFile {
 
     /// Takes it to the disk and gives it its name. Returns its length in bytes.
     pub(crate) fn finish(mut self, path: &Path) -> io::Result<u64> {
-        self.file.sync_all()?;
-        let bytes = self.file.metadata()?.len();
+        self.file.sync()?;
         if let Some(at) = &self.at {
-            fs::rename(at, path)?;
+            self.disk.rename(at, path)?;
         }
         self.at = None;
-        sync_folder_of(path)?;
-        Ok(bytes)
+        if self.names == NameSync::WithFile {
+            self.disk.sync_folder(folder_of(path))?;
+        }
+        Ok(self.bytes)
     }
 }
 
 impl Write for UnfinishedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -69,16 +90,17 @@ impl Drop for UnfinishedFile {
     fn drop(&mut self) {
         if let Some(at) = &self.at {
             // Nothing can be done about a file that does not go away.
-            let _ = fs::remove_file(at);
+            let _ = self.disk.remove_file(at);
         }
     }
 }
 
-/// A folder that grows as `NAME.partial`.
+/// A folder that grows under another name.
 #[derive(Debug)]
 pub struct UnfinishedFolder {
+    disk: SharedDisk,
     dir: PathBuf,
-    partial: PathBuf,
+    growing: PathBuf,
     state: State,
 }
 
@@ -89,7 +111,7 @@ enum State {
 }
 
 impl UnfinishedFolder {
-    /// Makes `NAME.partial`, and the folders above it.
+    /// Makes `NAME.partial` on the system's disk, and the folders above it.
     ///
     /// # Errors
     /// Either name is taken, or the system refuses.
@@ -97,21 +119,32 @@ impl UnfinishedFolder {
         let io_error = |source| WriteError::Io { path: dir.to_owned(), source };
         let mut name = dir.file_name().ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?.to_owned();
         name.push(SUFFIX);
-        let partial = dir.with_file_name(name);
-        refuse_existing(dir)?;
-        if let Some(above) = dir.parent() {
-            fs::create_dir_all(above).map_err(io_error)?;
-        }
-        fs::create_dir(&partial).map_err(|e| match e.kind() {
-            io::ErrorKind::AlreadyExists => WriteError::Exists { path: partial.clone() },
-            _ => io_error(e),
+        let disk = RealDisk::shared();
+        create_folders(&*disk, folder_of(dir)).map_err(io_error)?;
+        Self::create_at(&disk, dir.with_file_name(name), dir)
+    }
+
+    /// Makes `growing`, which will become `dir`; both must be on one file system, and the folders above them be there.
+    ///
+    /// # Errors
+    /// Either name is taken, or the system refuses.
+    pub fn create_at(disk: &SharedDisk, growing: PathBuf, dir: &Path) -> Result<Self, WriteError> {
+        refuse_existing(disk, dir)?;
+        disk.create_folder(&growing).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => WriteError::Exists { path: growing.clone() },
+            _ => WriteError::Io { path: dir.to_owned(), source },
         })?;
-        Ok(Self { dir: dir.to_owned(), partial, state: State::Growing })
+        Ok(Self { disk: disk.clone(), dir: dir.to_owned(), growing, state: State::Growing })
     }
 
     /// Where it grows.
     pub fn path(&self) -> &Path {
-        &self.partial
+        &self.growing
+    }
+
+    /// What it grows on.
+    pub fn disk(&self) -> &SharedDisk {
+        &self.disk
     }
 
     /// Writes a small file into it, to the disk.
@@ -119,23 +152,30 @@ impl UnfinishedFolder {
     /// # Errors
     /// The system refuses.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
-        let path = self.partial.join(name);
-        let written = File::create_new(&path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        let path = self.growing.join(name);
+        let written = self.disk.create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync()
+        });
         written.map_err(|source| WriteError::Io { path, source })
     }
 
     /// Takes it to the disk and gives it its name.
     ///
     /// # Errors
-    /// The name was taken meanwhile, or the system refuses; then there is nothing.
+    /// The name was taken meanwhile, or the system refuses; then there is nothing, unless it was the name alone that could
+    /// not be taken to the disk.
     pub fn finish(mut self) -> Result<(), WriteError> {
-        refuse_existing(&self.dir)?;
-        let finished = File::open(&self.partial)
-            .and_then(|folder| folder.sync_all())
-            .and_then(|()| fs::rename(&self.partial, &self.dir));
-        finished.map_err(|source| WriteError::Io { path: self.dir.clone(), source })?;
+        let io_error = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => WriteError::Exists { path: self.dir.clone() },
+            _ => WriteError::Io { path: self.dir.clone(), source },
+        };
+        let finished =
+            self.disk.sync_folder(&self.growing).and_then(|()| self.disk.rename_new(&self.growing, &self.dir));
+        finished.map_err(io_error)?;
         self.state = State::Finished;
-        sync_folder_of(&self.dir).map_err(|source| WriteError::Io { path: self.dir.clone(), source })
+        let synced = self.disk.sync_folder(folder_of(&self.dir));
+        synced.map_err(|source| WriteError::Io { path: self.dir.clone(), source })
     }
 }
 
@@ -143,29 +183,25 @@ impl Drop for UnfinishedFolder {
     fn drop(&mut self) {
         if self.state == State::Growing {
             // Nothing can be done about a folder that does not go away.
-            let _ = fs::remove_dir_all(&self.partial);
+            let _ = remove_tree(&*self.disk, &self.growing);
         }
     }
 }
 
-fn refuse_existing(path: &Path) -> Result<(), WriteError> {
-    match path.symlink_metadata() {
-        Ok(_) => Err(WriteError::Exists { path: path.to_owned() }),
-        Err(_) => Ok(()),
+fn refuse_existing(disk: &SharedDisk, path: &Path) -> Result<(), WriteError> {
+    match disk.entry(path, Links::Themselves) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(WriteError::Exists { path: path.to_owned() }),
+        Err(source) => Err(WriteError::Io { path: path.to_owned(), source }),
     }
-}
-
-/// Takes the names of a folder to the disk.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::error::Explain;
+    use std::fs;
 
     use super::*;
+    use crate::error::Explain;
 
     #[test]
     fn a_folder_is_there_whole_or_not_at_all() {

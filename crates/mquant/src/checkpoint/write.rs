@@ -13,7 +13,8 @@ use thiserror::Error;
 use super::header_error::HeaderError;
 use super::safetensors::{LENGTH_BYTES, read_header};
 use super::stored_dtype::StoredDtype;
-use super::unfinished::UnfinishedFile;
+use super::unfinished::{NameSync, UnfinishedFile};
+use crate::disk::SharedDisk;
 use crate::error::{Class, Explain};
 
 /// Bytes gathered before they are handed to the system.
@@ -134,22 +135,36 @@ impl SafetensorsWriter {
         UnfinishedFile::create(path).map(drop)
     }
 
-    /// Begins a file of these tensors, whose data follow in the same order.
+    /// Begins a file of these tensors on the system's disk, whose data follow in the same order.
     ///
     /// # Errors
     /// The tensors make no valid file, or the system refuses.
     pub fn create(path: &Path, tensors: &[TensorShape]) -> Result<Self, WriteError> {
-        Self::create_with(path, tensors, &[])
+        Self::begin(path, tensors, &[], || UnfinishedFile::create(path))
     }
 
-    /// [`create`](Self::create) with strings under `__metadata__`.
+    /// Begins a file in a folder whose names the caller takes to the disk, with strings under `__metadata__`.
     ///
     /// # Errors
     /// The tensors make no valid file, or the system refuses.
-    pub fn create_with(path: &Path, tensors: &[TensorShape], metadata: &[(&str, &str)]) -> Result<Self, WriteError> {
+    pub(crate) fn create_in_unfinished(
+        disk: &SharedDisk,
+        path: &Path,
+        tensors: &[TensorShape],
+        metadata: &[(&str, &str)],
+    ) -> Result<Self, WriteError> {
+        Self::begin(path, tensors, metadata, || UnfinishedFile::create_on(disk, path, NameSync::WithFolder))
+    }
+
+    fn begin(
+        path: &Path,
+        tensors: &[TensorShape],
+        metadata: &[(&str, &str)],
+        file: impl FnOnce() -> Result<UnfinishedFile, WriteError>,
+    ) -> Result<Self, WriteError> {
         let (header, expected) =
             header(tensors, metadata).map_err(|source| WriteError::Header { path: path.to_owned(), source })?;
-        let file = BufWriter::with_capacity(BUFFER, UnfinishedFile::create(path)?);
+        let file = BufWriter::with_capacity(BUFFER, file()?);
         let mut writer = Self { path: path.to_owned(), file, expected, found: 0 };
         writer.file.write_all(&header).map_err(|e| writer.io(e))?;
         Ok(writer)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::header_error::HeaderError;
 use super::unfinished::UnfinishedFolder;
 use super::write::{SafetensorsWriter, TensorShape, WriteError};
+use crate::disk::SharedDisk;
 
 /// Other programs read the tensors of a file only if it says what they were made for.
 const METADATA: [(&str, &str); 1] = [("format", "pt")];
@@ -22,6 +23,7 @@ struct Shard {
 /// Weight files in the making. Data come in the order of the tensors, in pieces of any length.
 #[derive(Debug)]
 pub struct ShardsWriter {
+    disk: SharedDisk,
     dir: PathBuf,
     shards: std::vec::IntoIter<Shard>,
     /// The file that is being written, and the bytes it still expects.
@@ -41,7 +43,8 @@ impl ShardsWriter {
         if shards.len() > 1 {
             folder.write("model.safetensors.index.json", format!("{:#}\n", index(&shards, bytes)).as_bytes())?;
         }
-        Ok(Self { dir: folder.path().to_owned(), shards: shards.into_iter(), current: None, bytes })
+        let (disk, dir) = (folder.disk().clone(), folder.path().to_owned());
+        Ok(Self { disk, dir, shards: shards.into_iter(), current: None, bytes })
     }
 
     /// Bytes of all tensors.
@@ -70,7 +73,8 @@ impl ShardsWriter {
         Ok(())
     }
 
-    /// Says that there are no more data. Every file has its name already.
+    /// Says that there are no more data. Every file has its name already; the folder takes the names to
+    /// the disk.
     ///
     /// # Errors
     /// Fewer data than the tensors have.
@@ -93,7 +97,8 @@ impl ShardsWriter {
             return Err(WriteError::Length { path, expected, found: expected + more as u64 });
         };
         let path = self.dir.join(&shard.file);
-        Ok((SafetensorsWriter::create_with(&path, &shard.tensors, &METADATA)?, shard.bytes))
+        let writer = SafetensorsWriter::create_in_unfinished(&self.disk, &path, &shard.tensors, &METADATA)?;
+        Ok((writer, shard.bytes))
     }
 }
 

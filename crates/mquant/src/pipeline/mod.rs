@@ -9,9 +9,9 @@
 //! through it, and so gives the same bytes as one that was never stopped.
 
 mod assemble;
+mod card;
 mod error;
 mod fingerprint;
-mod plan;
 mod prompts;
 mod report;
 mod result;
@@ -32,6 +32,7 @@ use mquant_kernels::{Backend, CpuBackend, Threads};
 use crate::calibrate::samples::Sample;
 use crate::disk::SharedDisk;
 use crate::error::Result;
+use crate::input::vision_processor::PixelBounds;
 use crate::job::{Job, Opened};
 use crate::models::Model;
 use crate::nn::SiteId;
@@ -40,11 +41,11 @@ use crate::run::{Engine, EngineOptions, LoadedModel};
 
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
-pub use plan::{Estimate, estimate};
 pub use report::{SiteReport, UnitReport};
 pub use unit::Unit;
 
 use prompts::prepare;
+use assemble::Collected;
 use result::QuantizedUnit;
 use shown::{Runner, ShownMedia, ShownPrompt};
 use work::Worker;
@@ -63,6 +64,8 @@ pub struct QuantizeOptions<'a> {
     pub output: &'a Path,
     /// How to compute.
     pub engine: EngineOptions,
+    /// The bounds on pictures that the model was loaded with.
+    pub pixels: PixelBounds,
     /// What the bundle is to say of where its numbers come from, beside what is known here.
     pub provenance: serde_json::Value,
 }
@@ -154,10 +157,10 @@ pub fn quantize(
     }
     let plan = options.recipe.check(&sites(&loaded.model))?;
     let steps = steps::of(options.recipe, &plan, &loaded.model)?;
-    let parts = fingerprint(loaded, options)?;
+    let parts = fingerprint(loaded, options);
     let mut job = match Job::open(disk, options.output, &parts)? {
-        Opened::Complete => return Ok(Outcome::AlreadyComplete),
-        Opened::Job(job) => job,
+        Opened::Complete(_) => return Ok(Outcome::AlreadyComplete),
+        Opened::Unfinished(job) => job,
     };
     let backend: Arc<dyn Backend> = Arc::new(CpuBackend::new(options.engine.cpu));
     let threads = Threads::new(options.engine.threads)
@@ -172,8 +175,9 @@ pub fn quantize(
     let worker = Worker { runner: &runner, plan: &plan, steps: &steps, recipe: options.recipe, loaded };
     let units = Unit::all(model);
     let (mut summary_sites, mut summary_units, mut resumed) = (Vec::new(), Vec::new(), 0);
+    let mut collected = Collected::default();
     for (index, unit) in units.iter().copied().enumerate() {
-        let known = job.unit(&unit.to_string())?.and_then(|bytes| unit_file::from_bytes(&bytes));
+        let known = job.unit(&unit.to_string()).and_then(|bytes| unit_file::from_bytes(&bytes));
         if watch(Event::Unit { index, of: units.len(), unit, known: known.is_some() }).is_break() {
             return Ok(Outcome::Interrupted);
         }
@@ -183,16 +187,14 @@ pub fn quantize(
         }
         let enters = if unit.is_vision() { &mut media.batches } else { &mut batches };
         resumed += usize::from(known.is_some());
-        let (quantized, is_new) = match known {
-            Some(quantized) => (quantized, false),
+        let (mut quantized, floats, is_new) = match known {
+            Some(quantized) => (quantized, Vec::new(), false),
             None => match worker.quantize(unit, enters, &prompts, watch)? {
-                Some(quantized) => (quantized, true),
+                Some((quantized, floats)) => (quantized, floats, true),
                 None => return Ok(Outcome::Interrupted),
             },
         };
-        let mut working = unit.of(model);
-        quantized.install(&mut working).map_err(|source| PipelineError::Unit { unit, source })?;
-        let quantized = worker.advance(unit, working, enters, quantized);
+        worker.advance(unit, enters, &mut quantized, &floats)?;
         if unit == Unit::Embedding {
             let table = quantized.table.as_ref().expect("an embedding has a table");
             batches = shown::embed(model, table, &prompts, &media);
@@ -201,6 +203,7 @@ pub fn quantize(
         if is_new {
             job.commit(&unit.to_string(), &unit_file::to_bytes(&quantized))?;
         }
+        quantized.sites.iter().for_each(|site| collected.note(site));
         let QuantizedUnit { sites, report, .. } = quantized;
         let sites: Vec<(SiteId, SiteReport)> = sites.into_iter().map(|site| (site.id, site.report)).collect();
         let seconds = started.elapsed().as_secs_f64();
@@ -217,7 +220,7 @@ pub fn quantize(
         return Ok(Outcome::Interrupted);
     }
     let mut summary = Summary { sites: summary_sites, units: summary_units, bytes: 0, skipped, resumed };
-    summary.bytes = assemble::finish(job, loaded, options, &units, &summary)?;
+    summary.bytes = assemble::finish(job, loaded, options, &collected, &summary)?;
     Ok(Outcome::Complete(summary))
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Batch {
 /// A prompt with the tokens of its answer.
 #[derive(Debug)]
 pub(super) struct ShownPrompt {
+    /// Where the sample comes from.
+    pub(super) source: String,
     pub(super) prompt: Prompt,
     /// Rows whose scores the answer depends on.
     pub(super) scored: Range<usize>,

@@ -26,14 +26,15 @@ pub(super) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Quantises a unit, given what enters it. None if it was ended early.
+    /// Quantises a unit, given what enters it. The second value is what leaves the float unit, for each batch. None if it
+    /// was ended early.
     pub(super) fn quantize(
         &self,
         unit: Unit,
         enters: &[Batch],
         prompts: &[ShownPrompt],
         watch: &mut Watch<'_>,
-    ) -> Result<Option<QuantizedUnit>> {
+    ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let mut working = unit.of(&self.loaded.model);
         self.transform(unit, &mut working, enters, prompts)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
@@ -41,7 +42,7 @@ impl Worker<'_> {
             Rules { observer: self.recipe.calibration.observer, floats: self.loaded.model.decoder.embedding.0.dtype() };
         if let Working::Embedding(embedding) = &working {
             let table = Some(embedding.0.to_dtype(rules.floats));
-            return Ok(Some(QuantizedUnit { sites: Vec::new(), table, report }));
+            return Ok(Some((QuantizedUnit { sites: Vec::new(), table, report }, Vec::new())));
         }
         let ids: Vec<SiteId> = working.part().sites().iter().map(|site| site.id).collect();
         let groups: Vec<Vec<SiteId>> = match self.recipe.calibration.sequential {
@@ -49,8 +50,11 @@ impl Worker<'_> {
             Sequential::Site => ids.into_iter().map(|id| vec![id]).collect(),
         };
         let mut done: Vec<QuantizedSite> = Vec::new();
-        for group in groups {
-            let seen = self.show(unit, &working, enters, prompts, self.wanted(&group))?;
+        // Scores of the head over a large vocabulary would take much memory and tell little.
+        let mut floats = (unit != Unit::Head).then(Vec::new);
+        for (i, group) in groups.into_iter().enumerate() {
+            let keep = if i == 0 { floats.as_mut() } else { None };
+            let seen = self.show(unit, &working, enters, prompts, self.wanted(&group), keep)?;
             let side: BTreeMap<SiteId, Vec<u32>> = working
                 .part()
                 .sites()
@@ -79,25 +83,35 @@ impl Worker<'_> {
                 }
             }
         }
-        Ok(Some(QuantizedUnit { sites: done, table: None, report }))
+        Ok(Some((QuantizedUnit { sites: done, table: None, report }, floats.unwrap_or_default())))
     }
 
-    /// Takes the samples through the integer unit: what enters becomes what leaves. Notes how far that is from what the
-    /// float unit gives.
+    /// Takes the samples through the integer unit: what enters becomes what leaves. Notes how far that is from `floats`,
+    /// what the float unit gave, where it is there.
     pub(super) fn advance(
         &self,
         unit: Unit,
-        working: Working,
         enters: &mut [Batch],
-        quantized: QuantizedUnit,
-    ) -> QuantizedUnit {
+        quantized: &mut QuantizedUnit,
+        floats: &[Rows],
+    ) -> Result<()> {
         if matches!(unit, Unit::Embedding | Unit::Head) {
-            return quantized;
+            return Ok(());
         }
-        for batch in enters {
+        let mut working = unit.of(&self.loaded.model);
+        quantized.install(&mut working).map_err(|source| PipelineError::Unit { unit, source })?;
+        let (mut signal, mut noise) = (0f64, 0f64);
+        for (i, batch) in enters.iter_mut().enumerate() {
             batch.x = self.runner.run(&working, batch, self.recipe.kv_cache, None);
+            for (int, float) in batch.x.as_slice().iter().zip(floats.get(i).map_or(&[][..], Rows::as_slice)) {
+                signal += f64::from(*float).powi(2);
+                noise += (f64::from(*int) - f64::from(*float)).powi(2);
+            }
         }
-        quantized
+        if !floats.is_empty() {
+            quantized.report.output_sqnr_db = Some(10.0 * (signal.max(f64::MIN_POSITIVE) / noise.max(f64::MIN_POSITIVE)).log10());
+        }
+        Ok(())
     }
 
     /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
@@ -112,7 +126,7 @@ impl Worker<'_> {
             let mut channels = SeenChannels::new();
             if step.needs_activations() && !matches!(working, Working::Embedding(_)) {
                 let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
-                let seen = self.show(unit, working, enters, prompts, ids)?;
+                let seen = self.show(unit, working, enters, prompts, ids, None)?;
                 channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
             }
             self.runner.threads.run(|| step.apply(working.part(), &channels))?;
@@ -143,7 +157,7 @@ impl Worker<'_> {
         let wanted = side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
         let wanted: BTreeMap<SiteId, Wanted> =
             wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
-        let again = self.show(unit, working, enters, prompts, wanted)?;
+        let again = self.show(unit, working, enters, prompts, wanted, None)?;
         for (id, statistics) in again {
             for (modality, rows) in statistics.modalities {
                 let known = seen.get_mut(&id).and_then(|seen| seen.modalities.get_mut(&modality));
@@ -155,7 +169,7 @@ impl Worker<'_> {
         Ok(seen)
     }
 
-    /// Takes the samples through the unit as it is, noting what is wanted.
+    /// Takes the samples through the unit as it is, noting what is wanted, and perhaps keeping what leaves it.
     fn show(
         &self,
         unit: Unit,
@@ -163,10 +177,14 @@ impl Worker<'_> {
         enters: &[Batch],
         prompts: &[ShownPrompt],
         wanted: BTreeMap<SiteId, Wanted>,
+        mut keep: Option<&mut Vec<Rows>>,
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
         let mut statistics = Statistics::new(self.runner.backend, wanted);
         for batch in enters {
-            let _: Rows = self.runner.run(working, batch, CacheFormat::Float, Some(&mut statistics));
+            let leaves = self.runner.run(working, batch, CacheFormat::Float, Some(&mut statistics));
+            if let Some(keep) = &mut keep {
+                keep.push(leaves);
+            }
             if let Some(fault) = statistics.fault {
                 let sequence = batch.pass.sequences.iter().position(|rows| rows.contains(&fault.row)).unwrap_or(0);
                 let sample = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));

@@ -1,0 +1,27 @@
+//! What a bundle follows from, in named parts: a job goes on only where all of them are the same.
+
+use sha2::{Digest, Sha256};
+
+use super::QuantizeOptions;
+use crate::calibrate::samples;
+use crate::job::Fingerprint;
+use crate::run::LoadedModel;
+
+/// The parts: `model`, `recipe`, `samples`, `pixels`, `level` (float sums round differently on another) and `version`.
+pub fn fingerprint(loaded: &LoadedModel, options: &QuantizeOptions<'_>) -> Fingerprint {
+    let recipe = options.recipe.to_toml();
+    let pixels = options.pixels;
+    let bound = |bound: Option<u64>| bound.map_or_else(|| "as published".to_owned(), |bound| bound.to_string());
+    Fingerprint::from([
+        ("model".to_owned(), hex(&loaded.checkpoint.fingerprint())),
+        ("recipe".to_owned(), format!("{} {}", options.recipe.name, hex(&Sha256::digest(recipe)))),
+        ("samples".to_owned(), format!("{} {}", options.samples.len(), hex(&samples::hash(options.samples)))),
+        ("pixels".to_owned(), format!("{}, {}", bound(pixels.min), bound(pixels.max))),
+        ("level".to_owned(), options.engine.cpu.level().to_string()),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
