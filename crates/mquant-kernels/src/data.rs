@@ -283,6 +283,25 @@ impl Matrix {
         out
     }
 
+    /// The same values rounded to `dtype`, ties to even; shared where they are of that type already.
+    pub fn to_dtype(&self, dtype: Dtype) -> Self {
+        if self.dtype() == dtype {
+            return self.clone();
+        }
+        let mut row = vec![0f32; self.cols];
+        let mut words: Vec<u16> = Vec::with_capacity(if dtype == Dtype::F32 { 0 } else { self.rows * self.cols });
+        for i in 0..self.rows {
+            self.read_rows(i..i + 1, &mut row);
+            match dtype {
+                Dtype::F32 => return Self::from_f32(self.to_f32(), self.rows, self.cols),
+                Dtype::F16 => words.extend(row.iter().map(|v| f16::from_f32(*v).to_bits())),
+                Dtype::Bf16 => words.extend(row.iter().map(|v| bf16::from_f32(*v).to_bits())),
+            }
+        }
+        let bytes = Bytes::new(Arc::new(HalfWords(words)));
+        Self { rows: self.rows, cols: self.cols, storage: Storage::Stored(dtype, bytes) }
+    }
+
     /// Rows `range` as a matrix of its own; shares mapped values.
     ///
     /// # Panics
@@ -316,6 +335,15 @@ impl Matrix {
             Values::Bf16(v) => v.as_ptr() as usize,
         };
         start(self) == start(other)
+    }
+}
+
+/// 16-bit values as bytes.
+struct HalfWords(Vec<u16>);
+
+impl AsRef<[u8]> for HalfWords {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
     }
 }
 

@@ -163,6 +163,11 @@ impl Checkpoint {
         self.fingerprint
     }
 
+    /// Gives back the memory of all weights that were read; whoever reads one again waits for the disk.
+    pub fn release_memory(&self) {
+        self.tensors.iter().for_each(|tensor| tensor.place.release(0..usize::MAX));
+    }
+
     /// The folder's true path.
     pub(crate) fn root(&self) -> &Path {
         self.folder.root()

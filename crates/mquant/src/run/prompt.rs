@@ -113,6 +113,16 @@ impl Prompt {
         Ok(prompt)
     }
 
+    /// Adds tokens of text at the end, such as an answer.
+    pub fn extend_text(&mut self, ids: &[u32]) {
+        self.ids.extend_from_slice(ids);
+        self.spans.push(Modality::Text, ids.len());
+        for _ in ids {
+            self.positions.push([self.next_position; 3]);
+            self.next_position += 1;
+        }
+    }
+
     /// The medium a row belongs to.
     pub(super) fn media_of(&self, row: usize) -> Option<&PlacedMedia> {
         self.media.iter().find(|m| m.rows.contains(&row))
