@@ -130,11 +130,10 @@ fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
     y
 }
 
+/// What the library is told: a constant, since its results may follow from how it divides the work. It takes the threads of
+/// the pool it is called in, and no more.
 fn threads() -> Par {
-    match rayon::current_num_threads() {
-        1 => Par::Seq,
-        n => Par::rayon(n),
-    }
+    Par::rayon(16)
 }
 
 fn few_rows(cpu: Cpu, x: &Rows, w: &impl Factor) -> Rows {
@@ -330,6 +329,40 @@ mod tests {
                 let exact: f64 = (0..m).map(|r| f64::from(x.row(r)[i]) * f64::from(x.row(r)[j])).sum::<f64>() + 1.0;
                 assert!((f64::from(sum[i * n + j]) - exact).abs() < 1e-4, "[{i},{j}]");
             }
+        }
+    }
+
+    /// Calls `f` in pools of one to four threads; all must give the same bits.
+    fn same_bits(what: &str, f: impl Fn() -> Vec<f32> + Sync) {
+        let on = |threads| crate::Threads::new(threads).unwrap().run(&f);
+        let expected = on(1);
+        for threads in 2..=4 {
+            let found = on(threads);
+            let differ = expected.iter().zip(&found).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+            assert_eq!(differ, 0, "{what}: values that differ between 1 and {threads} threads, of {}", found.len());
+        }
+    }
+
+    #[test]
+    fn products_have_the_same_bits_with_any_threads() {
+        let scratch = Scratch::default();
+        for (m, k, n) in [(9, 70, 130), (17, 513, 64), (300, 1536, 8960), (64, 1280, 320), (700, 600, 40), (2048, 96, 96)] {
+            let x = Rows::from_vec(noise(m * k, 3), k);
+            for dtype in [Dtype::Bf16, Dtype::F32] {
+                let w = stored(&noise(n * k, 7), dtype, n, k);
+                same_bits(&format!("linear {dtype} {m} x {k} x {n}"), || {
+                    linear(Cpu::detect(), &x, &w, None, &scratch).into_vec()
+                });
+            }
+        }
+        for (m, n) in [(1, 70), (37, 50), (513, 300), (9000, 1536), (300, 2049)] {
+            let x = Rows::from_vec(noise(m * n, 21), n);
+            same_bits(&format!("gram {m} x {n}"), || {
+                let mut sum = vec![0.25; n * n];
+                gram(&x, &mut sum);
+                gram(&x, &mut sum);
+                sum
+            });
         }
     }
 }

@@ -1,81 +1,69 @@
-//! Round to nearest: s = absmax / (2^(bits−1) − 1) for each output or group of inputs, in f32, at least 1e-8;
-//! q = clamp(round-half-even(w · (1/s)), −127, 127) for 8 bits, −8…7 for 4. The baseline that every other method refines.
+//! Round to nearest: s for each output or group of inputs as [`Clip`] says, without clipping absmax / (2^(bits−1) − 1) in
+//! f32, at least 1e-8; q = clamp(round-half-even(w · (1/s)), −127, 127) for 8 bits, −8…7 for 4. The baseline that every
+//! other method refines.
 
-use std::sync::Arc;
-
-use mquant_kernels::{Bits, Bytes, IntWeight, Matrix, PackError, quantize_scalar, scale_of};
+use mquant_kernels::{IntWeight, Matrix, quantize_scalar};
 use rayon::prelude::*;
 
-use super::{IntFormat, QuantizeError};
+use super::clip::code_range;
+use super::layout::{Layout, read_output};
+use super::{Clip, IntFormat, QuantizeError};
+
+/// [`rtn_clipped`] without clipping.
+///
+/// # Errors
+/// As there.
+pub fn rtn(weight: &Matrix, format: IntFormat) -> Result<IntWeight, QuantizeError> {
+    rtn_clipped(weight, format, Clip::None)
+}
 
 /// Quantises each output of `weight` by itself: the result of a range of outputs is that range of the result.
 ///
 /// # Errors
 /// A value that is not finite, or a shape or group that the kernels have not.
-pub fn rtn(weight: &Matrix, format: IntFormat) -> Result<IntWeight, QuantizeError> {
-    let IntFormat { bits, group } = format;
-    let (rows, cols) = (weight.rows(), weight.cols());
-    if rows == 0 || cols == 0 {
-        return Err(PackError::Empty { rows, cols }.into());
-    }
-    if let Some(found) = group.filter(|group| ![32, 64, 128].contains(group)) {
-        return Err(PackError::Group { found }.into());
-    }
-    let (row_bytes, group_cols) = (IntWeight::code_bytes(bits, 1, cols), group.unwrap_or(cols));
-    let groups = cols.div_ceil(group_cols);
-    let mut codes = vec![0u8; rows * row_bytes];
-    let mut scales = vec![0f32; rows * groups];
-    let tasks = codes.par_chunks_mut(row_bytes).zip(scales.par_chunks_mut(groups)).enumerate();
-    tasks.try_for_each_init(
-        || (vec![0f32; cols], vec![0i8; cols]),
-        |(values, row_codes), (output, (bytes, scales))| {
-            weight.read_rows(output..output + 1, values);
-            if let Some(input) = values.iter().position(|v| !v.is_finite()) {
-                return Err(QuantizeError::NotFinite { output, input, found: values[input] });
-            }
-            let pieces = values.chunks(group_cols).zip(row_codes.chunks_mut(group_cols));
+pub fn rtn_clipped(weight: &Matrix, format: IntFormat, clip: Clip) -> Result<IntWeight, QuantizeError> {
+    rtn_but(weight, format, clip, &[])
+}
+
+/// [`rtn_clipped`] of a weight whose columns `zeroed` are 0.
+pub(super) fn rtn_but(
+    weight: &Matrix,
+    format: IntFormat,
+    clip: Clip,
+    zeroed: &[usize],
+) -> Result<IntWeight, QuantizeError> {
+    let layout = Layout::new(weight, format)?;
+    let (mut codes, mut scales) = layout.buffers();
+    let outputs = codes.par_chunks_mut(layout.row_bytes).zip(scales.par_chunks_mut(layout.groups)).enumerate();
+    outputs.try_for_each_init(
+        || (vec![0f32; weight.cols()], vec![0i8; weight.cols()]),
+        |(values, codes), (output, (bytes, scales))| {
+            read_output(weight, output, values)?;
+            zeroed.iter().for_each(|column| values[*column] = 0.0);
+            let pieces = values.chunks(layout.group_cols).zip(codes.chunks_mut(layout.group_cols));
             for ((values, codes), scale) in pieces.zip(scales) {
-                *scale = quantize(bits, values, codes);
+                *scale = clip.scale(format.bits, values);
+                round(format, *scale, values, codes);
             }
-            store(bits, row_codes, bytes);
-            Ok(())
+            layout.store(codes, bytes);
+            Ok::<(), QuantizeError>(())
         },
     )?;
-    let weight = IntWeight { bits, rows, cols, codes: Bytes::new(Arc::new(codes)), scales, group };
-    weight.check()?;
-    Ok(weight)
+    layout.finish((codes, scales))
 }
 
-/// Codes of values that share a scale; returns the scale.
-fn quantize(bits: Bits, values: &[f32], codes: &mut [i8]) -> f32 {
-    let (least, most) = match bits {
-        Bits::Eight => (-127.0, 127.0),
-        Bits::Four => (-8.0, 7.0),
-    };
-    let scale = scale_of(values.iter().fold(0.0, |most: f32, v| most.max(v.abs())), most);
-    let inverse = 1.0 / scale;
+/// Codes of values that share a scale.
+fn round(format: IntFormat, scale: f32, values: &[f32], codes: &mut [i8]) {
+    let ((least, most), inverse) = (code_range(format.bits), 1.0 / scale);
     for (code, value) in codes.iter_mut().zip(values) {
         *code = quantize_scalar(*value, inverse, least, most);
-    }
-    scale
-}
-
-/// The canonical bytes of one output.
-fn store(bits: Bits, codes: &[i8], bytes: &mut [u8]) {
-    match bits {
-        Bits::Eight => bytes.iter_mut().zip(codes).for_each(|(byte, code)| *byte = *code as u8),
-        Bits::Four => {
-            bytes.fill(0x88);
-            for (byte, pair) in bytes.iter_mut().zip(codes.chunks(2)) {
-                let nibble = |code: i8| (code + 8) as u8;
-                *byte = nibble(pair[0]) | pair.get(1).map_or(8, |code| nibble(*code)) << 4;
-            }
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mquant_kernels::{Bits, PackError, scale_of};
+
     use super::*;
     use crate::error::Explain;
 
