@@ -35,6 +35,16 @@ impl Progress {
         self.bar.set_position(n);
     }
 
+    /// Work in units of no interest to people, with what is being done now.
+    pub(crate) fn share(doing: &'static str, total: u64) -> Self {
+        Self::start(ProgressBar::new(total), "{msg} {wide_bar} {percent} %, {eta} left", doing)
+    }
+
+    /// What is being done now.
+    pub(crate) fn say(&self, doing: String) {
+        self.bar.set_message(doing);
+    }
+
     fn start(bar: ProgressBar, template: &str, doing: &'static str) -> Self {
         bar.set_draw_target(ProgressDrawTarget::hidden());
         if !stderr().is_terminal() {

@@ -39,7 +39,7 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
         .map_err(|source| Failure::new("start", CliError::System { what: "the path of this program", source }))?;
     let options = LoadOptions {
         isolation: Isolation::Worker { program, arguments: vec![WORKER_ARGUMENT.to_owned()] },
-        pixels: PixelBounds { min: globals.min_pixels, max: globals.max_pixels },
+        pixels: pixels(globals),
         packed_cache: PackedCache::Enabled,
     };
     let started = Instant::now();
@@ -52,6 +52,11 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
         ));
     }
     Ok(Opened { name, loaded, load_time: started.elapsed() })
+}
+
+/// Bounds on pictures that the command line asks for.
+pub(crate) fn pixels(globals: &Globals) -> PixelBounds {
+    PixelBounds { min: globals.min_pixels, max: globals.max_pixels }
 }
 
 /// How the command line asks to compute.

@@ -1,6 +1,7 @@
 //! The commands. To add one: a module that holds its arguments and its `run`, and a line in each place of this list.
 
 mod run;
+mod quantize;
 mod inspect;
 mod logits;
 mod bench;
@@ -19,6 +20,8 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Answer a prompt about text, images and videos, or chat
     Run(run::RunArgs),
+    /// Quantise a published model
+    Quantize(quantize::QuantizeArgs),
     /// Show what a model is made of
     Inspect(inspect::InspectArgs),
     /// Write every score of a conversation to a file, to compare implementations
@@ -37,6 +40,7 @@ impl Command {
     pub(crate) fn run(&self, globals: &Globals, output: &Output) -> Result<Done, Failure> {
         match self {
             Command::Run(args) => run::run(args, globals, output),
+            Command::Quantize(args) => quantize::run(args, globals, output),
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Logits(args) => logits::run(args, globals, output),
             Command::Bench(args) => bench::run(args, globals, output),

@@ -268,7 +268,7 @@ fn provenance(options: &QuantizeOptions<'_>, summary: &Summary) -> Value {
     let units: Vec<&UnitReport> = summary.units.iter().collect();
     json!({
         "recipe": options.recipe.to_toml(),
-        "samples": options.samples.len() - summary.skipped.len(),
+        "samples": options.samples.samples.len() - summary.skipped.len(),
         "skipped": summary.skipped,
         "sites": sites,
         "units": units,

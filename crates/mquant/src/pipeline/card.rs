@@ -27,7 +27,7 @@ pub(super) fn text(loaded: &LoadedModel, options: &QuantizeOptions<'_>, summary:
         // Writing to a string does not fail.
         let _ = writeln!(text, "| {component} | {bits} | {input} | {sites} |");
     }
-    let shown = options.samples.len() - summary.skipped.len();
+    let shown = options.samples.samples.len() - summary.skipped.len();
     let _ = write!(
         text,
         "\nShown {shown} samples for calibration. `mquant.json` holds the recipe, what was seen and done at every site, and \

@@ -3,7 +3,6 @@
 use sha2::{Digest, Sha256};
 
 use super::QuantizeOptions;
-use crate::calibrate::samples;
 use crate::job::Fingerprint;
 use crate::run::LoadedModel;
 
@@ -15,7 +14,7 @@ pub fn fingerprint(loaded: &LoadedModel, options: &QuantizeOptions<'_>) -> Finge
     Fingerprint::from([
         ("model".to_owned(), hex(&loaded.checkpoint.fingerprint())),
         ("recipe".to_owned(), format!("{} {}", options.recipe.name, hex(&Sha256::digest(recipe)))),
-        ("samples".to_owned(), format!("{} {}", options.samples.len(), hex(&samples::hash(options.samples)))),
+        ("samples".to_owned(), format!("{} {}", options.samples.samples.len(), options.samples.hash)),
         ("pixels".to_owned(), format!("{}, {}", bound(pixels.min), bound(pixels.max))),
         ("level".to_owned(), options.engine.cpu.level().to_string()),
         ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),

@@ -12,6 +12,7 @@ mod assemble;
 mod card;
 mod error;
 mod fingerprint;
+mod plan;
 mod prompts;
 mod report;
 mod result;
@@ -29,7 +30,7 @@ use std::time::Instant;
 
 use mquant_kernels::{Backend, CpuBackend, Threads};
 
-use crate::calibrate::samples::Sample;
+use crate::calibrate::samples::Gathered;
 use crate::disk::SharedDisk;
 use crate::error::Result;
 use crate::input::vision_processor::PixelBounds;
@@ -40,6 +41,7 @@ use crate::recipe::Recipe;
 use crate::run::{Engine, EngineOptions, LoadedModel};
 
 pub use error::PipelineError;
+pub use plan::{Estimate, ShownRows, estimate};
 pub use fingerprint::fingerprint;
 pub use report::{SiteReport, UnitReport};
 pub use unit::Unit;
@@ -59,7 +61,7 @@ pub struct QuantizeOptions<'a> {
     /// What is done to the model.
     pub recipe: &'a Recipe,
     /// What the model is shown, in this order.
-    pub samples: &'a [Sample],
+    pub samples: &'a Gathered,
     /// The bundle to make.
     pub output: &'a Path,
     /// How to compute.
@@ -233,8 +235,8 @@ fn show(
     let engine = Engine::new(loaded, options.engine)?;
     let calibration = options.recipe.calibration;
     let (mut prompts, mut skipped) = (Vec::new(), Vec::new());
-    for (done, sample) in options.samples.iter().enumerate() {
-        if watch(Event::Preparing { done, of: options.samples.len() }).is_break() {
+    for (done, sample) in options.samples.samples.iter().enumerate() {
+        if watch(Event::Preparing { done, of: options.samples.samples.len() }).is_break() {
             return Ok(None);
         }
         match prepare(loaded, &engine, sample, calibration.generated_tokens) {
@@ -244,14 +246,14 @@ fn show(
                 if tokens <= most {
                     prompts.push(shown);
                 } else {
-                    skipped.push(format!("{}: {tokens} tokens, at most {most}", sample.source));
+                    skipped.push(format!("{}: {tokens} tokens, at most {most}", sample.origin));
                 }
             }
-            Err(e) => skipped.push(format!("{}: {e}", sample.source)),
+            Err(e) => skipped.push(format!("{}: {e}", sample.origin)),
         }
     }
-    if prompts.is_empty() || skipped.len() as f64 > MOST_SKIPPED * options.samples.len() as f64 {
-        return Err(PipelineError::Skipped { skipped, of: options.samples.len() }.into());
+    if prompts.is_empty() || skipped.len() as f64 > MOST_SKIPPED * options.samples.samples.len() as f64 {
+        return Err(PipelineError::Skipped { skipped, of: options.samples.samples.len() }.into());
     }
     Ok(Some((prompts, skipped)))
 }

@@ -28,7 +28,7 @@ pub(super) fn prepare(
     prompt.extend_text(&answer);
     // The scores of the last token are asked for by nobody.
     let end = prompt.ids.len().max(asked + 1) - 1;
-    Ok(ShownPrompt { source: sample.source.to_string(), prompt, scored: asked - 1..end.max(asked) })
+    Ok(ShownPrompt { source: sample.origin.to_string(), prompt, scored: asked - 1..end.max(asked) })
 }
 
 fn greedy(engine: &Engine, prompt: &Prompt, end_tokens: &[u32], most: usize) -> Result<Vec<u32>> {

@@ -9,7 +9,9 @@ use crate::bundle::InputFormat;
 use crate::calibrate::statistics::{SeenRows, SiteStatistics};
 use crate::input::Modality;
 use crate::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteId, SiteMut};
-use crate::quantize::{Clip, GptqOptions, HessianFactor, IntFormat, gptq, rtn, weight_sqnr_db};
+use crate::quantize::{
+    Clip, GptqOptions, HessianFactor, IntFormat, NearestReason, Rung, gptq, relative_error, rtn, rtn_clipped,
+};
 use crate::recipe::{Observer, SitePlan, Target, WeightMethod};
 use crate::transform::columns_to_split;
 
@@ -95,8 +97,8 @@ fn integer_linears(
     let factor = match (method, seen.and_then(|seen| seen.hessian.as_ref())) {
         (WeightMethod::Gptq { damping, act_order }, Some(hessian)) => {
             let excluded: Vec<usize> = channels.iter().map(|c| *c as usize).collect();
-            let factor = HessianFactor::new(hessian, &GptqOptions { damping, act_order }, &excluded);
-            report.hessian = factor.rung().note();
+            let factor = HessianFactor::new(hessian, &GptqOptions { damping, act_order }, &excluded).map_err(wrong)?;
+            report.hessian = help(factor.rung(), damping);
             Some(factor)
         }
         (WeightMethod::Gptq { .. }, None) => {
@@ -111,18 +113,34 @@ fn integer_linears(
         let (main, beside) = part(weight, channels);
         let codes = match &factor {
             Some(factor) => gptq(&main, factor, format, clip),
-            None => rtn(&main, format, clip),
+            None => rtn_clipped(&main, format, clip),
         };
         let codes = codes.map_err(wrong)?;
-        let sqnr = weight_sqnr_db(&main, &codes);
+        let sqnr = relative_error(&main, &codes, &[], None).map_err(wrong)?.sqnr_db;
         least = Some(least.map_or(sqnr, |least| least.min(sqnr)));
-        let side = beside.map(|beside| rtn(&beside, IntFormat::per_channel(Bits::Eight), Clip::None));
+        let side = beside.map(|beside| rtn(&beside, IntFormat::per_channel(Bits::Eight)));
         let side: Option<IntWeight> = side.transpose().map_err(wrong)?;
         Ok(QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias.clone(), side })
     };
     let linears = site.linears.iter().map(linear).collect();
     report.weight_sqnr_db = least;
     linears
+}
+
+/// How a Hessian had to be helped, if it had.
+fn help(rung: Rung, asked: f64) -> Option<String> {
+    match rung {
+        Rung::Damped { damping } if damping == asked => None,
+        Rung::Damped { damping } => Some(format!("damped by {damping} instead of {asked}")),
+        Rung::Nearest(reason) => {
+            let reason = match reason {
+                NearestReason::NothingSeen => "no activation other than 0 was seen",
+                NearestReason::NotFinite => "a second moment is not finite",
+                NearestReason::Indefinite => "it is not positive definite with any damping",
+            };
+            Some(format!("rounded to nearest: {reason}"))
+        }
+    }
 }
 
 /// The weight with zeros in the channels, and what was in them.

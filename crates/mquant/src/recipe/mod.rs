@@ -27,10 +27,11 @@ pub use plan::{Plan, SitePlan};
 pub use presets::{PRESETS, Preset};
 pub use selector::{BlockPattern, BlockRange, Depths, PatternError, SitePattern, SiteSelector};
 pub use step::{
-    ActOrder, Clip, FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target,
+    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target,
     WeightMethod,
 };
 
+pub use crate::quantize::{ActOrder, Clip};
 pub use crate::transform::{ColumnLimits, Otherwise, RotationKind};
 
 use std::fs::File;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::SiteSelector;
 use crate::bundle::InputFormat;
 use crate::nn::Tower;
-use crate::quantize::IntFormat;
+use crate::quantize::{ActOrder, Clip, IntFormat};
 use crate::transform::{ColumnLimits, Otherwise, RotationKind};
 
 /// One step of a recipe.
@@ -117,24 +117,6 @@ pub enum WeightMethod {
         /// Which column comes first.
         act_order: ActOrder,
     },
-}
-
-/// The order in which columns are rounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ActOrder {
-    /// Those with the largest second moment first.
-    Descending,
-    /// As they are.
-    Natural,
-}
-
-/// How the scale of a weight is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Clip {
-    /// By the largest magnitude.
-    None,
-    /// Shrunk where that lowers the error.
-    Search,
 }
 
 impl Step {

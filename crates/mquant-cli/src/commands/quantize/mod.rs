@@ -1,0 +1,253 @@
+//! `mquant quantize`: from a published model to a bundle.
+
+mod show;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use mquant::bundle::Quantization;
+use mquant::calibrate::samples::{self, DataSource, Gathered, Request, Visual};
+use mquant::checkpoint::Checkpoint;
+use mquant::disk::RealDisk;
+use mquant::measure::peak_rss_bytes;
+use mquant::models;
+use mquant::nn::SiteId;
+use mquant::pipeline::{self, Estimate, Outcome, PipelineError, QuantizeOptions};
+use mquant::recipe::Recipe;
+
+use crate::args::Globals;
+use crate::exit::{CliError, Doing, Done, Failure};
+use crate::output::{Output, talk};
+use crate::session;
+use crate::signals::{self, Hold};
+
+use show::Report;
+use watch::Reporter;
+
+/// Arguments of `mquant quantize`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The model is worked through block by block and may be larger than memory. What is done is kept in
+OUTPUT.partial: after Ctrl-C, a crash or a full disk, the same command goes on where it was and
+gives the same bytes. OUTPUT is there whole or not at all.
+
+Calibration data: benchmark files (.tsv), conversations, one a line (.jsonl), or folders of
+pictures. Show the model what it will meet, but no sample of the benchmarks it will be judged by:
+--benchmark names those, and tells.
+
+Examples:
+  mquant quantize Qwen/Qwen2-VL-2B-Instruct --recipe mquant-w4a8 --calibration photos/ --output out
+  mquant quantize MODEL --recipe mine.toml --calibration a.tsv b.jsonl --samples 64 --output out
+  mquant quantize MODEL --recipe mquant-w4a8 --calibration a.tsv --output out --plan")]
+pub(crate) struct QuantizeArgs {
+    /// Folder or Hub id of a float model
+    model: String,
+    /// A recipe that `mquant recipes` lists, or a TOML file
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: String,
+    /// What the model is shown: .tsv, .jsonl, or folders of pictures
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    calibration: Vec<PathBuf>,
+    /// The bundle to make
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Print what it would take, in time, memory and disk, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// Samples to show [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: Option<u32>,
+    /// What pictures of a folder are asked [default: "Describe this image."]
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Seed of random choices [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Benchmark files the result will be judged by: samples that are in them are told
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    benchmark: Vec<PathBuf>,
+    /// Refuse to begin if more memory is expected to be needed, such as 6G
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    memory_limit: Option<u64>,
+    /// Calibrate a model that sees with text alone
+    #[arg(long)]
+    text_only_calibration: bool,
+    /// Begin even if memory or disk are expected not to suffice
+    #[arg(long)]
+    force: bool,
+}
+
+pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
+    let recipe = recipe(args)?;
+    check_before_weights(args, &recipe)?;
+    let gathered = gather(args, &recipe)?;
+    tell_overlap(args, &gathered)?;
+    let opened = session::open(Some(&args.model), globals)?;
+    let loaded = &opened.loaded;
+    let engine = session::options(globals)?;
+    let threads = session::threads(globals)?;
+    let hold = Hold::new();
+
+    let plan = recipe.check(&pipeline::sites(&loaded.model)).doing("apply the recipe")?;
+    let rows = pipeline::shown_rows(loaded, &gathered, &recipe);
+    let estimate = pipeline::estimate(&loaded.model, &recipe, &plan, rows, threads.count());
+    drop(threads);
+    if args.plan {
+        show::estimate(&recipe, &gathered, rows, &estimate, output)?;
+        return Ok(Done::Complete);
+    }
+    check_resources(args, &estimate)?;
+
+    let started = Instant::now();
+    let mut reporter = Reporter::new(&estimate);
+    let options = QuantizeOptions {
+        recipe: &recipe,
+        samples: &gathered,
+        output: &args.output,
+        engine,
+        pixels: session::pixels(globals),
+        provenance: serde_json::json!({"model": args.model, "calibration": args.calibration}),
+    };
+    let outcome = pipeline::quantize(loaded, &options, &RealDisk::shared(), &mut |event| {
+        reporter.event(&event);
+        if signals::interrupted() == Done::Complete {
+            std::ops::ControlFlow::Continue(())
+        } else {
+            std::ops::ControlFlow::Break(())
+        }
+    });
+    drop(reporter);
+    let outcome = outcome.doing(format!("quantise {}", args.model))?;
+    drop(hold);
+    match outcome {
+        Outcome::Complete(summary) => {
+            let report = Report {
+                output: args.output.display().to_string(),
+                recipe: recipe.name.clone(),
+                seconds: started.elapsed().as_secs_f64(),
+                estimated_seconds: estimate.seconds,
+                peak_rss_bytes: peak_rss_bytes(),
+                estimated_bytes: estimate.memory_bytes,
+                bytes: summary.bytes,
+                samples: gathered.samples.len() - summary.skipped.len(),
+                skipped: summary.skipped.clone(),
+                resumed: summary.resumed,
+                sites: summary.sites.iter().map(|(site, report)| (site.to_string(), report.clone())).collect(),
+                units: summary.units.clone(),
+            };
+            show::report(&report, output)?;
+            Ok(Done::Complete)
+        }
+        Outcome::AlreadyComplete => {
+            talk(&format!("{} is there already, made of the same model, recipe and samples", args.output.display()));
+            Ok(Done::Complete)
+        }
+        Outcome::Interrupted => {
+            talk("what is done is kept: the same command goes on from here");
+            Ok(signals::interrupted())
+        }
+    }
+}
+
+fn recipe(args: &QuantizeArgs) -> Result<Recipe, Failure> {
+    let is_file = std::path::Path::new(&args.recipe).extension().is_some_and(|e| e == "toml");
+    let read = if is_file { Recipe::read(args.recipe.as_ref()) } else { Recipe::preset(&args.recipe) };
+    let mut recipe = read.doing("read the recipe")?;
+    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    Ok(recipe)
+}
+
+/// Whatever can be told from configuration and names alone.
+fn check_before_weights(args: &QuantizeArgs, recipe: &Recipe) -> Result<(), Failure> {
+    let doing = "read the model";
+    let checkpoint = Checkpoint::open(&args.model).doing(doing)?;
+    let blueprint = models::blueprint(checkpoint.config()).doing(doing)?;
+    if Quantization::read(checkpoint.config()).doing(doing)?.is_some() {
+        let model = args.model.clone();
+        return Err(PipelineError::QuantizedAlready { model }).doing(format!("quantise {}", args.model));
+    }
+    let mut seen = BTreeSet::new();
+    let sites: Vec<SiteId> =
+        blueprint.tensors().iter().filter_map(|spec| spec.site()).filter(|site| seen.insert(*site)).collect();
+    recipe.check(&sites).doing("apply the recipe")?;
+    Ok(())
+}
+
+fn gather(args: &QuantizeArgs, recipe: &Recipe) -> Result<Gathered, Failure> {
+    let sources = args.calibration.iter().map(|path| DataSource::at(path, args.prompt.as_deref()));
+    let sources = sources.collect::<Result<Vec<_>, _>>().doing("read the calibration data")?;
+    let count = args.samples.map_or(recipe.calibration.samples, |samples| samples as usize);
+    let visual = if args.text_only_calibration { Visual::TextOnly } else { Visual::Needed };
+    let gathered = samples::gather(&Request { sources, count, visual }).doing("read the calibration data")?;
+    for skipped in &gathered.skipped {
+        talk(&format!("note: left out {skipped}"));
+    }
+    if gathered.samples.len() < count {
+        talk(&format!("note: {} samples, {count} were asked for", gathered.samples.len()));
+    }
+    Ok(gathered)
+}
+
+fn tell_overlap(args: &QuantizeArgs, gathered: &Gathered) -> Result<(), Failure> {
+    if args.benchmark.is_empty() {
+        return Ok(());
+    }
+    let found = samples::overlap(&gathered.samples, &args.benchmark).doing("compare with the benchmarks")?;
+    for overlap in &found {
+        talk(&format!("warning: {overlap}"));
+    }
+    if found.is_empty() {
+        talk("no calibration sample is in the benchmarks");
+    }
+    Ok(())
+}
+
+fn check_resources(args: &QuantizeArgs, estimate: &Estimate) -> Result<(), Failure> {
+    if args.force {
+        return Ok(());
+    }
+    let doing = "begin";
+    if let Some(limit) = args.memory_limit.filter(|limit| estimate.memory_bytes > *limit) {
+        let (needed, limit) = (show::size(estimate.memory_bytes), show::size(limit));
+        return Err(PipelineError::Memory { needed, limit }).doing(doing);
+    }
+    let beside = args.output.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(".".as_ref());
+    let free = RealDisk::shared().free_bytes(beside);
+    let free = free.map_err(|source| CliError::Read { file: beside.display().to_string(), source }).doing(doing)?;
+    if free < estimate.disk_bytes {
+        let (needed, free) = (show::size(estimate.disk_bytes), show::size(free));
+        return Err(PipelineError::Disk { needed, free }).doing(doing);
+    }
+    Ok(())
+}
+
+/// `6G`, `500M` or a number of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.trim_end_matches(['b', 'B', 'i']) {
+        t if t.ends_with(['k', 'K']) => (&t[..t.len() - 1], 1 << 10),
+        t if t.ends_with(['m', 'M']) => (&t[..t.len() - 1], 1 << 20),
+        t if t.ends_with(['g', 'G']) => (&t[..t.len() - 1], 1 << 30),
+        t => (t, 1),
+    };
+    let number: f64 = digits.parse().map_err(|_| "expected a size such as 6G, 500M or a number of bytes".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok((number * f64::from(unit)) as u64) } else { Err("more than 0".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        assert_eq!(bytes("6G"), Ok(6 << 30));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(bytes("500M"), Ok(500 << 20));
+        assert_eq!(bytes("4096"), Ok(4096));
+        for wrong in ["", "G", "-1G", "0", "much", "nan", "inf"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}
