@@ -7,18 +7,25 @@ use super::{Disk, Entry, Links};
 
 /// The folder a name is in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        // The root, which is in itself.
+        None => path,
+    }
 }
 
 /// Makes a folder and those above it as far as they are not there, and takes their names to the disk.
 pub(crate) fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || disk.entry(path, Links::Followed)? == Some(Entry::Folder) {
+    let above = folder_of(path);
+    if path == above {
         return Ok(());
     }
-    let above = folder_of(path);
-    if above != path {
-        create_folders(disk, above)?;
+    if disk.entry(path, Links::Followed)? == Some(Entry::Folder) {
+        // One that is empty may have been made by a process that was killed before it could do this.
+        return if disk.list(path)?.is_empty() { disk.sync_folder(above) } else { Ok(()) };
     }
+    create_folders(disk, above)?;
     match disk.create_folder(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match disk.entry(path, Links::Followed)? {
             // Another made it meanwhile.

@@ -71,6 +71,14 @@ pub enum JobError {
         /// The name.
         found: String,
     },
+    /// A unit that the result needs is damaged.
+    #[error("{} is damaged: {problem}", path.display())]
+    Unit {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The builder returned another folder than it was given.
     #[error("expected the folder {}, found {}", expected.display(), found.display())]
     OtherFolder {
@@ -149,7 +157,7 @@ impl Explain for JobError {
             JobError::Fingerprint { .. } => Class::Usage,
             JobError::Locked { .. } => Class::Locked,
             JobError::UnitName { .. } | JobError::OtherFolder { .. } => Class::Bug,
-            JobError::Damaged { .. } | JobError::Stopped { .. } => Class::Io,
+            JobError::Damaged { .. } | JobError::Unit { .. } | JobError::Stopped { .. } => Class::Io,
             JobError::NoSpace { .. } | JobError::Io { .. } => Class::Io,
             JobError::Write(e) => e.class(),
             JobError::Manifest(e) => e.class(),
@@ -165,6 +173,7 @@ impl Explain for JobError {
             JobError::Fingerprint { .. } => "JOB_FINGERPRINT",
             JobError::Damaged { .. } => "JOB_DAMAGED",
             JobError::UnitName { .. } => "JOB_UNIT_NAME",
+            JobError::Unit { .. } => "JOB_UNIT",
             JobError::OtherFolder { .. } => "JOB_OTHER_FOLDER",
             JobError::Stopped { .. } => "JOB_STOPPED",
             JobError::NoSpace { .. } => "JOB_NO_SPACE",
@@ -184,6 +193,7 @@ impl Explain for JobError {
                 Some("repeat the command as it was, remove what is there, or choose another output".to_owned())
             }
             JobError::Damaged { .. } => Some("remove the folder to begin anew, or choose another output".to_owned()),
+            JobError::Unit { .. } => Some("repeat the command: it is done again".to_owned()),
             JobError::NoSpace { .. } => Some(format!("free some space, {again}")),
             JobError::Io { source, .. } if is_space(source) => Some(format!("free some space, {again}")),
             JobError::Stopped { .. } | JobError::Io { .. } => Some(format!("look after the disk, {again}")),

@@ -15,18 +15,35 @@ const NAME_CAP: usize = 200;
 impl Job {
     /// The content of a unit if it is done. One that is damaged is not, and is [noted](Self::take_notes).
     pub fn unit(&mut self, name: &str) -> Option<Vec<u8>> {
-        let expected = self.done.get(name)?;
-        let path = self.work.join(journal::file(name));
-        let problem = match read_at_most(&*self.disk, &path, expected.bytes) {
-            Ok(Some(bytes)) if FileHash::of(&bytes) == *expected => return Some(bytes),
-            Ok(Some(bytes)) if bytes.len() as u64 == expected.bytes => "its hash does not hold".to_owned(),
-            Ok(Some(bytes)) => format!("expected {} bytes, found {}", expected.bytes, bytes.len()),
-            Ok(None) => format!("expected {} bytes, found more", expected.bytes),
-            Err(e) => e.to_string(),
+        let problem = match self.read_unit(name)? {
+            Ok(bytes) => return Some(bytes),
+            Err(problem) => problem,
         };
         self.done.remove(name);
         self.notes.push(Note::Unit { name: name.to_owned(), problem });
         None
+    }
+
+    /// The content of a unit that must be done, for putting the result together.
+    ///
+    /// # Errors
+    /// [`JobError::Unit`]: it is not, or it is damaged and will be done again by the next run.
+    pub fn require_unit(&self, name: &str) -> Result<Vec<u8>, JobError> {
+        let content = self.read_unit(name).unwrap_or_else(|| Err("it was never done".to_owned()));
+        content.map_err(|problem| JobError::Unit { path: self.work.join(journal::file(name)), problem })
+    }
+
+    /// Its content, or what is wrong with it; none if it is not done.
+    fn read_unit(&self, name: &str) -> Option<Result<Vec<u8>, String>> {
+        let expected = self.done.get(name)?;
+        let path = self.work.join(journal::file(name));
+        Some(match read_at_most(&*self.disk, &path, expected.bytes) {
+            Ok(Some(bytes)) if FileHash::of(&bytes) == *expected => Ok(bytes),
+            Ok(Some(bytes)) if bytes.len() as u64 == expected.bytes => Err("its hash does not hold".to_owned()),
+            Ok(Some(bytes)) => Err(format!("expected {} bytes, found {}", expected.bytes, bytes.len())),
+            Ok(None) => Err(format!("expected {} bytes, found more", expected.bytes)),
+            Err(e) => Err(e.to_string()),
+        })
     }
 
     /// Makes the content of a unit last: when this returns, it is done. Content of an earlier run is replaced.
