@@ -15,6 +15,7 @@ pub mod quantize;
 pub mod bundle;
 pub mod run;
 pub mod evaluate;
+pub mod calibrate;
 pub mod measure;
 
 pub use error::{Class, Error, Explain, Result};
