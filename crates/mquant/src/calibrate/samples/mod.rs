@@ -1,0 +1,250 @@
+//! Calibration samples: conversations that a model is shown before it is quantised.
+//!
+//! Enters: benchmark files, conversations as JSON lines, folders of pictures. Leaves: [`Gathered`], as many [`Sample`]s as
+//! asked for, spread evenly over every file, and a hash of all that is in them. Invariant: the same files give the same
+//! samples; every picture is there and has a header; rows that cannot be used are told, and too many are an error.
+
+mod choose;
+mod error;
+mod folder;
+mod json_lines;
+mod media;
+mod overlap;
+mod row;
+mod tsv;
+#[cfg(test)]
+mod tests;
+
+pub use error::SamplesError;
+pub use media::MediaHash;
+pub use overlap::{Overlap, Shared, overlap};
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::input::Message;
+use row::{Read, Row};
+
+/// What a folder of pictures is asked.
+pub const DEFAULT_PROMPT: &str = "Describe this image.";
+/// Rows of a file that may be unusable, in percent.
+pub const MOST_SKIPPED_PERCENT: usize = 5;
+
+/// Where samples come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataSource {
+    /// A benchmark file in VLMEvalKit's form.
+    Benchmark(PathBuf),
+    /// Conversations, one a line, as [`messages::parse`](crate::input::messages::parse) reads them; the assistant's message
+    /// at the end of one is its reference answer. Media paths are relative to the file.
+    JsonLines(PathBuf),
+    /// The pictures of a folder by name, each with this prompt.
+    Folder(PathBuf, String),
+}
+
+/// Whether samples must have pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visual {
+    /// At least one must: the model sees.
+    Needed,
+    /// Text alone will do.
+    TextOnly,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// At least one.
+    pub sources: Vec<DataSource>,
+    /// Samples; all there are if there are fewer.
+    pub count: usize,
+    /// Whether there must be pictures.
+    pub visual: Visual,
+}
+
+/// One conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Up to where the model answers.
+    pub messages: Vec<Message>,
+    /// What the data say is the answer.
+    pub answer: Option<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Of its images and videos, in order.
+    pub media: Vec<MediaHash>,
+}
+
+/// Where a sample comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Origin {
+    /// The file or folder.
+    pub file: String,
+    /// Counted from 1: a row below the heading, a line, a picture by name.
+    pub row: usize,
+}
+
+/// A row that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Which.
+    pub origin: Origin,
+    /// Why.
+    pub reason: String,
+}
+
+/// Samples, and what was left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gathered {
+    /// In the order they are shown: files take turns.
+    pub samples: Vec<Sample>,
+    /// Rows that cannot be used.
+    pub skipped: Vec<Skipped>,
+    /// SHA-256 of all that is in the samples, bytes of media and order included, in hexadecimal.
+    pub hash: String,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: row {}", self.file, self.row)
+    }
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.origin, self.reason)
+    }
+}
+
+impl DataSource {
+    /// The source at a path, told by what is there: a folder, or a file that ends in `.tsv` or `.jsonl`.
+    ///
+    /// # Errors
+    /// If there is nothing, or something else.
+    pub fn at(path: &Path, prompt: Option<&str>) -> Result<Self, SamplesError> {
+        let (owned, file) = (path.to_owned(), row::name(path));
+        let found = std::fs::metadata(path).map_err(|source| SamplesError::Io { file: file.clone(), source })?;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            _ if found.is_dir() => Ok(DataSource::Folder(owned, prompt.unwrap_or(DEFAULT_PROMPT).to_owned())),
+            Some("tsv") => Ok(DataSource::Benchmark(owned)),
+            Some("jsonl") => Ok(DataSource::JsonLines(owned)),
+            _ => Err(SamplesError::Kind { file: crate::excerpt::excerpt(&file) }),
+        }
+    }
+
+    /// Gives every row to `visit`, in order.
+    fn rows(&self, visit: &mut row::Visit<'_>) -> Result<(), SamplesError> {
+        let open = |path: &Path| File::open(path).map_err(|source| SamplesError::Io { file: row::name(path), source });
+        match self {
+            DataSource::Benchmark(path) => tsv::rows(open(path)?, &row::name(path), visit),
+            DataSource::JsonLines(path) => {
+                let base = path.parent().unwrap_or(Path::new(""));
+                json_lines::rows(open(path)?, base, &row::name(path), visit)
+            }
+            DataSource::Folder(path, prompt) => folder::rows(path, prompt, visit),
+        }
+    }
+}
+
+/// Reads the sources twice: once to find the rows that can be used, once for the rows that are chosen, so that only those are
+/// ever in memory.
+///
+/// # Errors
+/// A file that cannot be read or holds nothing; more than [`MOST_SKIPPED_PERCENT`] of a file's rows unusable; fewer samples
+/// asked for than there are files; no picture where one is needed; a file that changed meanwhile.
+pub fn gather(request: &Request) -> Result<Gathered, SamplesError> {
+    let Request { sources, count, visual } = request;
+    if sources.is_empty() || *count < sources.len() {
+        return Err(SamplesError::Count { asked: *count, files: sources.len() });
+    }
+    let (mut usable, mut skipped) = (Vec::new(), Vec::new());
+    for source in sources {
+        let (rows, bad) = survey(source)?;
+        usable.push(rows);
+        skipped.extend(bad);
+    }
+    let chosen = choose::choose(&usable.iter().map(Vec::len).collect::<Vec<_>>(), *count);
+    let mut found: Vec<Vec<Option<Sample>>> = Vec::new();
+    for (file, source) in sources.iter().enumerate() {
+        let rows: Vec<usize> = chosen.iter().filter(|at| at.file == file).map(|at| at.row).collect();
+        found.push(fetch(source, &usable[file], &rows)?);
+    }
+    let samples: Option<Vec<Sample>> = chosen.iter().map(|at| found[at.file].get_mut(at.row)?.take()).collect();
+    let samples = samples.ok_or_else(|| SamplesError::Changed { file: sources[0].to_string() })?;
+    if *visual == Visual::Needed && samples.iter().all(|sample| sample.media.is_empty()) {
+        return Err(SamplesError::NoVisual { samples: samples.len() });
+    }
+    let hash = hash(&samples);
+    Ok(Gathered { samples, skipped, hash })
+}
+
+/// Numbers of the rows that can be used, and the others.
+fn survey(source: &DataSource) -> Result<(Vec<usize>, Vec<Skipped>), SamplesError> {
+    let (mut usable, mut skipped) = (Vec::new(), Vec::new());
+    source.rows(&mut |origin, row| {
+        match row.and_then(|row| media::hashes(&row.messages).map(drop)) {
+            Ok(()) => usable.push(origin.row),
+            Err(reason) => skipped.push(Skipped { origin, reason }),
+        }
+        Read::On
+    })?;
+    let (rows, bad) = (usable.len() + skipped.len(), skipped.len());
+    let file = source.to_string();
+    if rows == 0 {
+        return Err(SamplesError::Empty { file });
+    }
+    if bad * 100 > rows * MOST_SKIPPED_PERCENT {
+        return Err(SamplesError::Skipped { file, rows, skipped });
+    }
+    Ok((usable, skipped))
+}
+
+/// The samples at these indices of the `usable` rows, each at its index.
+fn fetch(source: &DataSource, usable: &[usize], chosen: &[usize]) -> Result<Vec<Option<Sample>>, SamplesError> {
+    let mut found = vec![None; usable.len()];
+    let mut left = chosen.len();
+    source.rows(&mut |origin, row| {
+        let index = usable.binary_search(&origin.row).ok().filter(|index| chosen.contains(index));
+        if let (Some(index), Ok(Row { messages, answer })) = (index, row) {
+            if let Ok(media) = media::hashes(&messages) {
+                found[index] = Some(Sample { messages, answer, origin, media });
+                left -= 1;
+            }
+        }
+        if left == 0 { Read::Enough } else { Read::On }
+    })?;
+    if left == 0 { Ok(found) } else { Err(SamplesError::Changed { file: source.to_string() }) }
+}
+
+impl std::fmt::Display for DataSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (DataSource::Benchmark(path) | DataSource::JsonLines(path) | DataSource::Folder(path, _)) = self;
+        f.write_str(&row::name(path))
+    }
+}
+
+fn hash(samples: &[Sample]) -> String {
+    let mut hash = Sha256::new();
+    let mut text = |tag: u8, text: &[u8]| {
+        hash.update([tag]);
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    for sample in samples {
+        text(b's', b"");
+        let mut media = sample.media.iter();
+        for message in &sample.messages {
+            text(b'r', message.role.as_bytes());
+            row::parts(&message.body, &mut |part| match part {
+                row::Part::Text(words) => text(b't', words.as_bytes()),
+                row::Part::Media => media.next().into_iter().for_each(|hash| text(b'm', hash)),
+            });
+        }
+        if let Some(answer) = &sample.answer {
+            text(b'a', answer.as_bytes());
+        }
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
