@@ -1,17 +1,18 @@
-//! Bundles made of golden models: every weight rounded to nearest.
+//! Bundles made of golden models: every weight rounded to nearest, after what its site asks for was folded into it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use mquant::bundle::{
-    BundleTarget, BundleWriter, FloatFormat, InputFormat, Quantization, SiteQuant, WeightFormat, small_files,
+    BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
+    WeightFormat, side_weight_name, small_files,
 };
-use mquant::checkpoint::{Checkpoint, Role, Tensors};
+use mquant::checkpoint::{Checkpoint, Role, TensorSpec, Tensors};
 use mquant::input::Modality;
-use mquant::kernels::{IntWeight, Matrix, Values};
+use mquant::kernels::{Bits, Dtype, Matrix, Values};
 use mquant::models::{self, Blueprint};
 use mquant::nn::{CacheFormat, SiteId};
-use mquant::quantize::rtn;
+use mquant::quantize::{IntFormat, rtn};
 
 /// A float checkpoint that bundles are made of.
 pub struct FloatModel {
@@ -56,7 +57,50 @@ impl FloatModel {
         self.tensors.matrix(tied.as_deref().unwrap_or(name))
     }
 
-    /// Writes the bundle, static scales being `scale` times 1, 2 and so on.
+    /// What the linears of a site read.
+    ///
+    /// # Panics
+    /// If the model has no such site.
+    pub fn inputs(&self, site: SiteId) -> usize {
+        let specs = self.blueprint.tensors();
+        let weight = specs.iter().find(|spec| spec.site() == Some(site)).expect("a site of the model");
+        weight.matrix_shape().1
+    }
+
+    /// The weight of a linear as its bundle has it, before it is rounded: with the gain of a norm that is not stored, and
+    /// rotated, its side columns apart and 0 in the first. A folded norm's mean and bias stay behind: where it was a
+    /// LayerNorm, the bundle is another model.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn transformed(&self, name: &str, quantization: &Quantization) -> (Matrix, Option<Matrix>) {
+        let specs = self.blueprint.tensors();
+        let spec = specs.iter().find(|spec| spec.name == name).expect("a tensor of the model");
+        let site = spec.site().expect("the weight of a linear");
+        let SiteQuant { norm, rotation, side_columns, .. } = &quantization.sites[&site];
+        let (matrix, (rows, inputs)) = (self.matrix(name).to_f32(), spec.matrix_shape());
+        let is_gain = |spec: &&TensorSpec| spec.role == Role::Norm(site) && spec.name.ends_with(".weight");
+        let gain = match norm {
+            NormFormat::Published => vec![1.0],
+            NormFormat::Rms => self.tensors.vector(&specs.iter().find(is_gain).expect("a norm").name),
+        };
+        let cols = rotation.as_ref().map_or(inputs, |rotation| rotation.features());
+        let (mut main, mut side) = (Vec::new(), Vec::new());
+        for row in matrix.chunks_exact(inputs) {
+            let gained = row.iter().zip(gain.iter().cycle()).map(|(w, g)| f64::from(*w) * f64::from(*g));
+            let mut row: Vec<f64> = gained.collect();
+            row.resize(cols, 0.0);
+            if let Some(rotation) = rotation {
+                rotation.rotate_row_f64(&mut row);
+            }
+            side.extend(side_columns.iter().map(|c| std::mem::take(&mut row[*c as usize]) as f32));
+            main.extend(row.iter().map(|w| *w as f32));
+        }
+        let side = (!side_columns.is_empty()).then(|| Matrix::from_f32(side, rows, side_columns.len()));
+        (Matrix::from_f32(main, rows, cols), side)
+    }
+
+    /// Writes the bundle, static scales being `scale` times 1, 2 and so on; those of side columns four times as large.
     ///
     /// # Panics
     /// If it cannot be written.
@@ -65,42 +109,69 @@ impl FloatModel {
         let config: serde_json::Value = serde_json::from_slice(&config).expect("JSON");
         let specs = self.blueprint.published();
         let dtype = self.tensors.matrix("language.embed_tokens.weight").dtype();
+        let is_transformed = |quant: &SiteQuant| {
+            quant.weight == WeightFormat::Float && (quant.rotation.is_some() || quant.norm != NormFormat::Published)
+        };
+        let matrices = if quantization.sites.values().any(is_transformed) { Dtype::F32 } else { dtype };
         let mut writer = BundleWriter::create(&BundleTarget {
             dir,
             config: config.as_object().expect("an object"),
             small_files: &small_files(&self.checkpoint).expect("small files"),
             specs: &specs,
             quantization,
-            floats: FloatFormat { vectors: dtype, matrices: dtype },
+            floats: FloatFormat { vectors: dtype, matrices },
             shard_bytes: u64::MAX,
         })
         .expect("a new bundle");
         for (ours, published) in self.blueprint.tensors().iter().zip(&specs) {
-            let format = ours.site().map(|site| quantization.sites[&site].weight);
-            match format {
-                Some(WeightFormat::Int(format)) => {
-                    let weight = rtn(&self.matrix(&ours.name), format).expect("finite weights");
-                    // In two pieces, as a large model writes it.
-                    let half = weight.rows / 2;
-                    for rows in [0..half, half..weight.rows] {
-                        let part: IntWeight = weight.row_range(rows);
-                        writer.weight(&published.name, &part).expect("space for codes");
+            let quant = ours.site().map(|site| &quantization.sites[&site]);
+            let folded = |site| quantization.sites[&site].norm == NormFormat::Rms;
+            match (quant, &ours.role) {
+                (Some(SiteQuant { weight: WeightFormat::Int(format), .. }), _) => {
+                    let (main, side) = self.transformed(&ours.name, quantization);
+                    write_codes(&mut writer, &published.name, &main, *format);
+                    if let Some(side) = side {
+                        let format = IntFormat::per_channel(Bits::Eight);
+                        write_codes(&mut writer, &side_weight_name(&published.name), &side, format);
                     }
                 }
-                _ if matches!(ours.role, Role::TiedWeight(..)) => {}
+                (Some(quant), _) if is_transformed(quant) => {
+                    write_floats(&mut writer, &published.name, &self.transformed(&ours.name, quantization).0, matrices);
+                }
+                (_, Role::TiedWeight(..)) => {}
+                (_, Role::Norm(site)) if folded(*site) => {}
                 _ => {
-                    let matrix = self.matrix(&ours.name);
-                    let bytes: &[u8] = match matrix.values() {
-                        Values::F32(v) => bytemuck::cast_slice(v),
-                        Values::F16(v) => bytemuck::cast_slice(v),
-                        Values::Bf16(v) => bytemuck::cast_slice(v),
-                    };
-                    writer.float(&published.name, bytes).expect("space for floats");
+                    let dtype = if ours.is_vector() { dtype } else { matrices };
+                    write_floats(&mut writer, &published.name, &self.matrix(&ours.name), dtype);
                 }
             }
         }
-        writer.finish(&scales(quantization, scale)).expect("a finished bundle");
+        let scales = StaticScales { input: scales(quantization, scale), side: scales(quantization, 4.0 * scale) };
+        writer.finish(&scales).expect("a finished bundle");
     }
+}
+
+fn write_codes(writer: &mut BundleWriter, name: &str, matrix: &Matrix, format: IntFormat) {
+    let weight = rtn(matrix, format).expect("finite weights");
+    // In two pieces, as a large model writes it.
+    let half = weight.rows / 2;
+    for rows in [0..half, half..weight.rows] {
+        writer.weight(name, &weight.row_range(rows)).expect("space for codes");
+    }
+}
+
+fn write_floats(writer: &mut BundleWriter, name: &str, matrix: &Matrix, dtype: Dtype) {
+    let wide;
+    let bytes: &[u8] = match matrix.values() {
+        _ if dtype == Dtype::F32 => {
+            wide = matrix.to_f32();
+            bytemuck::cast_slice(&wide)
+        }
+        Values::F32(v) => bytemuck::cast_slice(v),
+        Values::F16(v) => bytemuck::cast_slice(v),
+        Values::Bf16(v) => bytemuck::cast_slice(v),
+    };
+    writer.float(name, bytes).expect("space for floats");
 }
 
 fn scales(quantization: &Quantization, scale: f32) -> BTreeMap<SiteId, Vec<f32>> {

@@ -46,11 +46,7 @@ fn eight_bits_answer_as_f32_does() {
     let bundle = dir.path().join("w8a8");
     let float = FloatModel::open(&demo());
     let weight = WeightFormat::Int(IntFormat::per_channel(Bits::Eight));
-    float.write(
-        &bundle,
-        &float.quantization(|_| SiteQuant { weight, input: InputFormat::PerToken, rotation: None }),
-        1.0,
-    );
+    float.write(&bundle, &float.quantization(|_| SiteQuant::new(weight, InputFormat::PerToken)), 1.0);
     let (float, float_score) = answers(&demo());
     let (int, int_score) = answers(&bundle);
     let differing = float.iter().zip(&int).filter(|(a, b)| a != b).count();

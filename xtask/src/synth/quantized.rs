@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mquant::bundle::{BundleWriter, InputFormat, Quantization, SiteQuant, WeightFormat};
+use mquant::bundle::{BundleWriter, InputFormat, Quantization, SiteQuant, StaticScales, WeightFormat};
 use mquant::checkpoint::{Role, TensorSpec};
 use mquant::input::Modality;
 use mquant::kernels::{Bits, Bytes, Dtype, Matrix};
@@ -59,7 +59,7 @@ pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization
             }
             (Input::Static, _) => InputFormat::PerModality,
         };
-        (id, SiteQuant { weight: WeightFormat::Int(IntFormat::per_channel(bits)), input, rotation: None })
+        (id, SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input))
     };
     let modalities = vec![Modality::Text, Modality::Vision];
     let sites = specs.iter().filter_map(TensorSpec::site).map(site).collect();
@@ -129,5 +129,6 @@ pub(super) fn write(
             written(bytes as u64);
         }
     }
-    Ok(writer.finish(&input_scales(quantization)).map_err(mquant::Error::from)?)
+    let scales = StaticScales { input: input_scales(quantization), ..StaticScales::default() };
+    Ok(writer.finish(&scales).map_err(mquant::Error::from)?)
 }

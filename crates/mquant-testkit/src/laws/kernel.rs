@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
+use mquant::bundle::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 use mquant::kernels::{
-    AttendJob, Backend, Bits, Cpu, CpuBackend, HeadShape, Level, Matrix, PackedWeight, Product, Products, QuantRows,
-    RopeTable, RowScales, RowSteps, Rows, Source,
+    AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, Level, Matrix, PackedWeight, Product, Products,
+    QuantRows, RopeTable, RowScales, RowSteps, Rows, Source, Split,
 };
-use mquant::nn::{BlockSite, SiteId};
+use mquant::nn::{BlockSite, ProjectorSite, SiteId, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, Sequence};
 
@@ -39,8 +39,14 @@ impl Backend for SitesAt {
         self.sites.prepare(source, steps)
     }
 
-    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows {
-        self.sites.quantize(source, steps, scales)
+    fn quantize(
+        &self,
+        source: Source<'_>,
+        steps: RowSteps<'_>,
+        scales: RowScales<'_>,
+        split: Option<Split<'_>>,
+    ) -> QuantRows {
+        self.sites.quantize(source, steps, scales, split)
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
@@ -68,8 +74,8 @@ impl Backend for SitesAt {
     }
 }
 
-/// Every kind of weight and input that a bundle can have, spread over the sites.
-fn mixture(site: SiteId) -> SiteQuant {
+/// Every kind of weight, input, norm, rotation and split that a bundle can have, spread over the sites.
+fn mixture(model: &FloatModel, site: SiteId) -> SiteQuant {
     let int = |bits, group| WeightFormat::Int(IntFormat { bits, group });
     let (weight, input) = match site {
         SiteId::Head => (int(Bits::Eight, None), InputFormat::PerToken),
@@ -79,13 +85,26 @@ fn mixture(site: SiteId) -> SiteQuant {
         SiteId::Block(..) => (int(Bits::Four, None), InputFormat::PerTensor),
         SiteId::Patch(_) | SiteId::Projector(_) => (int(Bits::Eight, None), InputFormat::PerToken),
     };
-    SiteQuant { weight, input, rotation: None }
+    let inputs = model.inputs(site);
+    let whole = || Hadamard::new(inputs).expect("a rotation of a golden model's width");
+    let padded = || Hadamard::padded(inputs + 1).expect("a rotation of a few more");
+    let (norm, rotation, side_columns) = match site {
+        SiteId::Block(_, 0, BlockSite::Down) => (NormFormat::Published, Some(padded()), vec![0]),
+        SiteId::Block(_, 1, BlockSite::Down) => (NormFormat::Published, Some(whole()), vec![0, 3, inputs as u32 - 1]),
+        SiteId::Block(_, 1, BlockSite::Up) => (NormFormat::Rms, None, vec![7]),
+        SiteId::Block(Tower::Language, 0, BlockSite::Qkv) => (NormFormat::Rms, Some(padded()), (2..70).collect()),
+        SiteId::Block(_, 1, BlockSite::Qkv) => (NormFormat::Published, None, vec![1, 2]),
+        SiteId::Projector(ProjectorSite::Up) => (NormFormat::Rms, Some(padded()), vec![5]),
+        SiteId::Patch(_) => (NormFormat::Published, None, vec![0, 1175]),
+        _ => (NormFormat::Published, None, Vec::new()),
+    };
+    SiteQuant { norm, rotation: rotation.map(Arc::new), side_columns, ..SiteQuant::new(weight, input) }
 }
 
 /// A bundle of the model in `dir`, loaded.
 fn quantised(folder: &GoldenFolder, dir: &Path) -> LoadedModel {
     let float = FloatModel::open(folder.dir());
-    float.write(dir, &float.quantization(mixture), 0.02);
+    float.write(dir, &float.quantization(|site| mixture(&float, site)), 0.02);
     LoadedModel::open(dir.to_str().expect("a path in UTF-8"), &LoadOptions::in_process()).expect("a bundle")
 }
 

@@ -1,20 +1,14 @@
 //! `quantization_config` of a bundle's `config.json`, read strictly and written back in one way.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use mquant_kernels::{Bits, Hadamard};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::{BundleError, FORMAT_VERSION};
+use super::{BundleError, FORMAT_VERSION, SiteQuant};
 use crate::checkpoint::{FieldError, Fields};
 use crate::excerpt::excerpt;
 use crate::input::Modality;
 use crate::nn::{CacheFormat, SiteId};
-use crate::quantize::IntFormat;
 
-/// Orders of a Kronecker product at most.
-const MOST_FACTORS: usize = 8;
 /// The field of `config.json`.
 pub(crate) const FIELD: &str = "quantization_config";
 /// What `quant_method` says.
@@ -31,58 +25,6 @@ pub struct Quantization {
     pub kv_cache: CacheFormat,
     /// Every site of the model.
     pub sites: BTreeMap<SiteId, SiteQuant>,
-}
-
-/// How one site is quantised.
-#[derive(Clone, Debug)]
-pub struct SiteQuant {
-    /// How its linears' weights are stored.
-    pub weight: WeightFormat,
-    /// How its activation becomes codes.
-    pub input: InputFormat,
-    /// Online rotation of the activation.
-    pub rotation: Option<Arc<Hadamard>>,
-}
-
-/// How the weights of a site are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WeightFormat {
-    /// As published.
-    Float,
-    /// As integer codes with scales.
-    Int(IntFormat),
-}
-
-/// How the activation of a site becomes codes, without the scales.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InputFormat {
-    /// Not at all.
-    Float,
-    /// One static scale.
-    PerTensor,
-    /// One static scale for each modality.
-    PerModality,
-    /// Each row by its own largest magnitude.
-    PerToken,
-}
-
-/// Every way an input is quantised, by its name.
-const INPUTS: [(&str, InputFormat); 4] = [
-    ("float", InputFormat::Float),
-    ("per_tensor", InputFormat::PerTensor),
-    ("per_modality", InputFormat::PerModality),
-    ("per_token", InputFormat::PerToken),
-];
-
-impl InputFormat {
-    /// Static scales a site stores.
-    pub fn scales(self, modalities: &[Modality]) -> usize {
-        match self {
-            InputFormat::Float | InputFormat::PerToken => 0,
-            InputFormat::PerTensor => 1,
-            InputFormat::PerModality => modalities.len(),
-        }
-    }
 }
 
 impl Quantization {
@@ -159,62 +101,14 @@ fn kv_cache(fields: &Fields) -> Result<CacheFormat, FieldError> {
     Ok(CacheFormat::Codes)
 }
 
-impl SiteQuant {
-    fn read(fields: &Fields) -> Result<Self, BundleError> {
-        fields.only(&["weight_bits", "group_size", "input", "rotation"])?;
-        let group = fields.opt_usize("group_size", 1..=usize::MAX)?;
-        if group.is_some_and(|group| ![32, 64, 128].contains(&group)) {
-            return Err(fields.unsupported("group_size", "32, 64, 128 or null").into());
-        }
-        let weight = match fields.usize("weight_bits", 1..=64)? {
-            4 => WeightFormat::Int(IntFormat { bits: Bits::Four, group }),
-            8 => WeightFormat::Int(IntFormat { bits: Bits::Eight, group }),
-            16 => WeightFormat::Float,
-            _ => return Err(fields.unsupported("weight_bits", "4, 8 or 16").into()),
-        };
-        let input = fields.choice("input", &INPUTS)?;
-        if weight == WeightFormat::Float {
-            if group.is_some() {
-                return Err(fields.conflict("group_size", "null where weight_bits is 16").into());
-            }
-            if input != InputFormat::Float {
-                return Err(fields.conflict("input", "\"float\" where weight_bits is 16").into());
-            }
-        }
-        Ok(Self { weight, input, rotation: rotation(fields)? })
-    }
-
-    fn to_json(&self) -> Value {
-        let (bits, group) = match self.weight {
-            WeightFormat::Float => (16, None),
-            WeightFormat::Int(IntFormat { bits, group }) => (bits.count(), group),
-        };
-        let (input, _) = INPUTS.iter().find(|(_, input)| *input == self.input).expect("every input format has a name");
-        let rotation = self.rotation.as_ref().map(|rotation| {
-            let (blocks, factors) = rotation.parts();
-            json!({"blocks": blocks, "factors": factors})
-        });
-        json!({"weight_bits": bits, "group_size": group, "input": input, "rotation": rotation})
-    }
-}
-
-/// The online rotation of a site.
-fn rotation(fields: &Fields) -> Result<Option<Arc<Hadamard>>, BundleError> {
-    let Some(parts) = fields.opt_object("rotation")? else { return Ok(None) };
-    parts.only(&["blocks", "factors"])?;
-    let blocks = parts.usize("blocks", 1..=usize::MAX)?;
-    let factors = parts.usize_list("factors", 1..=MOST_FACTORS, 1..=usize::MAX)?;
-    let rotation = Hadamard::from_parts(blocks, &factors).map_err(|source| {
-        let (file, field) = (fields.file().to_owned(), fields.field("rotation"));
-        BundleError::Rotation { file, field, source }
-    })?;
-    Ok(Some(Arc::new(rotation)))
-}
-
 #[cfg(test)]
 mod tests {
+    use mquant_kernels::Bits;
+
     use super::*;
+    use crate::bundle::{InputFormat, NormFormat, WeightFormat};
     use crate::error::Explain;
+    use crate::quantize::IntFormat;
 
     fn read(config: &Value) -> Result<Quantization, BundleError> {
         let fields = Fields::parse("config.json", config.to_string().as_bytes()).unwrap();
@@ -226,9 +120,18 @@ mod tests {
             "quant_method": "mquant", "format_version": 1, "modalities": ["vision", "text"],
             "kv_cache": {"bits": 8, "group": 32},
             "sites": {
-                "language.1.qkv": {"weight_bits": 4, "group_size": 64, "input": "per_modality", "rotation": null},
-                "language.10.up": {"weight_bits": 8, "group_size": null, "input": "per_token", "rotation": {"blocks": 2, "factors": [12, 32]}},
-                "head": {"weight_bits": 16, "group_size": null, "input": "float", "rotation": null}
+                "language.1.qkv": {
+                    "weight_bits": 4, "group_size": 64, "input": "per_modality", "norm": null, "rotation": null,
+                    "side_columns": null
+                },
+                "language.10.up": {
+                    "weight_bits": 8, "group_size": null, "input": "per_token", "norm": "rms",
+                    "rotation": {"blocks": 2, "factors": [12, 32]}, "side_columns": [0, 5, 766]
+                },
+                "head": {
+                    "weight_bits": 16, "group_size": null, "input": "float", "norm": null, "rotation": null,
+                    "side_columns": null
+                }
             }
         }})
     }
@@ -239,6 +142,10 @@ mod tests {
         assert_eq!(quantization.modalities, [Modality::Vision, Modality::Text]);
         assert_eq!(quantization.kv_cache, CacheFormat::Codes);
         assert_eq!(quantization.to_json(), good()[FIELD]);
+        let site = &quantization.sites[&SiteId::parse("language.10.up").unwrap()];
+        assert_eq!((site.norm, &site.side_columns[..]), (NormFormat::Rms, &[0, 5, 766][..]));
+        let site = &quantization.sites[&SiteId::parse("head").unwrap()];
+        assert_eq!((site.norm, site.side_columns.len()), (NormFormat::Published, 0));
         let mut float_cache = good();
         float_cache[FIELD].as_object_mut().unwrap().remove("kv_cache");
         let quantization = read(&float_cache).unwrap();
@@ -283,6 +190,17 @@ mod tests {
             (site, "rotation", json!({"blocks": 0, "factors": [4]}), "FIELD_RANGE"),
             (site, "rotation", json!({"blocks": 1}), "FIELD_MISSING"),
             (site, "bits", json!(4), "FIELD_UNKNOWN"),
+            (site, "norm", json!("layer"), "FIELD_CHOICE"),
+            (site, "norm", json!(true), "FIELD_KIND"),
+            (site, "side_columns", json!([]), "FIELD_COUNT"),
+            (site, "side_columns", json!((0..257).collect::<Vec<_>>()), "FIELD_COUNT"),
+            (site, "side_columns", json!([1, 0]), "FIELD_CONFLICT"),
+            (site, "side_columns", json!([3, 3]), "FIELD_CONFLICT"),
+            (site, "side_columns", json!([-1]), "FIELD_RANGE"),
+            (site, "side_columns", json!([u64::MAX]), "FIELD_RANGE"),
+            (site, "side_columns", json!([0.5]), "FIELD_KIND"),
+            (site, "side_columns", json!("0"), "FIELD_KIND"),
+            ("/quantization_config/sites/head", "side_columns", json!([0]), "FIELD_CONFLICT"),
             ("/quantization_config/sites/head", "input", json!("per_token"), "FIELD_CONFLICT"),
             ("/quantization_config/sites/head", "group_size", json!(32), "FIELD_CONFLICT"),
         ];

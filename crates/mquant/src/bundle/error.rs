@@ -32,8 +32,14 @@ pub enum BundleError {
     NotSupported { file: String, name: String, what: &'static str },
     #[error("{file}: {field}: {source}")]
     Rotation { file: String, field: String, source: HadamardError },
-    #[error("{file}: {field} rotates {found} features, expected {expected}, the inputs of {tensor}")]
+    #[error("{file}: {field} rotates {found} features, expected at least {expected}, the inputs of {tensor}")]
     RotationSize { file: String, field: String, tensor: String, expected: usize, found: usize },
+    #[error("{file}: {field} is \"rms\", but there is no norm in front of the site")]
+    Norm { file: String, field: String },
+    #[error("{file}: {field} names channel {found}, expected one below {inputs}, the inputs of {tensor}")]
+    SideColumn { file: String, field: String, tensor: String, inputs: usize, found: u32 },
+    #[error("{file}: {tensor}: output {output} has code {found} for input {input}, expected 0: it is a side column")]
+    SideCode { file: String, tensor: String, output: usize, input: u32, found: i8 },
     #[error("{file}: {tensor}: {source}")]
     Weight { file: String, tensor: String, source: PackError },
     #[error("{file}: {tensor}: output {output} is padded with code {found}, expected 0 (a nibble of 8)")]
@@ -54,7 +60,8 @@ impl Explain for BundleError {
             BundleError::Version { .. } | BundleError::NotSupported { .. } => Class::Unsupported,
             BundleError::Sites { .. } | BundleError::Weight { .. } => Class::Model,
             BundleError::Rotation { .. } | BundleError::RotationSize { .. } => Class::Model,
-            BundleError::Padding { .. } | BundleError::InputScale { .. } => Class::Model,
+            BundleError::Padding { .. } | BundleError::InputScale { .. } | BundleError::Norm { .. } => Class::Model,
+            BundleError::SideColumn { .. } | BundleError::SideCode { .. } => Class::Model,
         }
     }
 
@@ -66,6 +73,9 @@ impl Explain for BundleError {
             BundleError::Sites { .. } => "BUNDLE_SITES",
             BundleError::NotSupported { .. } => "BUNDLE_NOT_SUPPORTED",
             BundleError::Rotation { .. } | BundleError::RotationSize { .. } => "BUNDLE_ROTATION",
+            BundleError::Norm { .. } => "BUNDLE_NORM",
+            BundleError::SideColumn { .. } => "BUNDLE_SIDE_COLUMN",
+            BundleError::SideCode { .. } => "BUNDLE_SIDE_CODE",
             BundleError::Weight { .. } => "BUNDLE_WEIGHT",
             BundleError::Padding { .. } => "BUNDLE_PADDING",
             BundleError::InputScale { .. } => "BUNDLE_INPUT_SCALE",

@@ -8,26 +8,29 @@
 //! as the same bits. [`Weights`] that were opened have codes, scales and input scales the kernels accept: building parts from
 //! them cannot fail. Panels kept beside a bundle are a cache: without them, or with damaged ones, the model is the same.
 
+mod canonical;
 mod config;
 mod error;
 mod manifest;
 mod packed_cache;
+mod site_quant;
 mod small_files;
 mod specs;
 mod verify;
 mod weights;
 mod write;
 
-pub use config::{InputFormat, Quantization, SiteQuant, WeightFormat};
+pub use config::Quantization;
 pub use error::BundleError;
 pub(crate) use manifest::hex;
 pub use manifest::{FileHash, Fingerprint, MANIFEST, Manifest, ManifestError};
 pub use packed_cache::{PackedCache, PackedCacheUse};
+pub use site_quant::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 pub use small_files::{SmallFile, small_files};
-pub use specs::input_scale_name;
+pub use specs::{bias_name, input_scale_name, side_input_scale_name, side_weight_name};
 pub use verify::{FileReport, FileState, Report, verify};
 pub use weights::Weights;
-pub use write::{BundleTarget, BundleWriteError, BundleWriter, FloatFormat};
+pub use write::{BundleTarget, BundleWriteError, BundleWriter, FloatFormat, StaticScales};
 
 /// The version of the format that is read and written.
 pub const FORMAT_VERSION: usize = 1;

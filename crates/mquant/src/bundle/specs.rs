@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mquant_kernels::Bits;
 
 use super::config::FIELD;
-use super::{BundleError, Quantization, WeightFormat};
+use super::{BundleError, NormFormat, Quantization, SiteQuant, WeightFormat};
 use crate::checkpoint::{Elements, Presence, Role, StoredDtype, StoredTensor, TensorSpec};
 use crate::excerpt::excerpt;
 use crate::nn::SiteId;
@@ -16,79 +16,168 @@ pub fn input_scale_name(site: SiteId) -> String {
     format!("{site}.input_scale")
 }
 
-/// Names of the tensors that an integer weight becomes: codes and scales.
-pub(super) fn weight_names(weight: &str, bits: Bits) -> [String; 2] {
-    let base = weight.strip_suffix(".weight").expect("a family's weights are called X.weight");
-    let codes = match bits {
-        Bits::Four => format!("{base}.weight_packed"),
-        Bits::Eight => weight.to_owned(),
-    };
-    [codes, format!("{base}.weight_scale")]
+/// Name of the tensor that holds the static scales of a site's side channels.
+pub fn side_input_scale_name(site: SiteId) -> String {
+    format!("{site}.side_input_scale")
 }
 
-/// What a bundle stores for each of a family's tensors, in their order, and the input scales after them.
-pub(super) fn stored(specs: &[TensorSpec], quantization: &Quantization) -> Vec<TensorSpec> {
-    let mut out: Vec<TensorSpec> = specs.iter().flat_map(|spec| of_one(spec, quantization)).collect();
-    for (site, quant) in &quantization.sites {
-        let scales = quant.input.scales(&quantization.modalities);
-        if scales > 0 {
-            out.push(TensorSpec::required(input_scale_name(*site), [scales]).of(StoredDtype::F32));
+/// Name of the tensor that holds the codes of a weight for its site's side columns.
+///
+/// # Panics
+/// If the weight is not called `X.weight`, as in all that follow.
+pub fn side_weight_name(weight: &str) -> String {
+    format!("{}.side_weight", base(weight))
+}
+
+/// Name of the bias of a weight's linear.
+pub fn bias_name(weight: &str) -> String {
+    format!("{}.bias", base(weight))
+}
+
+fn base(weight: &str) -> &str {
+    weight.strip_suffix(".weight").expect("a family's weights are called X.weight")
+}
+
+/// Names of the tensors that an integer weight becomes: codes and scales.
+pub(super) fn weight_names(weight: &str, bits: Bits) -> [String; 2] {
+    let codes = match bits {
+        Bits::Four => format!("{}.weight_packed", base(weight)),
+        Bits::Eight => weight.to_owned(),
+    };
+    [codes, format!("{}.weight_scale", base(weight))]
+}
+
+/// Names of the tensors that its side columns become: codes and scales.
+pub(super) fn side_names(weight: &str) -> [String; 2] {
+    [side_weight_name(weight), format!("{}.side_scale", base(weight))]
+}
+
+/// What becomes of the weight of a site's linear.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored<'q> {
+    /// Outputs.
+    pub(super) rows: usize,
+    /// Inputs, those that the rotation fills up included.
+    pub(super) cols: usize,
+    /// As integers, if it is.
+    pub(super) format: Option<IntFormat>,
+    /// Inputs with codes of their own.
+    pub(super) side: &'q [u32],
+    pub(super) presence: Presence,
+}
+
+impl<'q> Stored<'q> {
+    /// Of a tensor; None if it is not the weight of a linear.
+    pub(super) fn of(spec: &TensorSpec, quantization: &'q Quantization) -> Option<Self> {
+        let quant = quantization.sites.get(&spec.site()?)?;
+        let (rows, inputs) = spec.matrix_shape();
+        let cols = quant.rotation.as_ref().map_or(inputs, |rotation| rotation.features());
+        let format = match quant.weight {
+            WeightFormat::Float => None,
+            WeightFormat::Int(format) => Some(format),
+        };
+        // What another tensor holds is neither rotated nor has a norm folded in.
+        let is_own = format.is_some() || quant.rotation.is_some() || quant.norm != NormFormat::Published;
+        let presence = if is_own { Presence::Required } else { spec.presence };
+        Some(Self { rows, cols, format, side: &quant.side_columns, presence })
+    }
+
+    fn tensors(self, spec: &TensorSpec) -> Vec<TensorSpec> {
+        let Some(IntFormat { bits, group }) = self.format else {
+            let is_padded = spec.matrix_shape().1 != self.cols;
+            let shape = if is_padded { vec![self.rows, self.cols] } else { spec.shape.clone() };
+            return vec![TensorSpec { shape, presence: self.presence, ..spec.clone() }];
+        };
+        let of = |[codes, scale]: [String; 2], (dtype, width), groups| {
+            let weight = TensorSpec { shape: vec![self.rows, width], presence: Presence::Required, ..spec.clone() };
+            let codes = TensorSpec { name: codes, elements: Elements::Exactly(dtype), ..weight };
+            [codes, TensorSpec::required(scale, [self.rows, groups]).of(StoredDtype::F32)]
+        };
+        let width = match bits {
+            Bits::Four => (StoredDtype::I32, self.cols.div_ceil(8)),
+            Bits::Eight => (StoredDtype::I8, self.cols),
+        };
+        let groups = group.map_or(1, |group| self.cols.div_ceil(group));
+        let mut out = of(weight_names(&spec.name, bits), width, groups).to_vec();
+        if !self.side.is_empty() {
+            out.extend(of(side_names(&spec.name), (StoredDtype::I8, self.side.len()), 1));
         }
+        out
+    }
+}
+
+/// Whether a tensor is of a norm that a bundle has not.
+pub(super) fn is_folded(spec: &TensorSpec, quantization: &Quantization) -> bool {
+    let Role::Norm(site) = spec.role else { return false };
+    quantization.sites.get(&site).is_some_and(|quant| quant.norm == NormFormat::Rms)
+}
+
+/// What a bundle stores for each of a family's tensors, in their order, and the input scales after them. A linear without a
+/// bias may have got one.
+pub(super) fn stored(specs: &[TensorSpec], quantization: &Quantization) -> Vec<TensorSpec> {
+    let names: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let mut out = Vec::new();
+    for spec in specs.iter().filter(|spec| !is_folded(spec, quantization)) {
+        let Some((site, weight)) = spec.site().zip(Stored::of(spec, quantization)) else {
+            out.push(spec.clone());
+            continue;
+        };
+        out.extend(weight.tensors(spec));
+        let bias = bias_name(&spec.name);
+        if !names.contains(bias.as_str()) {
+            out.push(TensorSpec { presence: Presence::Optional, ..TensorSpec::bias_of(site, bias, weight.rows) });
+        }
+    }
+    for (site, quant) in &quantization.sites {
+        let scales = [
+            (input_scale_name(*site), quant.input.scales(&quantization.modalities)),
+            (side_input_scale_name(*site), quant.side_scales(&quantization.modalities)),
+        ];
+        let scales = scales.into_iter().filter(|(_, count)| *count > 0);
+        out.extend(scales.map(|(name, count)| TensorSpec::required(name, [count]).of(StoredDtype::F32)));
     }
     out
 }
 
-fn of_one(spec: &TensorSpec, quantization: &Quantization) -> Vec<TensorSpec> {
-    let format = int_format(spec, quantization);
-    let Some(IntFormat { bits, group }) = format else { return vec![spec.clone()] };
-    let (rows, cols) = spec.matrix_shape();
-    let (dtype, width) = match bits {
-        Bits::Four => (StoredDtype::I32, cols.div_ceil(8)),
-        Bits::Eight => (StoredDtype::I8, cols),
-    };
-    let [codes, scale] = weight_names(&spec.name, bits);
-    let required = |name, width, dtype| TensorSpec {
-        name,
-        shape: vec![rows, width],
-        elements: Elements::Exactly(dtype),
-        presence: Presence::Required,
-        role: spec.role.clone(),
-    };
-    let groups = group.map_or(1, |group| cols.div_ceil(group));
-    vec![required(codes, width, dtype), TensorSpec { role: Role::Vector, ..required(scale, groups, StoredDtype::F32) }]
-}
-
-/// How a tensor is stored as an integer weight, if it is one.
-pub(super) fn int_format(spec: &TensorSpec, quantization: &Quantization) -> Option<IntFormat> {
-    match quantization.sites.get(&spec.site()?)?.weight {
-        WeightFormat::Float => None,
-        WeightFormat::Int(format) => Some(format),
-    }
-}
-
-/// Refuses a quantisation that does not list exactly the sites that `specs` name, or rotates other numbers of features.
+/// Refuses a quantisation that does not list exactly the sites that `specs` name, or that does not fit their shapes and norms.
 pub(super) fn check_sites(specs: &[TensorSpec], quantization: &Quantization) -> Result<(), BundleError> {
     let wanted: BTreeSet<SiteId> = specs.iter().filter_map(TensorSpec::site).collect();
     let missing: Vec<String> =
         wanted.iter().filter(|id| !quantization.sites.contains_key(id)).map(ToString::to_string).collect();
     let unknown: Vec<String> =
         quantization.sites.keys().filter(|id| !wanted.contains(id)).map(ToString::to_string).collect();
-    let (file, field) = ("config.json".to_owned(), format!("{FIELD}.sites"));
     if !(missing.is_empty() && unknown.is_empty()) {
+        let (file, field) = ("config.json".to_owned(), format!("{FIELD}.sites"));
         return Err(BundleError::Sites { file, field, missing, unknown });
     }
-    for spec in specs {
-        let Some((site, rotation)) = spec.site().and_then(|id| Some((id, quantization.sites[&id].rotation.as_ref()?)))
-        else {
-            continue;
-        };
-        let (_, expected) = spec.matrix_shape();
-        if rotation.features() != expected {
-            let (field, tensor, found) = (format!("{field}.{site}.rotation"), spec.name.clone(), rotation.features());
-            return Err(BundleError::RotationSize { file, field, tensor, expected, found });
+    for (id, quant) in &quantization.sites {
+        let has_norm = specs.iter().any(|spec| spec.role == Role::Norm(*id));
+        if quant.norm == NormFormat::Rms && !has_norm {
+            return Err(BundleError::Norm {
+                file: "config.json".to_owned(),
+                field: format!("{FIELD}.sites.{id}.norm"),
+            });
         }
     }
-    Ok(())
+    specs.iter().try_for_each(|spec| match spec.site() {
+        Some(id) => check_shape(spec, id, &quantization.sites[&id]),
+        None => Ok(()),
+    })
+}
+
+/// Refuses a rotation of fewer features than a weight of the site has inputs, and side columns that it has not.
+fn check_shape(spec: &TensorSpec, id: SiteId, quant: &SiteQuant) -> Result<(), BundleError> {
+    let (_, expected) = spec.matrix_shape();
+    let inputs = quant.rotation.as_ref().map_or(expected, |rotation| rotation.features());
+    let (file, tensor) = ("config.json".to_owned(), spec.name.clone());
+    let field = |key: &str| format!("{FIELD}.sites.{id}.{key}");
+    if inputs < expected {
+        return Err(BundleError::RotationSize { file, field: field("rotation"), tensor, expected, found: inputs });
+    }
+    match quant.side_columns.iter().find(|column| **column as usize >= inputs) {
+        None => Ok(()),
+        Some(&found) => Err(BundleError::SideColumn { file, field: field("side_columns"), tensor, inputs, found }),
+    }
 }
 
 /// Refuses tensors of format version 1 that this version cannot compute with, by name, before they are counted as unexpected.
@@ -104,7 +193,6 @@ pub(super) fn refuse_reserved(tensors: &[StoredTensor]) -> Result<(), BundleErro
 fn reserved(name: &str) -> Option<&'static str> {
     let (base, last) = name.rsplit_once('.')?;
     match last {
-        "side_columns" | "side_weight" | "side_scale" | "side_input_scale" => Some("side columns"),
         "text" | "vision" | "audio" if base.ends_with(".low_rank_a") || base.ends_with(".low_rank_b") => {
             Some("a low-rank branch")
         }

@@ -2,19 +2,19 @@
 //! kernels when they are asked for.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use mquant_kernels::{Bits, Hadamard, IntWeight, Matrix, PackedWeight, Products};
+use mquant_kernels::{Hadamard, Matrix, PackedWeight, Products};
 
+use super::canonical::{Canonical, Zeros};
 use super::packed_cache::{PackedCache, PackedCacheUse, PackedFile, PanelKey};
-use super::specs::{self, input_scale_name};
-use super::{BundleError, InputFormat, Quantization};
-use crate::checkpoint::{Checkpoint, CheckpointError, Naming, Place, Role, TensorSpec, Tensors};
-use crate::excerpt::excerpt;
+use super::specs::{self, Stored, bias_name, input_scale_name, side_input_scale_name, side_weight_name};
+use super::{BundleError, InputFormat, NormFormat, Quantization, SiteQuant};
+use crate::checkpoint::{Checkpoint, CheckpointError, Naming, Role, TensorSpec, Tensors};
 use crate::input::Modality;
-use crate::nn::{CacheFormat, InputQuant, ModalityScales, SiteId, Weight};
+use crate::nn::{CacheFormat, ColumnSplit, InputQuant, Linear, ModalityScales, SiteId, Weight};
 
 /// Everything a family builds its parts from. Names are the family's own, and those of a float checkpoint.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Weights {
     tensors: Tensors,
     /// Float weights that are another tensor.
     tied: BTreeMap<String, String>,
+    /// Names of the biases that are there.
+    biases: BTreeSet<String>,
     codes: Option<Codes>,
 }
 
@@ -29,17 +31,11 @@ pub struct Weights {
 #[derive(Debug)]
 struct Codes {
     quantization: Quantization,
-    /// By the name the weight has in a float checkpoint.
+    /// By the name the weight has in a float checkpoint, or that of its side weight.
     weights: BTreeMap<String, Canonical>,
     inputs: BTreeMap<SiteId, InputQuant>,
+    splits: BTreeMap<SiteId, ColumnSplit>,
     panels: RefCell<Panels>,
-}
-
-/// Canonical codes where they lie in their file.
-#[derive(Debug)]
-struct Canonical {
-    weight: IntWeight,
-    place: Place,
 }
 
 /// Panels that were asked for, and those that were kept.
@@ -59,7 +55,8 @@ impl Weights {
     pub fn float(checkpoint: &Checkpoint, naming: &Naming, specs: &[TensorSpec]) -> Result<Self, CheckpointError> {
         let tensors = checkpoint.select(naming, specs)?;
         tensors.check_finite()?;
-        Ok(Self { tensors, tied: tied(specs), codes: None })
+        let biases = biases(&tensors, specs);
+        Ok(Self { tensors, tied: tied(specs).collect(), biases, codes: None })
     }
 
     /// Weights of a bundle. Codes are not read yet; tables are not checked for NaN, as they are read row by row.
@@ -83,34 +80,23 @@ impl Weights {
             PackedCache::Enabled => PackedFile::open(checkpoint),
             PackedCache::Disabled => None,
         };
+        let zeros = if kept.is_none() { Zeros::Checked } else { Zeros::Known };
         let mut weights = BTreeMap::new();
         for spec in specs {
-            if let Some(format) = specs::int_format(spec, &quantization) {
-                let [codes, scale] = specs::weight_names(&spec.name, format.bits);
-                let (stored, (rows, cols)) = (tensors.stored(&codes), spec.matrix_shape());
-                let (codes, scales) = (stored.bytes.clone(), tensors.vector(&scale));
-                let weight = IntWeight { bits: format.bits, rows, cols, codes, scales, group: format.group };
-                weight.check().map_err(|source| BundleError::Weight {
-                    file: stored.file.to_string(),
-                    tensor: excerpt(&stored.name),
-                    source,
-                })?;
-                // Panels that were kept were made of codes that had been checked.
-                if kept.is_none()
-                    && let Some((output, found)) = padding_fault(&weight)
-                {
-                    let (file, tensor) = (stored.file.to_string(), excerpt(&stored.name));
-                    return Err(BundleError::Padding { file, tensor, output, found });
-                }
-                weights.insert(spec.name.clone(), Canonical { weight, place: stored.place.clone() });
+            if let Some(of) = Stored::of(spec, &quantization) {
+                weights.extend(Canonical::of(&tensors, spec, &of, zeros)?);
             }
         }
+        let biases = biases(&tensors, &stored);
+        // A head that was transformed or is not as the embedding is stored beside it.
+        let tied = tied(specs).filter(|(name, _)| !weights.contains_key(name) && !tensors.has(name)).collect();
         let inputs = inputs(&tensors, &quantization)?;
+        let splits = splits(&tensors, &quantization)?;
         let panels = RefCell::new(Panels { kept, taken: Vec::new(), made: 0 });
-        Ok(Self { tensors, tied: tied(specs), codes: Some(Codes { quantization, weights, inputs, panels }) })
+        Ok(Self { tensors, tied, biases, codes: Some(Codes { quantization, weights, inputs, splits, panels }) })
     }
 
-    /// A bias, or values of a norm.
+    /// Values of a norm.
     ///
     /// # Panics
     /// If the name is none of the family's: a defect of the family, as in all that follow.
@@ -123,23 +109,42 @@ impl Weights {
         self.tensors.matrix(name)
     }
 
-    /// The weight of a linear.
-    pub fn weight(&self, name: &str) -> Weight {
-        match self.canonical(name) {
-            Some((codes, canonical)) => Weight::Int(codes.packed(name, canonical, 0..canonical.weight.rows)),
-            None => Weight::Float(self.float_weight(name)),
-        }
+    /// The linear of that name: its weight, its bias if there is one, its side codes if its site has side columns.
+    pub fn linear(&self, name: &str) -> Linear {
+        let name = format!("{name}.weight");
+        let (weight, side) = match self.canonical(&name) {
+            Some((codes, canonical)) => {
+                let all = 0..canonical.weight.rows;
+                (Weight::Int(codes.packed(&name, canonical, all.clone())), self.side(&name, all))
+            }
+            None => (Weight::Float(self.float_weight(&name)), None),
+        };
+        Linear { weight, bias: self.bias(&name), side }
     }
 
-    /// Some outputs of a fused weight.
+    /// Some outputs of a fused linear.
     ///
     /// # Panics
     /// If the range is not inside.
-    pub fn weight_rows(&self, name: &str, rows: Range<usize>) -> Weight {
-        match self.canonical(name) {
-            Some((codes, canonical)) => Weight::Int(codes.packed(name, canonical, rows)),
-            None => Weight::Float(self.float_weight(name).row_range(rows)),
-        }
+    pub fn linear_rows(&self, name: &str, rows: Range<usize>) -> Linear {
+        let name = format!("{name}.weight");
+        let weight = match self.canonical(&name) {
+            Some((codes, canonical)) => Weight::Int(codes.packed(&name, canonical, rows.clone())),
+            None => Weight::Float(self.float_weight(&name).row_range(rows.clone())),
+        };
+        let bias = self.bias(&name).map(|bias| bias[rows.clone()].to_vec());
+        Linear { weight, bias, side: self.side(&name, rows) }
+    }
+
+    fn side(&self, weight: &str, rows: Range<usize>) -> Option<PackedWeight> {
+        let name = side_weight_name(weight);
+        let (codes, canonical) = self.canonical(&name)?;
+        Some(codes.packed(&name, canonical, rows))
+    }
+
+    fn bias(&self, weight: &str) -> Option<Vec<f32>> {
+        let name = bias_name(weight);
+        self.biases.contains(&name).then(|| self.tensors.vector(&name))
     }
 
     /// How the activation of a site becomes codes.
@@ -153,6 +158,17 @@ impl Weights {
     /// The online rotation of a site's activation.
     pub fn rotation(&self, site: SiteId) -> Option<Arc<Hadamard>> {
         self.codes.as_ref()?.quantization.sites.get(&site)?.rotation.clone()
+    }
+
+    /// What became of the norm in front of a site.
+    pub fn norm(&self, site: SiteId) -> NormFormat {
+        let quant = self.codes.as_ref().and_then(|codes| codes.quantization.sites.get(&site));
+        quant.map_or(NormFormat::Published, |quant| quant.norm)
+    }
+
+    /// The input channels of a site that are computed beside the main product.
+    pub fn split(&self, site: SiteId) -> Option<ColumnSplit> {
+        self.codes.as_ref()?.splits.get(&site).cloned()
     }
 
     /// How attention multiplies.
@@ -205,88 +221,65 @@ impl Codes {
     }
 }
 
-fn tied(specs: &[TensorSpec]) -> BTreeMap<String, String> {
-    let tied = specs.iter().filter_map(|spec| match &spec.role {
+fn tied(specs: &[TensorSpec]) -> impl Iterator<Item = (String, String)> {
+    specs.iter().filter_map(|spec| match &spec.role {
         Role::TiedWeight(_, to) => Some((spec.name.clone(), to.clone())),
         _ => None,
-    });
-    tied.collect()
+    })
 }
 
-/// The first output that is padded with another code than 0, and that code: two readers of one file must never see two models.
-fn padding_fault(weight: &IntWeight) -> Option<(usize, i8)> {
-    if weight.bits != Bits::Four || weight.cols.is_multiple_of(8) {
-        return None;
-    }
-    let padding = weight.cols..weight.cols.next_multiple_of(8);
-    let rows = weight.codes.as_ref().chunks_exact(weight.row_bytes()).enumerate();
-    rows.flat_map(|(output, row)| padding.clone().map(move |input| (output, nibble(row, input))))
-        .find(|(_, code)| *code != 0)
-}
-
-/// The code of an input in a row of packed nibbles.
-fn nibble(row: &[u8], input: usize) -> i8 {
-    let byte = row[input / 2];
-    (if input.is_multiple_of(2) { byte & 15 } else { byte >> 4 }) as i8 - 8
+fn biases(tensors: &Tensors, specs: &[TensorSpec]) -> BTreeSet<String> {
+    let biases = specs.iter().filter(|spec| matches!(spec.role, Role::Bias(_)) && tensors.has(&spec.name));
+    biases.map(|spec| spec.name.clone()).collect()
 }
 
 fn inputs(tensors: &Tensors, quantization: &Quantization) -> Result<BTreeMap<SiteId, InputQuant>, BundleError> {
-    let mut inputs = BTreeMap::new();
-    for (site, quant) in &quantization.sites {
-        let input = match quant.input {
-            InputFormat::Float => InputQuant::Float,
-            InputFormat::PerToken => InputQuant::PerToken,
-            InputFormat::PerTensor => InputQuant::PerTensor(input_scales(tensors, *site)?[0]),
-            InputFormat::PerModality => {
-                let scales = input_scales(tensors, *site)?;
-                // Of a modality that is not listed, there are no rows.
-                let of = |modality: Modality| {
-                    let at = quantization.modalities.iter().position(|m| *m == modality);
-                    scales[at.unwrap_or(0)]
-                };
-                let (text, vision, audio) = (of(Modality::Text), of(Modality::Vision), of(Modality::Audio));
-                InputQuant::PerModality(ModalityScales { text, vision, audio })
-            }
-        };
-        inputs.insert(*site, input);
-    }
-    Ok(inputs)
+    let input = |(site, quant): (&SiteId, &SiteQuant)| {
+        let input = input(tensors, &input_scale_name(*site), quant.input, &quantization.modalities)?;
+        Ok((*site, input))
+    };
+    quantization.sites.iter().map(input).collect()
 }
 
-fn input_scales(tensors: &Tensors, site: SiteId) -> Result<Vec<f32>, BundleError> {
-    let name = input_scale_name(site);
-    let scales = tensors.vector(&name);
+fn splits(tensors: &Tensors, quantization: &Quantization) -> Result<BTreeMap<SiteId, ColumnSplit>, BundleError> {
+    let split = |(site, quant): (&SiteId, &SiteQuant)| {
+        let input = input(tensors, &side_input_scale_name(*site), quant.input, &quantization.modalities)?;
+        Ok((*site, ColumnSplit { channels: quant.side_columns.clone(), input }))
+    };
+    quantization.sites.iter().filter(|(_, quant)| !quant.side_columns.is_empty()).map(split).collect()
+}
+
+/// A format with its scales, if they are static: those of tensor `name`.
+fn input(
+    tensors: &Tensors,
+    name: &str,
+    format: InputFormat,
+    modalities: &[Modality],
+) -> Result<InputQuant, BundleError> {
+    Ok(match format {
+        InputFormat::Float => InputQuant::Float,
+        InputFormat::PerToken => InputQuant::PerToken,
+        InputFormat::PerTensor => InputQuant::PerTensor(input_scales(tensors, name)?[0]),
+        InputFormat::PerModality => {
+            let scales = input_scales(tensors, name)?;
+            // Of a modality that is not listed, there are no rows.
+            let of = |modality: Modality| {
+                let at = modalities.iter().position(|m| *m == modality);
+                scales[at.unwrap_or(0)]
+            };
+            let (text, vision, audio) = (of(Modality::Text), of(Modality::Vision), of(Modality::Audio));
+            InputQuant::PerModality(ModalityScales { text, vision, audio })
+        }
+    })
+}
+
+fn input_scales(tensors: &Tensors, name: &str) -> Result<Vec<f32>, BundleError> {
+    let scales = tensors.vector(name);
     match scales.iter().position(|s| !(s.is_finite() && *s > 0.0)) {
         None => Ok(scales),
         Some(index) => {
-            let file = tensors.stored(&name).file.to_string();
-            Err(BundleError::InputScale { file, tensor: name, index, found: scales[index] })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use mquant_kernels::Bytes;
-
-    use super::*;
-
-    #[test]
-    fn padding_that_is_not_zero_is_found() {
-        for cols in 1..=17usize {
-            let (rows, row_bytes) = (3, cols.div_ceil(8) * 4);
-            let weight = |codes: Vec<u8>| {
-                let codes = Bytes::new(Arc::new(codes));
-                IntWeight { bits: Bits::Four, rows, cols, codes, scales: vec![1.0; rows], group: None }
-            };
-            let good = vec![0x88; rows * row_bytes];
-            assert_eq!(padding_fault(&weight(good.clone())), None);
-            for input in 0..cols.next_multiple_of(8) {
-                let mut codes = good.clone();
-                codes[row_bytes + input / 2] ^= if input % 2 == 0 { 0x0f } else { 0xf0 };
-                let expected = (input >= cols).then_some((1, -1));
-                assert_eq!(padding_fault(&weight(codes)), expected, "{cols} inputs, input {input}");
-            }
+            let file = tensors.stored(name).file.to_string();
+            Err(BundleError::InputScale { file, tensor: name.to_owned(), index, found: scales[index] })
         }
     }
 }

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mquant_kernels::{Dtype, IntWeight};
+use mquant_kernels::{Bits, Dtype, IntWeight};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::canonical::side_fault;
 use super::config::FIELD;
-use super::specs::{self, input_scale_name};
+use super::specs::{self, Stored, input_scale_name, side_input_scale_name, side_weight_name};
 use super::{BundleError, Quantization, SmallFile};
 use crate::checkpoint::{
     Elements, Presence, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
@@ -29,7 +30,8 @@ pub struct BundleTarget<'a> {
     pub config: &'a Map<String, Value>,
     /// What else the folder holds.
     pub small_files: &'a [SmallFile],
-    /// Every tensor of the float model, under its published name, in the order they will come.
+    /// Every tensor of the float model, under its published name, in the order they will come. A tied head that is to be
+    /// stored is required here; a bias that the published model has not follows its weight.
     pub specs: &'a [TensorSpec],
     /// How every site is quantised.
     pub quantization: &'a Quantization,
@@ -46,6 +48,15 @@ pub struct FloatFormat {
     pub vectors: Dtype,
     /// Tables, and weights that stay float.
     pub matrices: Dtype,
+}
+
+/// The static scales of all sites, in the order of the quantisation's modalities.
+#[derive(Clone, Debug, Default)]
+pub struct StaticScales {
+    /// Of the activations.
+    pub input: BTreeMap<SiteId, Vec<f32>>,
+    /// Of the channels that are computed beside the main product.
+    pub side: BTreeMap<SiteId, Vec<f32>>,
 }
 
 /// Why a bundle could not be written.
@@ -114,6 +125,8 @@ struct Planned {
     rows: usize,
     cols: usize,
     form: Form,
+    /// Inputs whose codes must be 0.
+    side: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +135,9 @@ enum Form {
     Int(IntFormat),
 }
 
-/// A bundle in the making. Tensors come in the order of the specs, integer weights whole or a few outputs at a time. Dropped
-/// unfinished, it leaves nothing.
+/// A bundle in the making. Tensors come in the order of the specs, integer weights whole or a few outputs at a time, each
+/// followed by its side weight where its site has side columns. Norms that were folded into their linears do not come.
+/// Dropped unfinished, it leaves nothing.
 #[derive(Debug)]
 pub struct BundleWriter {
     // Before the folder: its file goes first when both are dropped.
@@ -131,8 +145,8 @@ pub struct BundleWriter {
     folder: UnfinishedFolder,
     plan: std::vec::IntoIter<Planned>,
     current: Option<Unfinished>,
-    /// Static scales every site stores.
-    inputs: Vec<(SiteId, usize)>,
+    /// Static scales every site stores: of its activation, and of its side channels.
+    inputs: Vec<(SiteId, [usize; 2])>,
 }
 
 /// A tensor some rows of which have been written.
@@ -175,10 +189,12 @@ impl BundleWriter {
             folder.write(&file.name, &file.bytes)?;
         }
         let weights = ShardsWriter::create(&folder, tensors, target.shard_bytes)?;
-        let plan: Vec<Planned> = specs.iter().map(|spec| planned(spec, target)).collect();
+        let plan: Vec<Planned> = specs.iter().flat_map(|spec| planned(spec, target)).collect();
         let Quantization { modalities, sites, .. } = target.quantization;
-        let inputs = sites.iter().map(|(site, quant)| (*site, quant.input.scales(modalities)));
-        let inputs = inputs.filter(|(_, scales)| *scales > 0).collect();
+        let inputs = sites.iter();
+        let inputs =
+            inputs.map(|(site, quant)| (*site, [quant.input.scales(modalities), quant.side_scales(modalities)]));
+        let inputs = inputs.collect();
         Ok(Self { weights, folder, plan: plan.into_iter(), current: None, inputs })
     }
 
@@ -204,11 +220,11 @@ impl BundleWriter {
         self.put_back(current)
     }
 
-    /// Writes an integer weight, or the next outputs of it.
+    /// Writes an integer weight, a side weight ([`side_weight_name`]), or the next outputs of one.
     ///
     /// # Errors
-    /// It is not the next tensor or of another format or shape than planned; it is none the kernels accept; or the system
-    /// refuses.
+    /// It is not the next tensor or of another format or shape than planned; it is none the kernels accept, or has codes for
+    /// side columns; or the system refuses.
     pub fn weight(&mut self, name: &str, part: &IntWeight) -> Result<(), BundleWriteError> {
         let mut current = self.current(name)?;
         let found = Form::Int(IntFormat { bits: part.bits, group: part.group });
@@ -217,24 +233,26 @@ impl BundleWriter {
             let found = format!("{} outputs of {} inputs in {} bits", part.rows, part.cols, part.bits);
             return Err(unplanned(&current, &found));
         }
-        part.check().map_err(|source| BundleError::Weight {
-            file: "the new bundle".to_owned(),
-            tensor: name.to_owned(),
-            source,
-        })?;
+        let (file, tensor) = ("the new bundle".to_owned(), name.to_owned());
+        if let Err(source) = part.check() {
+            return Err(BundleError::Weight { file, tensor, source }.into());
+        }
+        if let Some((output, input, found)) = side_fault(part, &current.planned.side) {
+            let output = current.rows + output;
+            return Err(BundleError::SideCode { file, tensor, output, input, found }.into());
+        }
         self.weights.write(part.codes.as_ref())?;
         current.scales.extend_from_slice(&part.scales);
         current.rows += part.rows;
         self.put_back(current)
     }
 
-    /// Writes the static scales of the sites' inputs, in the order of the quantisation's modalities, takes everything to
-    /// the disk and gives the folder its name. Returns the bytes of its tensors.
+    /// Writes the static scales, takes everything to the disk and gives the folder its name. Returns the bytes of its tensors.
     ///
     /// # Errors
     /// Tensors or scales are missing, a scale is no positive finite number, or the system refuses.
-    pub fn finish(self, input_scales: &BTreeMap<SiteId, Vec<f32>>) -> Result<u64, BundleWriteError> {
-        let (folder, bytes) = self.finish_tensors(input_scales)?;
+    pub fn finish(self, scales: &StaticScales) -> Result<u64, BundleWriteError> {
+        let (folder, bytes) = self.finish_tensors(scales)?;
         folder.finish()?;
         Ok(bytes)
     }
@@ -244,20 +262,22 @@ impl BundleWriter {
     ///
     /// # Errors
     /// Tensors or scales are missing, a scale is no positive finite number, or the system refuses.
-    pub fn finish_tensors(
-        mut self,
-        input_scales: &BTreeMap<SiteId, Vec<f32>>,
-    ) -> Result<(UnfinishedFolder, u64), BundleWriteError> {
+    pub fn finish_tensors(mut self, scales: &StaticScales) -> Result<(UnfinishedFolder, u64), BundleWriteError> {
         if let Some(next) = self.current.as_ref().map(|c| &c.planned).or_else(|| self.plan.as_slice().first()) {
             return Err(BundleWriteError::Unplanned { expected: next.name.clone(), found: "the end".to_owned() });
         }
-        for (site, expected) in &self.inputs {
-            let found = input_scales.get(site).cloned().unwrap_or_default();
-            if found.len() != *expected || !found.iter().all(|s| s.is_finite() && *s > 0.0) {
-                let tensor = input_scale_name(*site);
-                return Err(BundleWriteError::InputScale { tensor, expected: *expected, found });
+        for (site, [input, side]) in &self.inputs {
+            let each = [
+                (input_scale_name(*site), *input, scales.input.get(site)),
+                (side_input_scale_name(*site), *side, scales.side.get(site)),
+            ];
+            for (tensor, expected, found) in each.into_iter().filter(|(_, expected, _)| *expected > 0) {
+                let found = found.cloned().unwrap_or_default();
+                if found.len() != expected || !found.iter().all(|s| s.is_finite() && *s > 0.0) {
+                    return Err(BundleWriteError::InputScale { tensor, expected, found });
+                }
+                self.weights.write(bytemuck::cast_slice(&found))?;
             }
-            self.weights.write(bytemuck::cast_slice(&found))?;
         }
         let bytes = self.weights.finish()?;
         Ok((self.folder, bytes))
@@ -288,16 +308,19 @@ impl BundleWriter {
     }
 }
 
-/// The specs of the tensors that are written: a tied weight only where it has codes of its own.
+/// The specs of the tensors that are written: no norm that was folded, and a tied weight only where it is not the other tensor.
 fn written(specs: &[TensorSpec], quantization: &Quantization) -> Vec<TensorSpec> {
-    let wanted = specs
-        .iter()
-        .filter(|spec| spec.presence == Presence::Required || specs::int_format(spec, quantization).is_some());
-    wanted.cloned().collect()
+    let is_there = |spec: &&TensorSpec| {
+        let presence = Stored::of(spec, quantization).map_or(spec.presence, |weight| weight.presence);
+        presence == Presence::Required && !specs::is_folded(spec, quantization)
+    };
+    specs.iter().filter(is_there).cloned().collect()
 }
 
 fn shapes(specs: &[TensorSpec], quantization: &Quantization, floats: FloatFormat) -> Vec<TensorShape> {
-    let shapes = specs::stored(specs, quantization).into_iter().map(|spec| {
+    // A bias that may have been created would have a spec of its own.
+    let stored = specs::stored(specs, quantization).into_iter().filter(|spec| spec.presence == Presence::Required);
+    let shapes = stored.map(|spec| {
         let dtype = match spec.elements {
             Elements::Exactly(dtype) => dtype,
             Elements::Float => stored_dtype(float_dtype(&spec, floats)),
@@ -307,14 +330,26 @@ fn shapes(specs: &[TensorSpec], quantization: &Quantization, floats: FloatFormat
     shapes.collect()
 }
 
-fn planned(spec: &TensorSpec, target: &BundleTarget<'_>) -> Planned {
-    let form = specs::int_format(spec, target.quantization)
-        .map_or_else(|| Form::Float(float_dtype(spec, target.floats)), Form::Int);
-    let (rows, cols) = match spec.is_vector() {
-        true => (1, spec.shape.iter().product()),
-        false => spec.matrix_shape(),
+/// A tensor, and the side weight that follows it.
+fn planned(spec: &TensorSpec, target: &BundleTarget<'_>) -> Vec<Planned> {
+    let name = spec.name.clone();
+    let float = Form::Float(float_dtype(spec, target.floats));
+    let Some(Stored { rows, cols, format, side, .. }) = Stored::of(spec, target.quantization) else {
+        let (rows, cols) = match spec.is_vector() {
+            true => (1, spec.shape.iter().product()),
+            false => spec.matrix_shape(),
+        };
+        return vec![Planned { name, rows, cols, form: float, side: Vec::new() }];
     };
-    Planned { name: spec.name.clone(), rows, cols, form }
+    let beside = Planned {
+        name: side_weight_name(&name),
+        rows,
+        cols: side.len(),
+        form: Form::Int(IntFormat::per_channel(Bits::Eight)),
+        side: Vec::new(),
+    };
+    let main = Planned { name, rows, cols, form: format.map_or(float, Form::Int), side: side.to_vec() };
+    std::iter::once(main).chain((!side.is_empty()).then_some(beside)).collect()
 }
 
 fn float_dtype(spec: &TensorSpec, floats: FloatFormat) -> Dtype {
@@ -330,7 +365,7 @@ fn stored_dtype(dtype: Dtype) -> StoredDtype {
 }
 
 fn unplanned(current: &Unfinished, found: &str) -> BundleWriteError {
-    let Planned { name, rows, cols, form } = &current.planned;
+    let Planned { name, rows, cols, form, .. } = &current.planned;
     let expected = match form {
         Form::Float(dtype) => format!("{name}: {} rows of {cols} {dtype} values", rows - current.rows),
         Form::Int(IntFormat { bits, group }) => {

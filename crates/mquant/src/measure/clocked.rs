@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mquant_kernels::{
     AttendJob, Backend, HeadShape, KeyValues, Mask, Matrix, PackedWeight, Product, Products, QuantRows, RopeTable,
-    RowScales, RowSteps, Rows, Source, Then,
+    RowScales, RowSteps, Rows, Source, Split, Then,
 };
 
 use super::phase::{Kind, Phase, Spent};
@@ -96,8 +96,14 @@ impl Backend for Clocked {
         self.count(Work::rows(Kind::Prepare), |inner| inner.prepare(source, steps))
     }
 
-    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, scales: RowScales<'_>) -> QuantRows {
-        self.count(Work::rows(Kind::Prepare), |inner| inner.quantize(source, steps, scales))
+    fn quantize(
+        &self,
+        source: Source<'_>,
+        steps: RowSteps<'_>,
+        scales: RowScales<'_>,
+        split: Option<Split<'_>>,
+    ) -> QuantRows {
+        self.count(Work::rows(Kind::Prepare), |inner| inner.quantize(source, steps, scales, split))
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
@@ -107,12 +113,12 @@ impl Backend for Clocked {
 
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
         let (mut ops, mut bytes) = (0, 0);
-        for Product { weight, then, .. } in &*products {
+        for Product { weight, side, then, .. } in &*products {
             let gate = match then {
                 Then::Gate(_, gate, _) => Some(*gate),
                 Then::Nothing | Then::Activate(_) => None,
             };
-            for weight in std::iter::once(*weight).chain(gate) {
+            for weight in std::iter::once(*weight).chain(*side).chain(gate) {
                 ops += 2 * x.rows() * weight.rows() * weight.cols();
                 bytes += weight.byte_len();
             }

@@ -1,5 +1,7 @@
 //! How the activation of a site becomes 8-bit codes.
 
+use mquant_kernels::RowScales;
+
 use crate::input::{Modality, ModalitySpans};
 
 /// How the activation of a site becomes 8-bit codes; all kinds differ only in how the scale of a row comes about.
@@ -24,6 +26,28 @@ pub struct ModalityScales {
     pub vision: f32,
     /// For placeholders of sound, and rows of an audio tower.
     pub audio: f32,
+}
+
+impl InputQuant {
+    /// The static scale of each of `rows` rows; nothing where scales are not static.
+    pub(super) fn fill(&self, rows: usize, spans: &ModalitySpans, out: &mut Vec<f32>) {
+        match self {
+            InputQuant::Float | InputQuant::PerToken => {}
+            InputQuant::PerTensor(scale) => {
+                out.clear();
+                out.resize(rows, *scale);
+            }
+            InputQuant::PerModality(scales) => scales.of_rows(rows, spans, out),
+        }
+    }
+
+    /// Where the scales of rows come from, `filled` being what [`fill`](Self::fill) left.
+    pub(super) fn scales<'f>(&self, filled: &'f [f32]) -> RowScales<'f> {
+        match self {
+            InputQuant::Float | InputQuant::PerToken => RowScales::PerToken,
+            InputQuant::PerTensor(_) | InputQuant::PerModality(_) => RowScales::Static(filled),
+        }
+    }
 }
 
 impl ModalityScales {

@@ -37,6 +37,11 @@ impl Hidden {
                     let [gate, up] = site.of_rows(&x, cx);
                     Self::Gated(*f, gate, up)
                 }
+                // The two side products cannot be told apart in one gated product.
+                Read::Codes(x) if site.split.is_some() => {
+                    let [gate, up] = site.of_codes(&x, cx);
+                    Self::Gated(*f, gate, up)
+                }
                 Read::Codes(x) => {
                     let [gate, up] = &site.linears;
                     let then = Then::Gate(*f, codes_of(gate), gate.bias.as_deref());

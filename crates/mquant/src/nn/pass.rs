@@ -49,12 +49,14 @@ pub struct Cx<'a> {
     pub tap: Watcher<'a>,
     /// Room for one scale a row.
     pub(super) row_scales: Vec<f32>,
+    /// The same for side channels.
+    pub(super) side_scales: Vec<f32>,
 }
 
 impl<'a> Cx<'a> {
     /// Where to compute and what the rows are; nothing cached, nobody watching.
     pub fn new(backend: &'a dyn Backend, pass: &'a Pass) -> Self {
-        Self { backend, pass, caches: Vec::new(), tap: None, row_scales: Vec::new() }
+        Self { backend, pass, caches: Vec::new(), tap: None, row_scales: Vec::new(), side_scales: Vec::new() }
     }
 
     /// With one cache for each sequence.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowScales, RowSteps, Rows, Sink, Source, Then};
+use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowSteps, Rows, Sink, Source, Split, Then};
 
 use super::{ColumnSplit, Cx, InputQuant, Linear, Norm, Weight};
 
@@ -94,9 +94,11 @@ pub struct Site<const N: usize> {
     pub id: SiteId,
     /// The norm in front, if the activation comes from a residual stream.
     pub norm: Option<Norm>,
-    /// Online rotation of what the linears read (QuaRot's R4).
+    /// Online rotation of what the linears read (QuaRot's R4). If it has more features than the activation, rows are filled up
+    /// with zeros, and the linears have as many inputs.
     pub rotation: Option<Arc<Hadamard>>,
-    /// Input channels computed beside the main product; only where the activation is quantised.
+    /// Input channels computed beside the main product; only where the activation is quantised. Every linear then has side
+    /// codes for them, and they are nothing in its main product.
     pub split: Option<ColumnSplit>,
     /// How the activation is quantised; if it is, every linear has integer weights.
     pub input: InputQuant,
@@ -120,16 +122,19 @@ impl<const N: usize> Site<N> {
     pub fn forward(&self, source: Source<'_>, cx: &mut Cx<'_>) -> [Rows; N] {
         match self.read(source, cx) {
             Read::Float(x) => self.of_rows(&x, cx),
-            Read::Codes(x) => {
-                let mut out = self.linears.each_ref().map(|l| Rows::for_overwrite(x.rows(), l.weight.rows()));
-                let mut sinks = out.iter_mut();
-                let mut products = self.linears.each_ref().map(|linear| {
-                    product(linear, Then::Nothing, Sink::Write(sinks.next().expect("one result for each linear")))
-                });
-                cx.backend.multiply(&x, &mut products);
-                out
-            }
+            Read::Codes(x) => self.of_codes(&x, cx),
         }
+    }
+
+    /// Results of an activation that came as codes.
+    pub(super) fn of_codes(&self, x: &QuantRows, cx: &Cx<'_>) -> [Rows; N] {
+        let mut out = self.linears.each_ref().map(|l| Rows::for_overwrite(x.rows(), l.weight.rows()));
+        let mut sinks = out.iter_mut();
+        let mut products = self.linears.each_ref().map(|linear| {
+            product(linear, Then::Nothing, Sink::Write(sinks.next().expect("one result for each linear")))
+        });
+        cx.backend.multiply(x, &mut products);
+        out
     }
 
     /// Results of an activation that is in f32 and has passed all steps.
@@ -161,33 +166,28 @@ impl<const N: usize> Site<N> {
     fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, cx: &mut Cx<'_>) -> QuantRows {
         let rows = source.rows() / steps.norm.map_or(1, |norm| norm.repeat);
         let row_scales = self.row_scales(rows, cx);
-        let scales = match self.input {
-            InputQuant::PerToken => RowScales::PerToken,
-            _ => RowScales::Static(&row_scales),
-        };
-        let codes = cx.backend.quantize(source, steps, scales);
-        cx.row_scales = row_scales;
+        let mut side_scales = std::mem::take(&mut cx.side_scales);
+        let split = self.split.as_ref().map(|ColumnSplit { channels, input }| {
+            input.fill(rows, &cx.pass.spans, &mut side_scales);
+            Split { channels, scales: input.scales(&side_scales) }
+        });
+        let codes = cx.backend.quantize(source, steps, self.input.scales(&row_scales), split);
+        (cx.row_scales, cx.side_scales) = (row_scales, side_scales);
         codes
     }
 
     /// The static scale of each of the `rows` the linears read, in room taken from `cx`; nothing where scales are not static.
     pub(super) fn row_scales(&self, rows: usize, cx: &mut Cx<'_>) -> Vec<f32> {
         let mut row_scales = std::mem::take(&mut cx.row_scales);
-        match &self.input {
-            InputQuant::Float | InputQuant::PerToken => {}
-            InputQuant::PerTensor(scale) => {
-                row_scales.clear();
-                row_scales.resize(rows, *scale);
-            }
-            InputQuant::PerModality(scales) => scales.of_rows(rows, &cx.pass.spans, &mut row_scales),
-        }
+        self.input.fill(rows, &cx.pass.spans, &mut row_scales);
         row_scales
     }
 
     /// Whether the codes its linears read can be made by whoever makes the activation: static scales, nothing in between.
     pub(super) fn takes_codes(&self, cx: &Cx<'_>) -> bool {
         let is_static = matches!(self.input, InputQuant::PerTensor(_) | InputQuant::PerModality(_));
-        is_static && self.norm.is_none() && self.rotation.is_none() && !cx.is_watched()
+        let is_plain = self.norm.is_none() && self.rotation.is_none() && self.split.is_none();
+        is_static && is_plain && !cx.is_watched()
     }
 }
 
@@ -209,9 +209,7 @@ impl Site<1> {
 
     /// [`one`](Self::one) of an activation that came as codes.
     pub(super) fn one_of_codes(&self, x: &QuantRows, cx: &Cx<'_>) -> Rows {
-        let [linear] = &self.linears;
-        let mut y = Rows::for_overwrite(x.rows(), linear.weight.rows());
-        cx.backend.multiply(x, &mut [product(linear, Then::Nothing, Sink::Write(&mut y))]);
+        let [y] = self.of_codes(x, cx);
         y
     }
 
@@ -230,7 +228,7 @@ fn on_rows(linear: &Linear, x: &Rows, cx: &Cx<'_>) -> Rows {
 }
 
 pub(super) fn product<'a>(linear: &'a Linear, then: Then<'a>, sink: Sink<'a>) -> Product<'a> {
-    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), then, sink }
+    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), side: linear.side.as_ref(), then, sink }
 }
 
 pub(super) fn codes_of(linear: &Linear) -> &PackedWeight {

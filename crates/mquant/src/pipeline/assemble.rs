@@ -10,7 +10,7 @@ use super::result::{QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeig
 use super::{PipelineError, QuantizeOptions, Summary, Unit, card, unit_file};
 use crate::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
-    WeightFormat, side_weight_name, small_files,
+    WeightFormat, bias_name, side_weight_name, small_files,
 };
 use crate::checkpoint::{Presence, Role, TensorSpec};
 use crate::error::{Error, Result};
@@ -128,7 +128,7 @@ fn specs(loaded: &LoadedModel, options: &QuantizeOptions<'_>, collected: &Collec
             specs.push(spec);
             continue;
         };
-        let (name, outputs) = (spec.name.replace(".weight", ".bias"), spec.matrix_shape().0);
+        let (name, outputs) = (bias_name(&spec.name), spec.matrix_shape().0);
         specs.push(spec);
         let index = linear.entry(site).or_default();
         let has_bias = collected.biases.get(&site).and_then(|biases| biases.get(*index)).copied().unwrap_or(false);

@@ -33,13 +33,13 @@ pub(crate) fn mixed(site: SiteId) -> SiteQuant {
         SiteId::Block(..) => (int(Bits::Four, Some(32)), InputFormat::PerModality),
         SiteId::Head => (int(Bits::Eight, None), InputFormat::PerModality),
     };
-    SiteQuant { weight, input, rotation: None }
+    SiteQuant::new(weight, input)
 }
 
 /// All weights in 8 bits, each row with its own scale.
 pub(crate) fn eight(_: SiteId) -> SiteQuant {
     let weight = WeightFormat::Int(IntFormat::per_channel(Bits::Eight));
-    SiteQuant { weight, input: InputFormat::PerToken, rotation: None }
+    SiteQuant::new(weight, InputFormat::PerToken)
 }
 
 /// A bundle of a golden model.
