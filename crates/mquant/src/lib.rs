@@ -20,7 +20,6 @@ pub mod job;
 pub mod run;
 pub mod pipeline;
 pub mod evaluate;
-pub mod calibrate;
 pub mod measure;
 
 pub use error::{Class, Error, Explain, Result};

@@ -33,6 +33,7 @@ use mquant_kernels::{Backend, CpuBackend, Threads};
 use crate::calibrate::samples::Gathered;
 use crate::disk::SharedDisk;
 use crate::error::Result;
+use crate::input::AddGenerationPrompt;
 use crate::input::vision_processor::PixelBounds;
 use crate::job::{Job, Opened};
 use crate::models::Model;
@@ -135,6 +136,22 @@ pub struct Summary {
     pub skipped: Vec<String>,
     /// Units that an earlier run had committed.
     pub resumed: usize,
+}
+
+/// Rows that samples will have, those that can be used, without the answers that have yet to be generated.
+pub fn shown_rows(loaded: &LoadedModel, samples: &Gathered, recipe: &Recipe) -> ShownRows {
+    let mut rows = ShownRows::default();
+    let mut seen = std::collections::HashSet::new();
+    for sample in &samples.samples {
+        let Ok(prompt) = loaded.prepare(&sample.messages, AddGenerationPrompt::Yes) else { continue };
+        let answer = sample.answer.as_ref().map(|answer| loaded.tokenizer.encode_text(answer).map_or(0, |ids| ids.len() + 1));
+        let answer = answer.unwrap_or(recipe.calibration.generated_tokens);
+        rows.tokens += prompt.ids.len() + answer;
+        rows.scored += answer.max(1);
+        let media = prompt.media.iter().filter(|media| seen.insert(media.key));
+        rows.patches += media.map(|media| media.patches.rows.rows()).sum::<usize>();
+    }
+    rows
 }
 
 /// Every site of a model, in order.

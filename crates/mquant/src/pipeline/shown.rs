@@ -9,7 +9,7 @@ use super::unit::Working;
 use crate::input::ModalitySpans;
 use crate::input::Modality;
 use crate::models::Model;
-use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher};
+use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
 use crate::run::{LoadedModel, MediaKey, PlacedMedia, Prompt};
 
 /// Rows of a batch at most, unless one sample has more: enough for products to be fast.
@@ -45,14 +45,14 @@ pub(super) struct Runner<'a> {
 
 impl Runner<'_> {
     /// What leaves a unit for a batch, with perhaps someone watching.
-    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, tap: Watcher<'_>) -> Rows {
+    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, mut tap: Watcher<'_>) -> Rows {
         let decoder = &self.model.decoder;
         let shape = decoder.blocks.first().map(|block| block.attention.shape);
         let (features, head_dim) = shape.map_or((1, 1), |shape| (shape.kv_heads * shape.head_dim, shape.head_dim));
         let new = || KvCache::new(cache, decoder.blocks.len(), features, head_dim);
         let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| new()).collect();
         self.threads.run(|| {
-            let mut cx = Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(tap);
+            let mut cx = Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
             unit.forward(&batch.x, &mut cx)
         })
     }

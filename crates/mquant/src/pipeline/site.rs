@@ -8,7 +8,7 @@ use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
 use crate::bundle::InputFormat;
 use crate::calibrate::statistics::{SeenRows, SiteStatistics};
 use crate::input::Modality;
-use crate::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteId, SiteMut};
+use crate::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteMut};
 use crate::quantize::{
     Clip, GptqOptions, HessianFactor, IntFormat, NearestReason, Rung, gptq, relative_error, rtn, rtn_clipped,
 };

@@ -4,12 +4,12 @@ mod show;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use mquant::bundle::Quantization;
-use mquant::calibrate::samples::{self, DataSource, Gathered, Request, Visual};
+use mquant::calibrate::samples::{self, DataSource, Gathered, Overlap, Request, Shared, Visual};
 use mquant::checkpoint::Checkpoint;
 use mquant::disk::RealDisk;
 use mquant::measure::peak_rss_bytes;
@@ -153,7 +153,7 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
 }
 
 fn recipe(args: &QuantizeArgs) -> Result<Recipe, Failure> {
-    let is_file = std::path::Path::new(&args.recipe).extension().is_some_and(|e| e == "toml");
+    let is_file = Path::new(&args.recipe).extension().is_some_and(|e| e == "toml");
     let read = if is_file { Recipe::read(args.recipe.as_ref()) } else { Recipe::preset(&args.recipe) };
     let mut recipe = read.doing("read the recipe")?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
@@ -195,9 +195,15 @@ fn tell_overlap(args: &QuantizeArgs, gathered: &Gathered) -> Result<(), Failure>
     if args.benchmark.is_empty() {
         return Ok(());
     }
-    let found = samples::overlap(&gathered.samples, &args.benchmark).doing("compare with the benchmarks")?;
-    for overlap in &found {
-        talk(&format!("warning: {overlap}"));
+    let files: Vec<&Path> = args.benchmark.iter().map(PathBuf::as_path).collect();
+    let found = samples::overlap(&gathered.samples, &files).doing("compare with the benchmarks")?;
+    for Overlap { sample, benchmark, row, shared } in &found {
+        let shared = match shared {
+            Shared::Image => "its picture",
+            Shared::ImageAndQuestion => "its picture and question",
+        };
+        let origin = &gathered.samples[*sample].origin;
+        talk(&format!("warning: {origin} shares {shared} with {benchmark}, row {row}: scores there will flatter"));
     }
     if found.is_empty() {
         talk("no calibration sample is in the benchmarks");

@@ -65,7 +65,6 @@ impl Reporter {
                 }));
             }
             Event::Assembling => self.say("writing the bundle".to_owned()),
-            _ => {}
         }
     }
 
