@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod input;
 pub mod nn;
 pub mod models;
+pub mod calibrate;
 pub mod quantize;
 pub mod bundle;
 pub mod run;
