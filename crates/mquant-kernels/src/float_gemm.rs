@@ -346,7 +346,9 @@ mod tests {
     #[test]
     fn products_have_the_same_bits_with_any_threads() {
         let scratch = Scratch::default();
-        for (m, k, n) in [(9, 70, 130), (17, 513, 64), (300, 1536, 8960), (64, 1280, 320), (700, 600, 40), (2048, 96, 96)] {
+        for (m, k, n) in
+            [(9, 70, 130), (17, 513, 64), (300, 1536, 8960), (64, 1280, 320), (700, 600, 40), (2048, 96, 96)]
+        {
             let x = Rows::from_vec(noise(m * k, 3), k);
             for dtype in [Dtype::Bf16, Dtype::F32] {
                 let w = stored(&noise(n * k, 7), dtype, n, k);

@@ -82,7 +82,9 @@ impl Explain for QuantizeError {
             QuantizeError::NotFinite { .. } => Class::Numeric,
             QuantizeError::Shape(_) => Class::Unsupported,
             QuantizeError::Damping { .. } => Class::Usage,
-            QuantizeError::Moments { .. } | QuantizeError::Excluded { .. } | QuantizeError::Compared { .. } => Class::Bug,
+            QuantizeError::Moments { .. } | QuantizeError::Excluded { .. } | QuantizeError::Compared { .. } => {
+                Class::Bug
+            }
         }
     }
 

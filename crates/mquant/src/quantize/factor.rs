@@ -111,10 +111,14 @@ impl HessianFactor {
         if order.is_empty() {
             return Ok(nearest(NearestReason::NothingSeen, &kept));
         }
+        let mean = order.iter().map(|c| f64::from(hessian.at(*c, *c))).sum::<f64>() / order.len() as f64;
+        if mean <= 0.0 {
+            return Ok(nearest(NearestReason::Indefinite, &alive));
+        }
         let mut work = vec![0f64; order.len() * order.len()];
         let mut damping = options.damping;
         loop {
-            gather(hessian, &order, damping, &mut work);
+            gather(hessian, &order, Scale { mean, damping }, &mut work);
             if let Some((feedback, pivots)) = decompose(&mut work, order.len()) {
                 let zeroed = (0..columns).filter(|c| !alive[*c]).collect();
                 return Ok(Self { columns, rung: Rung::Damped { damping }, zeroed, order, feedback, pivots });
@@ -158,10 +162,16 @@ fn order(hessian: &Hessian, act_order: ActOrder, alive: &[bool]) -> Vec<usize> {
     order
 }
 
-/// Lower triangle, column-major, of H/mean + damping for the columns of `order`; mean is that of their diagonal.
-fn gather(hessian: &Hessian, order: &[usize], damping: f64, work: &mut [f64]) {
+/// What a Hessian is divided by, and what is then added to its diagonal.
+#[derive(Clone, Copy)]
+struct Scale {
+    mean: f64,
+    damping: f64,
+}
+
+/// Lower triangle, column-major, of H/mean + damping for the columns of `order`.
+fn gather(hessian: &Hessian, order: &[usize], Scale { mean, damping }: Scale, work: &mut [f64]) {
     let n = order.len();
-    let mean = order.iter().map(|c| f64::from(hessian.at(*c, *c))).sum::<f64>() / n as f64;
     work.par_chunks_mut(n).enumerate().for_each(|(k, column)| {
         for (value, i) in column[k..].iter_mut().zip(&order[k..]) {
             *value = f64::from(hessian.at(*i, order[k])) / mean;

@@ -3,8 +3,8 @@
 
 use mquant_kernels::{Backend, Rows};
 
-use super::error::Count;
 use super::QuantizeError;
+use super::error::Count;
 
 /// Σ x·xᵀ over rows, in f32, row-major, lower triangle; the upper triangle means nothing. One is shared by all linears of
 /// a site.

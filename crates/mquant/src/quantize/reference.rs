@@ -89,7 +89,8 @@ pub(super) fn plain_gptq(weight: &Matrix, hessian: &Hessian, scales: &IntWeight,
         order.sort_by(|a, b| hessian.at(*b, *b).total_cmp(&hessian.at(*a, *a)));
     }
     let mean = (0..n).map(|i| f64::from(hessian.at(i, i))).sum::<f64>() / n as f64;
-    let damped = |i: usize, j: usize| f64::from(hessian.at(order[i], order[j])) + if i == j { 0.01 * mean } else { 0.0 };
+    let damped =
+        |i: usize, j: usize| f64::from(hessian.at(order[i], order[j])) + if i == j { 0.01 * mean } else { 0.0 };
     let inverse = inverse((0..n).map(|i| (0..n).map(|j| damped(i, j)).collect()).collect());
     let mut upper = vec![vec![0f64; n]; n];
     for i in 0..n {
@@ -105,7 +106,8 @@ pub(super) fn plain_gptq(weight: &Matrix, hessian: &Hessian, scales: &IntWeight,
         let (mut codes, mut difference) = (vec![0i8; n], vec![0f64; n]);
         for k in 0..n {
             let column = order[k];
-            let scale = f64::from(scales.scales[row * scales.groups() + scales.group.map_or(0, |group| column / group)]);
+            let scale =
+                f64::from(scales.scales[row * scales.groups() + scales.group.map_or(0, |group| column / group)]);
             let code = (left[k] / scale).round_ties_even().clamp(least, most);
             codes[column] = code as i8;
             difference[column] = f64::from(values[column]) - code * scale;

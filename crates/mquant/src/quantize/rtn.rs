@@ -62,7 +62,7 @@ fn round(format: IntFormat, scale: f32, values: &[f32], codes: &mut [i8]) {
 
 #[cfg(test)]
 mod tests {
-    use mquant_kernels::{Bits, PackError, scale_of};
+    use mquant_kernels::{Bits, PackError};
 
     use super::*;
     use crate::error::Explain;

@@ -66,10 +66,7 @@ pub fn relative_error(
     // Added up in the order of the panels: the same with any number of threads.
     let panels: Vec<[f64; 4]> = panels.collect::<Result<_, QuantizeError>>()?;
     let sum = |i: usize| panels.iter().map(|panel| panel[i]).sum::<f64>();
-    Ok(WeightError {
-        sqnr_db: decibels(sum(0), sum(1)),
-        output_sqnr_db: hessian.map(|_| decibels(sum(2), sum(3))),
-    })
+    Ok(WeightError { sqnr_db: decibels(sum(0), sum(1)), output_sqnr_db: hessian.map(|_| decibels(sum(2), sum(3))) })
 }
 
 fn decibels(signal: f64, noise: f64) -> f64 {
@@ -90,7 +87,8 @@ fn output_squares(hessian: &Hessian, values: &[f32]) -> [f64; 2] {
         let rows = values[range.clone()].chunks_exact(n).zip(products[range].chunks_exact(n));
         let of_row = |(v, p): (&[f32], &[f32])| -> f64 {
             // The lower triangle counts twice, the diagonal once.
-            let term = |i: usize| f64::from(v[i]) * (2.0 * f64::from(p[i]) - f64::from(hessian.at(i, i)) * f64::from(v[i]));
+            let term =
+                |i: usize| f64::from(v[i]) * (2.0 * f64::from(p[i]) - f64::from(hessian.at(i, i)) * f64::from(v[i]));
             (0..n).map(term).sum()
         };
         rows.map(of_row).sum::<f64>().max(0.0)

@@ -14,7 +14,9 @@ fn hessian(random: &mut Random, rows: usize, columns: usize) -> Hessian {
 #[test]
 fn the_factor_multiplies_back_to_the_damped_hessian() {
     let mut random = Random(1);
-    for (n, act_order) in [(1, ActOrder::Natural), (7, ActOrder::Natural), (65, ActOrder::Descending), (300, ActOrder::Descending)] {
+    for (n, act_order) in
+        [(1, ActOrder::Natural), (7, ActOrder::Natural), (65, ActOrder::Descending), (300, ActOrder::Descending)]
+    {
         let hessian = hessian(&mut random, 2 * n + 5, n);
         let factor = HessianFactor::new(&hessian, &GptqOptions { damping: 0.05, act_order }, &[]).unwrap();
         assert_eq!(factor.rung(), Rung::Damped { damping: 0.05 });

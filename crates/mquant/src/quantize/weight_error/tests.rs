@@ -18,7 +18,9 @@ fn both_figures_follow_their_definition() {
         let made = rtn(&weight, IntFormat { bits: Bits::Four, group }).unwrap();
         let mut sums = [0f64; 4];
         for row in 0..rows {
-            let part = |col: usize, made: f64| if excluded.contains(&col) { 0.0 } else { f64::from(values[row * cols + col]) - made };
+            let part = |col: usize, made: f64| {
+                if excluded.contains(&col) { 0.0 } else { f64::from(values[row * cols + col]) - made }
+            };
             let scale = |col: usize| f64::from(made.scales[row * made.groups() + group.map_or(0, |group| col / group)]);
             let signal: Vec<f64> = (0..cols).map(|col| part(col, 0.0)).collect();
             let noise: Vec<f64> = (0..cols).map(|col| part(col, f64::from(made.code(row, col)) * scale(col))).collect();
@@ -31,7 +33,9 @@ fn both_figures_follow_their_definition() {
         assert!((found.sqnr_db - 10.0 * (sums[0] / sums[1]).log10()).abs() < 1e-4, "{found:?}");
         let outputs = found.output_sqnr_db.unwrap();
         assert!((outputs - 10.0 * (sums[2] / sums[3]).log10()).abs() < 1e-3, "{found:?}");
-        assert!(found.sqnr_db > 10.0 && relative_error(&weight, &made, &excluded, None).unwrap().output_sqnr_db.is_none());
+        assert!(
+            found.sqnr_db > 10.0 && relative_error(&weight, &made, &excluded, None).unwrap().output_sqnr_db.is_none()
+        );
     }
 }
 
