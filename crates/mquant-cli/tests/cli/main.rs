@@ -9,4 +9,5 @@ mod run;
 mod inspect;
 mod kernels;
 mod logits;
+mod verify;
 mod signals;
