@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 0 | success; also when the reader of stdout went away |
 //! | 2 | the command was called wrongly |
-//! | 3 | the model folder is broken |
+//! | 3 | the model folder is broken, or not as it was written |
 //! | 4 | an image, prompt or messages file is wrong |
 //! | 5 | well-formed, but not supported |
 //! | 6 | too little memory, context or budget |
@@ -172,6 +172,8 @@ impl<T, E: Into<mquant::Error>> Doing<T> for Result<T, E> {
 pub(crate) enum Done {
     /// All of it.
     Complete,
+    /// All of it, and what was compared differs; that has been printed.
+    Differs,
     /// A signal ended it early; what there was has been printed.
     Interrupted {
         /// 130 or 143.
@@ -226,6 +228,7 @@ pub(crate) fn print_error(report: &ErrorReport, output: &Output) {
 pub(crate) fn report(result: Result<Done, Failure>, output: &Output) -> ExitCode {
     match result {
         Ok(Done::Complete) => ExitCode::SUCCESS,
+        Ok(Done::Differs) => ExitCode::from(Class::Model.exit_code()),
         Ok(Done::Interrupted { exit_code }) => ExitCode::from(exit_code),
         Err(failure) if failure.reader_left => ExitCode::SUCCESS,
         Err(failure) => {

@@ -3,6 +3,7 @@
 mod run;
 mod quantize;
 mod inspect;
+mod verify;
 mod logits;
 mod bench;
 mod kernels;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Quantize(quantize::QuantizeArgs),
     /// Show what a model is made of
     Inspect(inspect::InspectArgs),
+    /// Compare a bundle with the hashes it was written with
+    Verify(verify::VerifyArgs),
     /// Write every score of a conversation to a file, to compare implementations
     Logits(logits::LogitsArgs),
     /// Measure speed and memory of a model
@@ -42,6 +45,7 @@ impl Command {
             Command::Run(args) => run::run(args, globals, output),
             Command::Quantize(args) => quantize::run(args, globals, output),
             Command::Inspect(args) => inspect::run(args, globals, output),
+            Command::Verify(args) => verify::run(args, output),
             Command::Logits(args) => logits::run(args, globals, output),
             Command::Bench(args) => bench::run(args, globals, output),
             Command::Kernels(args) => kernels::run(args, globals, output),

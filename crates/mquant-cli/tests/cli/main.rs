@@ -10,4 +10,5 @@ mod inspect;
 mod kernels;
 mod recipes;
 mod logits;
+mod verify;
 mod signals;

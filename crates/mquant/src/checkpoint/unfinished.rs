@@ -39,10 +39,9 @@ impl UnfinishedFile {
 
     pub(crate) fn create_on(disk: &SharedDisk, path: &Path, names: NameSync) -> Result<Self, WriteError> {
         let io_error = |source| WriteError::Io { path: path.to_owned(), source };
-        match disk.entry(path, Links::Followed) {
-            Ok(Some(Entry::Folder | Entry::Other)) => return Err(WriteError::NotRegular { path: path.to_owned() }),
-            // What cannot be looked at will say so below.
-            _ => {}
+        // What cannot be looked at will say so below.
+        if let Ok(Some(Entry::Folder | Entry::Other)) = disk.entry(path, Links::Followed) {
+            return Err(WriteError::NotRegular { path: path.to_owned() });
         }
         let name = path.file_name().ok_or_else(|| io_error(io::ErrorKind::InvalidInput.into()))?;
         // Another process may hold a name; the same process can only hold as many as it has writers.

@@ -42,7 +42,8 @@ fn a_crash_shows_each_sync_of_a_beginning_that_is_missing() {
         let is_complete = syncs.len() == 1;
         for (i, (path, at)) in syncs.iter().enumerate().take(5) {
             let key = (path.clone(), is_complete);
-            let is_of_work = ["units", "bundle"].iter().any(|name| path.starts_with(format!("{OUTPUT}.partial/{name}")));
+            let is_of_work =
+                ["units", "bundle"].iter().any(|name| path.starts_with(format!("{OUTPUT}.partial/{name}")));
             if shown.get(&key) == Some(&true) || is_of_work {
                 continue;
             }

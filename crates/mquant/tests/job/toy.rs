@@ -104,11 +104,7 @@ pub(crate) enum Outcome {
     Broken,
 }
 
-pub(crate) fn outcome(
-    files: &Files,
-    output: &Path,
-    expected: &Files,
-) -> Outcome {
+pub(crate) fn outcome(files: &Files, output: &Path, expected: &Files) -> Outcome {
     let found: Files = files
         .iter()
         .filter_map(|(path, bytes)| Some((path.strip_prefix(output).ok()?.to_owned(), bytes.clone())))

@@ -90,8 +90,8 @@ impl Answerer {
                     return ControlFlow::Break(());
                 }
                 match signals::interrupted() {
-                    Done::Complete => ControlFlow::Continue(()),
                     Done::Interrupted { .. } => ControlFlow::Break(()),
+                    Done::Complete | Done::Differs => ControlFlow::Continue(()),
                 }
             })
             .doing("answer")?;
