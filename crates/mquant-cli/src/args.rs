@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser};
 use mquant::Class;
 use mquant::kernels::{Cpu, Level};
+use mquant::run::RowOrder;
 
 use crate::commands::Command;
 use crate::exit::{CliError, Doing, ErrorReport, Failure, print_error};
@@ -51,6 +52,9 @@ pub(crate) struct Globals {
     /// Best instructions to use: scalar, avx2, avx512 or avx512vnni [env: MQUANT_CPU] [default: the best there are]
     #[arg(long, value_name = "LEVEL", global = true, help_heading = "Global options")]
     cpu: Option<Level>,
+    /// Order in which rows are computed, original or modality-first; answers do not depend on it
+    #[arg(long, value_name = "ORDER", global = true, default_value_t, help_heading = "Global options")]
+    pub(crate) row_order: RowOrder,
 }
 
 /// The variable that stands for `--cpu`.

@@ -65,6 +65,7 @@ pub(crate) fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
         threads: globals.threads.map_or(0, usize::from),
         context: globals.context.map(usize::from),
         cpu: globals.cpu()?,
+        row_order: globals.row_order,
         ..EngineOptions::default()
     })
 }

@@ -59,6 +59,7 @@ fn bench_prints_its_schema() {
         "model",
         "threads",
         "cpu",
+        "row_order",
         "prompt_tokens",
         "image",
         "generate",
@@ -68,6 +69,7 @@ fn bench_prints_its_schema() {
         "vision_s",
         "first_token_s",
         "prefill_tokens_per_s",
+        "prefill_by_row_order",
         "decode_tokens_per_s",
         "decode_sequence_tokens_per_s",
         "peak_rss_bytes",
@@ -83,6 +85,10 @@ fn bench_prints_its_schema() {
     assert_eq!(printed["image"], serde_json::json!({"width": 100, "height": 60, "tokens": 8}));
     for key in ["load_s", "vision_s", "first_token_s", "prefill_tokens_per_s", "decode_tokens_per_s"] {
         assert!(printed[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert_eq!(printed["row_order"], "original");
+    for order in ["original_tokens_per_s", "modality_first_tokens_per_s"] {
+        assert!(printed["prefill_by_row_order"][order].as_f64().unwrap() > 0.0, "{order}");
     }
     let rate = |key: &str| printed[key].as_f64().unwrap();
     assert_eq!(rate("decode_tokens_per_s"), 2.0 * rate("decode_sequence_tokens_per_s"));
@@ -147,7 +153,7 @@ fn bench_without_picture_and_beyond_the_context() {
     let bench = ["bench", model.to_str().unwrap(), "--image", "none", "--repeat", "1", "--no-limits"];
     let short = [&bench[..], &["--generate", "0", "--prompt-tokens", "3", "--json"]].concat();
     let printed = object(&mquant(&short, &model));
-    let absent = ["image", "vision_s", "decode_tokens_per_s"];
+    let absent = ["image", "vision_s", "decode_tokens_per_s", "prefill_by_row_order"];
     assert!(absent.iter().all(|key| printed[key].is_null()), "{printed}");
     let text = mquant(&[&bench[..], &["--prompt-tokens", "3"]].concat(), &model);
     let text = String::from_utf8(text.stdout).unwrap();

@@ -16,7 +16,7 @@ fn every_command_shows_examples() {
             assert_eq!(output.status.code(), Some(0), "{command}");
             let help = stdout(&output);
             assert!(help.contains(&format!("Examples:\n  mquant {command}")), "{help}");
-            for global in ["--json", "--threads", "--min-pixels", "--max-pixels", "--context", "--cpu"] {
+            for global in ["--json", "--threads", "--min-pixels", "--max-pixels", "--context", "--cpu", "--row-order"] {
                 assert!(help.contains(global), "{command} {global}");
             }
             assert_eq!(stderr(&output), "");

@@ -11,7 +11,7 @@ pub use cache::{batch_equals_one_by_one, chunks_equal_whole, decode_equals_prefi
 pub use function::transforms_preserve_the_function;
 pub use golden::{batch_equals_reference, equals_reference};
 pub use kernel::kernels_do_not_matter;
-pub use order::row_order_is_free;
+pub use order::{modality_first_changes_no_bit, row_order_is_free};
 pub use wiring::{sites_are_visited, wiring_tells_the_truth};
 
 use mquant::input::AddGenerationPrompt;

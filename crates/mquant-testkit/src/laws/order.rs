@@ -1,10 +1,15 @@
 //! Law 4: rows may be computed in any order; positions, masks and caches follow the original index.
 
+use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::input::{Modality, ModalitySpans};
-use mquant::kernels::{Cpu, CpuBackend, Rows};
-use mquant::nn::{Cx, Pass};
+use mquant::kernels::{Bits, Cpu, CpuBackend, Rows};
+use mquant::nn::{Cx, Pass, SiteId, Tap, Tower};
+use mquant::quantize::IntFormat;
+use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, RowOrder, Sequence};
 
+use super::golden::greedy_batch;
 use super::{distance, prepare};
+use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
 /// Permuting the rows of a pass with their positions permutes what the decoder gives, and nothing else.
@@ -46,4 +51,179 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
         let distance = distance(&back, &straight);
         assert!(distance < 1e-5, "{case}: another row order is {distance:e} away");
     }
+}
+
+/// Integer weights everywhere, and in the decoder a static scale for each modality.
+fn per_modality(site: SiteId) -> SiteQuant {
+    let (bits, input) = match site {
+        SiteId::Block(Tower::Language, ..) => (Bits::Four, InputFormat::PerModality),
+        SiteId::Head => (Bits::Eight, InputFormat::PerToken),
+        _ => (Bits::Eight, InputFormat::PerTensor),
+    };
+    SiteQuant { weight: WeightFormat::Int(IntFormat::per_channel(bits)), input, rotation: None }
+}
+
+/// What a different place in a matrix of floats may cost: the product of few rows sums a row at its end in another order.
+const FLOAT_CLOSE: f64 = 1e-5;
+
+/// Modality-first order gives the bits of original order: scores after every row, keys and values, tokens; whole and in
+/// chunks, alone and in batches, in first and later turns. Of the float model scores come close and tokens are the same.
+///
+/// # Panics
+/// Where it does not.
+pub fn modality_first_changes_no_bit(folder: &GoldenFolder, turns: &str) {
+    let dir = tempfile::tempdir().expect("a folder for the bundle");
+    let float = FloatModel::open(folder.dir());
+    let bundle = dir.path().join("bundle");
+    float.write(&bundle, &float.quantization(per_modality), 0.02);
+    let quantised = LoadedModel::open(bundle.to_str().expect("a path in UTF-8"), &LoadOptions::in_process());
+    let quantised = quantised.expect("a bundle");
+    for (name, loaded) in [("float", folder.load()), ("quantised", quantised)] {
+        let cases = folder.cases();
+        let prompts: Vec<Prompt> = cases.iter().map(|case| prepare(&loaded, &folder.messages(case))).collect();
+        for cpu in Cpu::levels().take(if name == "float" { 1 } else { usize::MAX }) {
+            for chunk in [usize::MAX, 7] {
+                let [original, media_first] = RowOrder::ALL.map(|row_order| {
+                    let options = EngineOptions { threads: 2, chunk, cpu, row_order, ..EngineOptions::default() };
+                    Engine::new(&loaded, options).expect("an engine")
+                });
+                let what = |case: &str| format!("{name}, {case}, chunks of {chunk}, {}", cpu.level());
+                for (case, prompt) in cases.iter().zip(&prompts) {
+                    let [ours, theirs] = [&media_first, &original].map(|engine| alone(engine, prompt));
+                    ours.equals(&theirs, name, &what(case));
+                }
+                let [ours, theirs] = [&media_first, &original].map(|engine| together(engine, &prompts));
+                ours.equals(&theirs, name, &what("batch"));
+                let messages = folder.messages(turns);
+                let turn = messages.iter().position(|m| m.role == "assistant").expect("an assistant's turn");
+                let first = prepare(&loaded, &messages[..turn]);
+                let whole = prepare(&loaded, &messages);
+                let [ours, theirs] = [&media_first, &original].map(|engine| continued(engine, &first, &whole));
+                ours.equals(&theirs, name, &what("second turn"));
+            }
+        }
+        rows_do_move(&loaded, &prompts);
+        if name == "quantised" {
+            unmoved_modalities_are_noticed(&loaded, &prompts);
+        }
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// What came of computing something.
+struct Computed {
+    scores: Rows,
+    /// All that the sequences remember: the debug form of a float tells all its bits.
+    remembered: String,
+    tokens: Vec<Vec<u32>>,
+}
+
+impl Computed {
+    fn equals(&self, other: &Self, model: &str, what: &str) {
+        assert_eq!(self.tokens, other.tokens, "{what}: tokens in another row order");
+        let distance = distance(&self.scores, &other.scores);
+        if model == "float" {
+            assert!(distance < FLOAT_CLOSE, "{what}: another row order is {distance:e} away");
+            return;
+        }
+        let same = bits(self.scores.as_slice()) == bits(other.scores.as_slice());
+        assert!(same, "{what}: scores in another row order are {distance:e} away, not the same bits");
+        assert!(self.remembered == other.remembered, "{what}: keys and values in another row order have other bits");
+    }
+}
+
+fn alone(engine: &Engine, prompt: &Prompt) -> Computed {
+    let (mut scores, sequences) = engine.all_scores_batch(&[prompt], None).expect("scores");
+    let tokens = greedy_batch(engine, std::slice::from_ref(prompt), 6);
+    Computed { scores: scores.remove(0), remembered: format!("{sequences:?}"), tokens }
+}
+
+fn together(engine: &Engine, prompts: &[Prompt]) -> Computed {
+    let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+    let mut all: Vec<&mut Sequence> = sequences.iter_mut().collect();
+    let scores = engine.prefill_batch(&mut all, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+    Computed { scores, remembered: format!("{sequences:?}"), tokens: greedy_batch(engine, prompts, 6) }
+}
+
+fn continued(engine: &Engine, first: &Prompt, whole: &Prompt) -> Computed {
+    let mut sequence = engine.sequence();
+    let mut scores = engine.prefill(&mut sequence, first).expect("scores");
+    let vocabulary = scores.len();
+    scores.extend(engine.prefill(&mut sequence, whole).expect("scores"));
+    Computed { scores: Rows::from_vec(scores, vocabulary), remembered: format!("{sequence:?}"), tokens: Vec::new() }
+}
+
+/// Notes the order and the modalities of rows that reach a decoder's block.
+#[derive(Default)]
+struct Seen {
+    order: Vec<u32>,
+    modalities: Vec<Modality>,
+}
+
+impl Tap for Seen {
+    fn observe(&mut self, site: SiteId, _: &Rows, pass: &Pass) {
+        if matches!(site, SiteId::Block(Tower::Language, 0, mquant::nn::BlockSite::Qkv)) {
+            self.order.extend(&pass.order);
+            self.modalities.extend(pass.spans.iter().flat_map(|(modality, rows)| rows.map(move |_| modality)));
+        }
+    }
+}
+
+/// In a pass over a whole prompt the rows of media come first, each with its own modality.
+fn rows_do_move(loaded: &LoadedModel, prompts: &[Prompt]) {
+    let options = EngineOptions { threads: 2, row_order: RowOrder::ModalityFirst, ..EngineOptions::default() };
+    let engine = Engine::new(loaded, options).expect("an engine");
+    let mut moved = 0;
+    for prompt in prompts {
+        let mut seen = Seen::default();
+        engine.all_scores_batch(&[prompt], Some(&mut seen)).expect("scores");
+        let is_media = |row: u32| prompt.media.iter().any(|m| m.rows.contains(&(row as usize)));
+        let rows = 0..prompt.ids.len() as u32;
+        let expected: Vec<u32> =
+            rows.clone().filter(|row| is_media(*row)).chain(rows.filter(|row| !is_media(*row))).collect();
+        assert_eq!(seen.order, expected, "original indices of the rows computed");
+        let truth = expected.iter().map(|row| if is_media(*row) { Modality::Vision } else { Modality::Text });
+        assert_eq!(seen.modalities, truth.collect::<Vec<_>>(), "modalities of the rows computed");
+        moved += usize::from(!seen.order.is_sorted());
+    }
+    assert!(moved > 0, "no case has rows that move");
+}
+
+/// Negative control: rows that move without their modalities are quantised by the wrong scales.
+fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
+    let prompt =
+        prompts.iter().find(|p| p.media.first().is_some_and(|m| m.rows.start > 0)).expect("text before a picture");
+    let decoder = &loaded.model.decoder;
+    let embedded = decoder.embedding.forward(&prompt.ids);
+    let is_media = |row: usize| prompt.media.iter().any(|m| m.rows.contains(&row));
+    let rows = 0..prompt.ids.len();
+    let order: Vec<usize> =
+        rows.clone().filter(|row| is_media(*row)).chain(rows.clone().filter(|row| !is_media(*row))).collect();
+    let run = |order: &[usize], spans: &ModalitySpans| {
+        let picked = order.iter().flat_map(|row| embedded.row(*row)).copied().collect();
+        let positions: Vec<_> = order.iter().map(|row| prompt.positions[*row]).collect();
+        let pass = Pass {
+            sequences: std::iter::once(0..order.len()).collect(),
+            order: order.iter().map(|row| *row as u32).collect(),
+            spans: spans.clone(),
+            rope: decoder.rope.table(&positions),
+        };
+        let backend = CpuBackend::new(Cpu::detect());
+        let mut cache = decoder.new_cache();
+        let mut cx = Cx::new(&backend, &pass).caching(vec![&mut cache]);
+        let computed = decoder.forward(Rows::from_vec(picked, embedded.features()), &mut cx);
+        let mut back = vec![Vec::new(); order.len()];
+        for (at, row) in order.iter().enumerate() {
+            back[*row] = bits(computed.row(at));
+        }
+        back
+    };
+    let straight = run(&rows.collect::<Vec<_>>(), &prompt.spans);
+    let mut moved = ModalitySpans::default();
+    order.iter().for_each(|row| moved.push(if is_media(*row) { Modality::Vision } else { Modality::Text }, 1));
+    assert!(run(&order, &moved) == straight, "rows, positions and modalities moved together");
+    assert!(run(&order, &prompt.spans) != straight, "nobody notices that modalities did not move");
 }

@@ -6,10 +6,12 @@
 mod clocked;
 mod memory;
 mod phase;
+mod row_orders;
 
 pub use clocked::Clocked;
 pub use memory::peak_rss_bytes;
 pub use phase::{Arithmetic, Kind, Phase, Rates, Spent};
+pub use row_orders::OrderedPrefill;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +24,7 @@ use crate::error::Result;
 use crate::input::image::RgbImage;
 use crate::models::MediaKind;
 use crate::run::{Engine, EngineOptions, LoadedModel, Prompt, RunError, Sequence, best};
+use row_orders::RowOrders;
 
 /// What to compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub struct Figures {
     pub first_token_s: f64,
     /// Tokens of text prompts computed each second, all sequences together.
     pub prefill_tokens_per_s: f64,
+    /// Prefill of picture and text in each row order; None without a picture, for text alone has but one order.
+    pub row_orders: Option<OrderedPrefill>,
     /// Tokens generated each second after the first, all sequences together; None when none was asked for.
     pub decode_tokens_per_s: Option<f64>,
     /// What the time of the vision tower and projector went to, in the repeat in the middle.
@@ -88,6 +93,7 @@ pub fn measure(
     let clock = Arc::new(Clocked::new(Arc::new(CpuBackend::new(options.cpu))));
     let engine = Engine::new(loaded, options)?.with_backend(clock.clone());
     let bench = Bench { engine: &engine, clock: &clock };
+    let engines = RowOrders::new(loaded, options)?;
     let Workload { generate, batch, repeat, .. } = *workload;
     let (text_tokens, batch) = (workload.prompt_tokens.max(1), batch.max(1));
     let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);
@@ -108,9 +114,12 @@ pub fn measure(
     if longest + generate > engine.context() {
         return Err(RunError::Context { needed: longest + generate, prompt: longest, limit: engine.context() }.into());
     }
-    let mut repeats = Vec::new();
+    let (mut repeats, mut ordered) = (Vec::new(), Vec::new());
     for done in 1..=repeat.max(1) {
         repeats.push(bench.once(&texts, &pictured, generate)?);
+        if !pictured.is_empty() {
+            ordered.push(engines.prefill(&pictured)?);
+        }
         watch(done);
     }
     let of = |seconds: fn(&Repeat) -> f64| median(repeats.iter().map(seconds).collect());
@@ -124,6 +133,7 @@ pub fn measure(
         vision_s: vision.is_some().then(|| of(|r| r.vision.as_ref().map_or(0.0, |v| v.seconds))),
         first_token_s: of(|r| r.first_token),
         prefill_tokens_per_s: (batch * text_tokens) as f64 / of(|r| r.prefill.seconds),
+        row_orders: OrderedPrefill::of(&ordered, pictured.iter().map(|p| p.ids.len()).sum()),
         decode_tokens_per_s: decoded.then(|| (batch * generate) as f64 / of(|r| r.decode.seconds)),
         vision,
         prefill: middle(|r| Some(r.prefill.clone())).expect("there is at least one repeat"),

@@ -45,7 +45,7 @@ impl Recipe {
             let first = plan.steps[i].first().and_then(|site| plan.site(*site));
             if let Some(SitePlan { id, decided_by: Some(again), .. }) = first {
                 let (place, subject) = (self.place(i), id.to_string());
-                return Err(RecipeError::Duplicate { place, subject, again: again + 1 });
+                return Err(RecipeError::Duplicate { place: Box::new(place), subject, again: again + 1 });
             }
         }
         Ok(())
@@ -68,7 +68,12 @@ fn decide(site: &mut SitePlan, index: usize, step: &Step) {
 /// The sites that a step is about.
 fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, RecipeError> {
     let depths = Depths::of(sites);
-    let none = |field, found: String| RecipeError::NoMatch { place: place.clone(), field, found, known: known(sites) };
+    let none = |field, found: String| RecipeError::NoMatch {
+        place: Box::new(place.clone()),
+        field,
+        found,
+        known: known(sites),
+    };
     for tower in step.towers() {
         if depths.of_tower(*tower) == 0 {
             return Err(none("towers", tower.to_string()));
@@ -89,7 +94,7 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
         let before = |site: &&SiteId| matches!(site, SiteId::Patch(_) | SiteId::Projector(ProjectorSite::Down));
         if let Some(site) = matched.iter().find(before) {
             let expected = "sites with a norm or a linear in front, which takes the scales";
-            return Err(RecipeError::Site { place: place.clone(), expected, found: site.to_string() });
+            return Err(RecipeError::Site { place: Box::new(place.clone()), expected, found: site.to_string() });
         }
     }
     Ok(matched)

@@ -38,7 +38,7 @@ pub enum RecipeError {
     #[error("{place}: {problem}")]
     Syntax {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// What was expected and found.
         problem: String,
     },
@@ -46,7 +46,7 @@ pub enum RecipeError {
     #[error("{place}: {field}: expected {expected}, found {found}")]
     Range {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// The field.
         field: &'static str,
         /// Its range.
@@ -58,7 +58,7 @@ pub enum RecipeError {
     #[error("{place}: {field}: expected {expected}, found {found}")]
     Conflict {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// The field.
         field: &'static str,
         /// What the other allows.
@@ -70,7 +70,7 @@ pub enum RecipeError {
     #[error("{place}: {field}: \"{found}\" matches no site of the model, which has {known}")]
     NoMatch {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// `sites` or `towers`.
         field: &'static str,
         /// The pattern or tower.
@@ -82,7 +82,7 @@ pub enum RecipeError {
     #[error("{place}: expected {expected}, found {found}")]
     Site {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// Which sites it can be done to.
         expected: &'static str,
         /// The site.
@@ -92,7 +92,7 @@ pub enum RecipeError {
     #[error("{place}: {subject}: expected {expected}, found {found}")]
     Order {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// The tower or site it is about.
         subject: String,
         /// What must have been done, or not yet.
@@ -106,7 +106,7 @@ pub enum RecipeError {
     #[error("{place}: {subject}: expected to be done once, found it again in step {again}")]
     Duplicate {
         /// Where.
-        place: Place,
+        place: Box<Place>,
         /// The tower or site it is about.
         subject: String,
         /// The step, counted from 1.

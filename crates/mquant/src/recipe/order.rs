@@ -40,7 +40,7 @@ impl Done {
     ) -> Result<(), RecipeError> {
         self.refuse_twice(step, sites, place, index)?;
         if let Some(Broken { subject, expected, found, hint }) = self.broken(step, sites) {
-            return Err(RecipeError::Order { place: place.clone(), subject, expected, found, hint });
+            return Err(RecipeError::Order { place: Box::new(place.clone()), subject, expected, found, hint });
         }
         let towers = step.towers().iter().map(|tower| (*tower, index));
         let named = sites.iter().map(|site| (*site, index));
@@ -74,7 +74,7 @@ impl Done {
         match twice {
             Some((subject, first)) => {
                 debug_assert!(first < index, "steps are noted in order");
-                Err(RecipeError::Duplicate { place: place.clone(), subject, again: first + 1 })
+                Err(RecipeError::Duplicate { place: Box::new(place.clone()), subject, again: first + 1 })
             }
             None => Ok(()),
         }

@@ -108,6 +108,9 @@ impl Default for ColumnLimits {
     }
 }
 
+/// Steps, and line and column of each.
+type Placed = (Vec<Step>, Vec<(usize, usize)>);
+
 /// A text and its name.
 struct Source<'a> {
     text: &'a str,
@@ -142,7 +145,7 @@ impl Source<'_> {
     }
 
     fn syntax(&self, error: &Error, span: Option<Range<usize>>, step: Option<(usize, &'static str)>) -> RecipeError {
-        RecipeError::Syntax { place: self.place(span, step), problem: shortened(error.message()) }
+        RecipeError::Syntax { place: Box::new(self.place(span, step)), problem: shortened(error.message()) }
     }
 
     fn read<T: for<'de> Deserialize<'de>>(
@@ -155,13 +158,12 @@ impl Source<'_> {
         read.map_err(|error| self.syntax(&error, error.span().or(Some(span)), step))
     }
 
-    /// The steps, and line and column of each.
-    fn steps(&self, value: Option<Spanned<DeValue<'_>>>) -> Result<(Vec<Step>, Vec<(usize, usize)>), RecipeError> {
+    fn steps(&self, value: Option<Spanned<DeValue<'_>>>) -> Result<Placed, RecipeError> {
         let Some(value) = value else { return Ok((Vec::new(), Vec::new())) };
         let span = value.span();
         let DeValue::Array(list) = value.into_inner() else {
             let problem = "expected tables [[step]], found another value".to_owned();
-            return Err(RecipeError::Syntax { place: self.place(Some(span), None), problem });
+            return Err(RecipeError::Syntax { place: Box::new(self.place(Some(span), None)), problem });
         };
         let (mut steps, mut places) = (Vec::new(), Vec::new());
         for (i, step) in list.into_iter().enumerate() {
@@ -173,7 +175,10 @@ impl Source<'_> {
 
     fn step(&self, number: usize, value: Spanned<DeValue<'_>>) -> Result<Step, RecipeError> {
         let span = value.span();
-        let wrong = |span, problem| RecipeError::Syntax { place: self.place(Some(span), Some((number, "?"))), problem };
+        let wrong = |span, problem| RecipeError::Syntax {
+            place: Box::new(self.place(Some(span), Some((number, "?")))),
+            problem,
+        };
         let DeValue::Table(mut table) = value.into_inner() else {
             return Err(wrong(span, "expected a table, found another value".to_owned()));
         };
@@ -198,7 +203,12 @@ impl Source<'_> {
             (_, Some(share)) => {
                 let (expected, found) = (format!("absent where observer is \"{}\"", name.word()), share.to_string());
                 let place = self.place(Some(span), None);
-                return Err(RecipeError::Conflict { place, field: "calibration.percentile", expected, found });
+                return Err(RecipeError::Conflict {
+                    place: Box::new(place),
+                    field: "calibration.percentile",
+                    expected,
+                    found,
+                });
             }
             (ObserverName::MinMax, None) => Observer::MinMax,
             (ObserverName::Mse, None) => Observer::Mse,
@@ -226,7 +236,7 @@ impl RawQuantize {
             None => Ok(()),
             Some(found) => {
                 let (place, expected) = (place.clone(), format!("absent where {where_}"));
-                Err(RecipeError::Conflict { place, field, expected, found })
+                Err(RecipeError::Conflict { place: Box::new(place), field, expected, found })
             }
         };
         let quoted_word = |word: &'static str| format!("\"{word}\"");
@@ -243,7 +253,7 @@ impl RawQuantize {
                 return match self.input {
                     None | Some(Spelled(InputFormat::Float)) => Ok(Target::Float),
                     Some(Spelled(input)) => Err(RecipeError::Conflict {
-                        place: place.clone(),
+                        place: Box::new(place.clone()),
                         field: "input",
                         expected: format!("\"float\" where {float}"),
                         found: quoted_word(input.word()),
@@ -252,7 +262,12 @@ impl RawQuantize {
             }
             other => {
                 let (place, found) = (place.clone(), other.to_string());
-                return Err(RecipeError::Range { place, field: "weight_bits", expected: "4, 8 or 16", found });
+                return Err(RecipeError::Range {
+                    place: Box::new(place),
+                    field: "weight_bits",
+                    expected: "4, 8 or 16",
+                    found,
+                });
             }
         };
         let method = match self.method.map_or(MethodName::Rtn, |word| word.0) {
@@ -269,7 +284,7 @@ impl RawQuantize {
         };
         let Some(Spelled(input)) = self.input else {
             return Err(RecipeError::Conflict {
-                place: place.clone(),
+                place: Box::new(place.clone()),
                 field: "input",
                 expected: format!("one of {} where weight_bits is {}", word_list::<InputFormat>(), self.weight_bits),
                 found: "nothing".to_owned(),

@@ -55,7 +55,9 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), RecipeError> {
 fn refuse(bounds: Vec<Bound>, place: impl Fn() -> Place) -> Result<(), RecipeError> {
     match bounds.into_iter().find(|(.., within)| !within) {
         None => Ok(()),
-        Some((field, expected, found, _)) => Err(RecipeError::Range { place: place(), field, expected, found }),
+        Some((field, expected, found, _)) => {
+            Err(RecipeError::Range { place: Box::new(place()), field, expected, found })
+        }
     }
 }
 

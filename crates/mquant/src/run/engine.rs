@@ -1,16 +1,18 @@
 //! Prompts and tokens through the model: one sequence or many, whole or in chunks.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mquant_kernels::{Backend, Cpu, CpuBackend, Rows, Threads};
 
 use super::prompt::PlacedMedia;
-use super::{LoadedModel, Prompt, RunError, Sequence};
+use super::work::{Gathered, Work};
+use super::{LoadedModel, Prompt, RowOrder, RunError, Sequence};
 use crate::input::vision_processor::Grid;
 use crate::input::{Modality, ModalitySpans};
 use crate::models::{Layout, Model};
-use crate::nn::{Cx, KvCache, Pass, Position, Watcher, again};
+use crate::nn::{Cx, Pass, Position, Watcher, again};
 
 /// How to compute.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +25,13 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// Instructions that may be used.
     pub cpu: Cpu,
+    /// The order in which the decoder's rows are computed.
+    pub row_order: RowOrder,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { threads: 0, chunk: 1024, context: None, cpu: Cpu::detect() }
+        Self { threads: 0, chunk: 1024, context: None, cpu: Cpu::detect(), row_order: RowOrder::default() }
     }
 }
 
@@ -57,27 +61,19 @@ pub struct Engine {
     threads: Threads,
     chunk: usize,
     context: usize,
+    row_order: RowOrder,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { threads, chunk, context, .. } = self;
+        let Self { threads, chunk, context, row_order, .. } = self;
         f.debug_struct("Engine")
             .field("threads", &threads.count())
             .field("chunk", chunk)
             .field("context", context)
+            .field("row_order", row_order)
             .finish()
     }
-}
-
-/// Some rows of one sequence, embedded.
-struct Work<'a> {
-    cache: &'a mut KvCache,
-    /// Rows of the sequence before these.
-    start: usize,
-    x: Rows,
-    positions: &'a [Position],
-    spans: ModalitySpans,
 }
 
 impl Engine {
@@ -100,6 +96,7 @@ impl Engine {
             threads,
             chunk: options.chunk.max(1),
             context,
+            row_order: options.row_order,
         })
     }
 
@@ -160,7 +157,7 @@ impl Engine {
     /// # Errors
     /// If the prompt does not fit the context, or a score is not finite.
     pub fn prefill_measured(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<(Vec<f32>, Effort), RunError> {
-        let (scores, effort) = self.last_scores(&mut [sequence], &[prompt])?;
+        let (scores, effort) = self.prefill_batch_measured(&mut [sequence], &[prompt])?;
         Ok((scores.into_vec(), effort))
     }
 
@@ -172,10 +169,21 @@ impl Engine {
     /// # Panics
     /// If there is not one prompt for each sequence.
     pub fn prefill_batch(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<Rows, RunError> {
-        Ok(self.last_scores(sequences, prompts)?.0)
+        Ok(self.prefill_batch_measured(sequences, prompts)?.0)
     }
 
-    fn last_scores(&self, sequences: &mut [&mut Sequence], prompts: &[&Prompt]) -> Result<(Rows, Effort), RunError> {
+    /// [`prefill_batch`](Self::prefill_batch), with what it took.
+    ///
+    /// # Errors
+    /// If a prompt does not fit the context, or a score is not finite.
+    ///
+    /// # Panics
+    /// If there is not one prompt for each sequence.
+    pub fn prefill_batch_measured(
+        &self,
+        sequences: &mut [&mut Sequence],
+        prompts: &[&Prompt],
+    ) -> Result<(Rows, Effort), RunError> {
         let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
         let mut effort = self.advance(sequences, prompts, None, &mut |i, rows, _| {
             last[i] = rows.row(rows.rows() - 1).to_vec();
@@ -223,7 +231,7 @@ impl Engine {
             let mut who = Vec::new();
             for (i, sequence) in sequences.iter_mut().enumerate() {
                 let (prompt, from) = (prompts[i], done[i]);
-                let to = prompt.ids.len().min(from + room);
+                let to = from + room.min(prompt.ids.len() - from);
                 if from == to {
                     continue;
                 }
@@ -352,30 +360,19 @@ impl Engine {
         x
     }
 
-    /// One pass over the rows of some sequences: the stream after the last block, and the rows of each sequence in it.
-    fn pass(&self, works: Vec<Work<'_>>, mut tap: Watcher<'_>) -> (Rows, Vec<std::ops::Range<usize>>) {
+    /// One pass over the rows of some sequences: the stream after the last block, and the rows of each sequence in it, both in
+    /// original order.
+    fn pass(&self, works: Vec<Work<'_>>, mut tap: Watcher<'_>) -> (Rows, Vec<Range<usize>>) {
         let features = self.model.decoder.embedding.0.cols();
-        let mut x = Vec::new();
-        let (mut order, mut positions, mut spans, mut ranges) =
-            (Vec::new(), Vec::new(), ModalitySpans::default(), Vec::new());
-        let mut caches = Vec::new();
-        for work in works {
-            let rows = work.x.rows();
-            let at = order.len();
-            ranges.push(at..at + rows);
-            order.extend((work.start..work.start + rows).map(|i| i as u32));
-            positions.extend_from_slice(work.positions);
-            spans.extend(&work.spans, 0..rows);
-            x.extend(work.x.into_vec());
-            caches.push(work.cache);
-        }
+        let Gathered { x, positions, spans, order, sequences, caches, places } =
+            Gathered::of(works, self.row_order, features);
         let rope = self.model.decoder.rope.table(&positions);
-        let pass = Pass { sequences: ranges.clone(), order, spans, rope };
+        let pass = Pass { sequences, order, spans, rope };
         let hidden = self.threads.run(|| {
             let mut cx = Cx::new(&*self.backend, &pass).caching(caches).watched(again(&mut tap));
-            self.model.decoder.forward(Rows::from_vec(x, features), &mut cx)
+            self.model.decoder.forward(x, &mut cx)
         });
-        (hidden, ranges)
+        (places.restore(hidden), pass.sequences)
     }
 
     /// Scores of the next token after each of some rows.

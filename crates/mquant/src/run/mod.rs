@@ -7,6 +7,8 @@ mod error;
 mod loaded;
 mod prompt;
 mod sequence;
+mod row_order;
+mod work;
 mod engine;
 mod sampler;
 mod generate;
@@ -16,6 +18,7 @@ pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};
 pub use prompt::{MediaKey, PlacedMedia, Prompt};
+pub use row_order::{RowOrder, UnknownRowOrder};
 pub use sampler::{Sampler, SamplerOptions};
 pub use sequence::Sequence;
 

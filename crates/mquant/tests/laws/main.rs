@@ -57,6 +57,7 @@ macro_rules! family {
                 for case in folder.cases() {
                     laws::row_order_is_free(&folder, &case);
                 }
+                laws::modality_first_changes_no_bit(&folder, "turns");
             }
         }
     };

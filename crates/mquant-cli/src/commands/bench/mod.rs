@@ -23,10 +23,11 @@ use report::{Measured, Report};
 #[command(after_help = "\
 Figures are medians over the repeats. The text is random tokens, the picture is synthetic; nothing
 is remembered between repeats. vision_s is the vision tower on one picture; prefill counts the text
-alone; first_token_s is picture and text, from prepared prompts to the first token of every
-sequence; decode counts the tokens after it. GOPS are multiplications and additions of the products
-with weights; GB/s are bytes of weights, keys and values. Limits of this CPU are measured with the
-same threads after everything else: two seconds and a gibibyte, which the peak of memory leaves out.
+alone, and picture and text together in each row order, without the tower; first_token_s is picture
+and text, from prepared prompts to the first token of every sequence; decode counts the tokens after
+it. GOPS are multiplications and additions of the products with weights; GB/s are bytes of weights,
+keys and values. Limits of this CPU are measured with the same threads after everything else: two
+seconds and a gibibyte, which the peak of memory leaves out.
 
 Examples:
   mquant bench
@@ -117,7 +118,8 @@ pub(crate) fn run(args: &BenchArgs, globals: &Globals, output: &Output) -> Resul
         Some(measure_limits(&threads, options.cpu))
     };
     let load_s = opened.load_time.as_secs_f64();
-    let measured = Measured { workload: &workload, figures: &figures, limits: limits.as_ref(), load_s, peak_rss_bytes };
+    let (row_order, limits) = (options.row_order, limits.as_ref());
+    let measured = Measured { workload: &workload, figures: &figures, row_order, limits, load_s, peak_rss_bytes };
     let report = Report::new(&opened.name, measured);
     if output.is_json() {
         output.object("bench/2", &report)?

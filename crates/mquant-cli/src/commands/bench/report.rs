@@ -1,7 +1,8 @@
 //! What `mquant bench --json` prints; the tables for people are made of it.
 
 use mquant::kernels::Limits;
-use mquant::measure::{Arithmetic, Figures, Kind, Phase, Workload};
+use mquant::measure::{Arithmetic, Figures, Kind, OrderedPrefill, Phase, Workload};
+use mquant::run::RowOrder;
 use serde::Serialize;
 
 /// Everything that was measured.
@@ -9,6 +10,7 @@ use serde::Serialize;
 pub(super) struct Measured<'a> {
     pub(super) workload: &'a Workload,
     pub(super) figures: &'a Figures,
+    pub(super) row_order: RowOrder,
     pub(super) limits: Option<&'a Limits>,
     pub(super) load_s: f64,
     pub(super) peak_rss_bytes: Option<u64>,
@@ -20,6 +22,7 @@ pub(super) struct Report<'a> {
     pub(super) model: &'a str,
     pub(super) threads: usize,
     pub(super) cpu: &'static str,
+    pub(super) row_order: &'static str,
     pub(super) prompt_tokens: usize,
     pub(super) image: Option<ImageReport>,
     pub(super) generate: usize,
@@ -29,12 +32,20 @@ pub(super) struct Report<'a> {
     pub(super) vision_s: Option<f64>,
     pub(super) first_token_s: f64,
     pub(super) prefill_tokens_per_s: f64,
+    /// Of picture and text, with rows in each order.
+    pub(super) prefill_by_row_order: Option<RowOrderReport>,
     pub(super) decode_tokens_per_s: Option<f64>,
     /// Of one sequence of the batch.
     pub(super) decode_sequence_tokens_per_s: Option<f64>,
     pub(super) peak_rss_bytes: Option<u64>,
     pub(super) limits: Option<LimitsReport>,
     pub(super) phases: Vec<PhaseReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RowOrderReport {
+    pub(super) original_tokens_per_s: f64,
+    pub(super) modality_first_tokens_per_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,7 +90,7 @@ pub(super) struct KindReport {
 
 impl<'a> Report<'a> {
     pub(super) fn new(model: &'a str, measured: Measured<'_>) -> Self {
-        let Measured { workload, figures, limits, load_s, peak_rss_bytes } = measured;
+        let Measured { workload, figures, row_order, limits, load_s, peak_rss_bytes } = measured;
         let phases = [
             ("vision", figures.vision.as_ref()),
             ("prefill", Some(&figures.prefill)),
@@ -90,6 +101,7 @@ impl<'a> Report<'a> {
             model,
             threads: figures.threads,
             cpu: figures.level.name(),
+            row_order: row_order.name(),
             prompt_tokens: workload.prompt_tokens,
             image: workload.image.map(|(width, height)| ImageReport { width, height, tokens: figures.image_tokens }),
             generate: workload.generate,
@@ -99,12 +111,20 @@ impl<'a> Report<'a> {
             vision_s: figures.vision_s,
             first_token_s: figures.first_token_s,
             prefill_tokens_per_s: figures.prefill_tokens_per_s,
+            prefill_by_row_order: figures.row_orders.map(RowOrderReport::new),
             decode_tokens_per_s: figures.decode_tokens_per_s,
             decode_sequence_tokens_per_s: figures.decode_tokens_per_s.map(|rate| rate / workload.batch as f64),
             peak_rss_bytes,
             limits: limits.map(LimitsReport::new),
             phases: phases.into_iter().filter_map(phase).collect(),
         }
+    }
+}
+
+impl RowOrderReport {
+    fn new(prefill: OrderedPrefill) -> Self {
+        let OrderedPrefill { original_tokens_per_s, modality_first_tokens_per_s } = prefill;
+        Self { original_tokens_per_s, modality_first_tokens_per_s }
     }
 }
 

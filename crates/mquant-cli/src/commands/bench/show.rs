@@ -37,6 +37,10 @@ fn figures(report: &Report<'_>) -> Vec<Vec<String>> {
     }
     rows.push(("first token", seconds(report.first_token_s)));
     rows.push(("prefill", rate(report.prefill_tokens_per_s)));
+    if let Some(orders) = &report.prefill_by_row_order {
+        rows.push(("with picture, original order", rate(orders.original_tokens_per_s)));
+        rows.push(("with picture, modality first", rate(orders.modality_first_tokens_per_s)));
+    }
     rows.extend(report.decode_tokens_per_s.map(|r| ("decode", rate(r))));
     if report.batch > 1 {
         rows.extend(report.decode_sequence_tokens_per_s.map(|r| ("each of the batch", rate(r))));

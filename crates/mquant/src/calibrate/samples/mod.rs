@@ -207,11 +207,11 @@ fn fetch(source: &DataSource, usable: &[usize], chosen: &[usize]) -> Result<Vec<
     let mut left = chosen.len();
     source.rows(&mut |origin, row| {
         let index = usable.binary_search(&origin.row).ok().filter(|index| chosen.contains(index));
-        if let (Some(index), Ok(Row { messages, answer })) = (index, row) {
-            if let Ok(media) = media::hashes(&messages) {
-                found[index] = Some(Sample { messages, answer, origin, media });
-                left -= 1;
-            }
+        if let (Some(index), Ok(Row { messages, answer })) = (index, row)
+            && let Ok(media) = media::hashes(&messages)
+        {
+            found[index] = Some(Sample { messages, answer, origin, media });
+            left -= 1;
         }
         if left == 0 { Read::Enough } else { Read::On }
     })?;
