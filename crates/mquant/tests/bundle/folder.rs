@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mquant::bundle::{InputFormat, PackedCache, SiteQuant, WeightFormat};
-use mquant::kernels::Bits;
-use mquant::nn::{BlockSite, SiteId, Tower};
+use mquant::bundle::{InputFormat, NormFormat, PackedCache, SiteQuant, WeightFormat};
+use mquant::kernels::{Bits, Hadamard};
+use mquant::nn::{BlockSite, ProjectorSite, SiteId, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{LoadOptions, LoadedModel};
 use mquant_testkit::bundle::FloatModel;
@@ -42,6 +43,35 @@ pub(crate) fn eight(_: SiteId) -> SiteQuant {
     SiteQuant::new(weight, InputFormat::PerToken)
 }
 
+/// Every kind of norm, rotation and split on top of [`mixed`], for a golden model that has 2 layers a tower.
+pub(crate) fn transformed(model: &FloatModel, site: SiteId) -> SiteQuant {
+    let inputs = model.inputs(site);
+    let whole = || Some(Arc::new(Hadamard::new(inputs).unwrap()));
+    let padded = || Some(Arc::new(Hadamard::padded(inputs + 1).unwrap()));
+    let plain = mixed(site);
+    let last = inputs as u32 - 1;
+    match site {
+        SiteId::Block(Tower::Vision, _, BlockSite::Down) => {
+            SiteQuant { rotation: whole(), side_columns: vec![0], ..plain }
+        }
+        SiteId::Block(_, 1, BlockSite::Down) => {
+            SiteQuant { rotation: padded(), side_columns: vec![0, 4, last, last + 1], ..plain }
+        }
+        SiteId::Block(Tower::Vision, 0, BlockSite::Qkv) => SiteQuant { side_columns: vec![1, 2, 95], ..plain },
+        SiteId::Block(Tower::Language, _, BlockSite::Qkv) => {
+            SiteQuant { norm: NormFormat::Rms, side_columns: (0..70).collect(), ..plain }
+        }
+        SiteId::Block(Tower::Language, 0, BlockSite::Up) => {
+            SiteQuant { norm: NormFormat::Rms, rotation: whole(), side_columns: vec![0], ..plain }
+        }
+        SiteId::Block(Tower::Vision, 1, BlockSite::Out) => SiteQuant { side_columns: vec![3, 50], ..plain },
+        SiteId::Projector(ProjectorSite::Up) => SiteQuant { rotation: padded(), ..plain },
+        SiteId::Projector(ProjectorSite::Down) => SiteQuant { side_columns: vec![9], ..plain },
+        SiteId::Head => SiteQuant { norm: NormFormat::Rms, ..plain },
+        _ => plain,
+    }
+}
+
 /// A bundle of a golden model.
 pub(crate) struct Bundle {
     root: TempDir,
@@ -53,6 +83,19 @@ impl Bundle {
         let model = FloatModel::open(&golden(name));
         model.write(&root.path().join("bundle"), &model.quantization(site), 0.03);
         Self { root }
+    }
+
+    /// A bundle of [`transformed`] sites.
+    pub(crate) fn transformed(name: &str) -> Self {
+        let model = FloatModel::open(&golden(name));
+        Self::of(name, |site| transformed(&model, site))
+    }
+
+    /// All tensors, by their published names.
+    pub(crate) fn tensors(&self) -> BTreeMap<String, Stored> {
+        let mut all = BTreeMap::new();
+        self.with_tensors(|tensors| all.clone_from(tensors));
+        all
     }
 
     pub(crate) fn dir(&self) -> PathBuf {

@@ -6,3 +6,6 @@ mod folder;
 mod kept_panels;
 mod refusals;
 mod round_trip;
+mod site_product;
+mod transformed;
+mod writer;

@@ -135,7 +135,7 @@ fn equal_inputs_give_equal_bytes_and_the_quantisation_is_read_back() {
 
 /// How far all scores of a case are from another model's, in standard deviations of the latter: the largest and the root of
 /// the mean square.
-fn away(of: &LoadedModel, from: &LoadedModel, folder: &GoldenFolder, case: &str) -> (f64, f64) {
+pub(crate) fn away(of: &LoadedModel, from: &LoadedModel, folder: &GoldenFolder, case: &str) -> (f64, f64) {
     let scores = |loaded: &LoadedModel| {
         let prompt = loaded.prepare(&folder.messages(case), AddGenerationPrompt::Yes).unwrap();
         let engine = Engine::new(loaded, EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
