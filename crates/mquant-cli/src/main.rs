@@ -4,6 +4,7 @@ mod args;
 mod output;
 mod exit;
 mod progress;
+mod recipe_arg;
 mod signals;
 mod session;
 mod demo_model;

@@ -1,6 +1,7 @@
 //! A model opened as the command line asks.
 
 use std::env;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use mquant::bundle::{PackedCache, PackedCacheUse};
@@ -11,9 +12,10 @@ use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RunError};
 
 use crate::args::Globals;
 use crate::demo_model;
-use crate::exit::{CliError, Doing, Failure};
+use crate::exit::{CliError, Doing, Done, Failure};
 use crate::output::talk;
 use crate::progress::Progress;
+use crate::signals;
 
 /// The first argument of a process that renders a chat template and nothing else.
 pub(crate) const WORKER_ARGUMENT: &str = "__render-chat-template";
@@ -35,13 +37,7 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
         Some(name) => name.to_owned(),
         None => demo_model::folder()?.to_string_lossy().into_owned(),
     };
-    let program = env::current_exe()
-        .map_err(|source| Failure::new("start", CliError::System { what: "the path of this program", source }))?;
-    let options = LoadOptions {
-        isolation: Isolation::Worker { program, arguments: vec![WORKER_ARGUMENT.to_owned()] },
-        pixels: pixels(globals),
-        packed_cache: PackedCache::Enabled,
-    };
+    let options = load_options(globals)?;
     let started = Instant::now();
     let progress = Progress::spinner("loading the model");
     let loaded = LoadedModel::open(&name, &options).doing("load the model")?;
@@ -52,6 +48,17 @@ pub(crate) fn open(model: Option<&str>, globals: &Globals) -> Result<Opened, Fai
         ));
     }
     Ok(Opened { name, loaded, load_time: started.elapsed() })
+}
+
+/// How the command line asks to load.
+pub(crate) fn load_options(globals: &Globals) -> Result<LoadOptions, Failure> {
+    let program = env::current_exe()
+        .map_err(|source| Failure::new("start", CliError::System { what: "the path of this program", source }))?;
+    Ok(LoadOptions {
+        isolation: Isolation::Worker { program, arguments: vec![WORKER_ARGUMENT.to_owned()] },
+        pixels: pixels(globals),
+        packed_cache: PackedCache::Enabled,
+    })
 }
 
 /// Bounds on pictures that the command line asks for.
@@ -73,6 +80,11 @@ pub(crate) fn options(globals: &Globals) -> Result<EngineOptions, Failure> {
 /// The threads to compute it with.
 pub(crate) fn engine(loaded: &LoadedModel, globals: &Globals) -> Result<Engine, Failure> {
     Engine::new(loaded, options(globals)?).doing("prepare to compute")
+}
+
+/// Whether long work is to go on: not after a signal.
+pub(crate) fn go_on() -> ControlFlow<()> {
+    if signals::interrupted() == Done::Complete { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 /// Threads without a model.

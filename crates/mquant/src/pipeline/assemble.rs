@@ -40,9 +40,8 @@ impl Collected {
             Some(QuantizedWeight::Int(w)) => WeightFormat::Int(IntFormat { bits: w.bits, group: w.group }),
             _ => WeightFormat::Float,
         };
-        let is_bare = |norm: &crate::nn::Norm| {
-            matches!(norm.kind, NormKind::Rms) && norm.gain.iter().all(|gain| *gain == 1.0)
-        };
+        let is_bare =
+            |norm: &crate::nn::Norm| matches!(norm.kind, NormKind::Rms) && norm.gain.iter().all(|gain| *gain == 1.0);
         let norm = if site.norm.as_ref().is_some_and(is_bare) { NormFormat::Rms } else { NormFormat::Published };
         let side_columns = site.split.as_ref().map_or_else(Vec::new, |split| split.channels.clone());
         let (input, scales) = stored(&site.input);

@@ -42,13 +42,13 @@ use crate::recipe::Recipe;
 use crate::run::{Engine, EngineOptions, LoadedModel};
 
 pub use error::PipelineError;
-pub use plan::{Estimate, ShownRows, estimate};
 pub use fingerprint::fingerprint;
+pub use plan::{Estimate, ShownRows, estimate};
 pub use report::{SiteReport, UnitReport};
 pub use unit::Unit;
 
-use prompts::prepare;
 use assemble::Collected;
+use prompts::prepare;
 use result::QuantizedUnit;
 use shown::{Runner, ShownMedia, ShownPrompt};
 use work::Worker;
@@ -144,7 +144,8 @@ pub fn shown_rows(loaded: &LoadedModel, samples: &Gathered, recipe: &Recipe) -> 
     let mut seen = std::collections::HashSet::new();
     for sample in &samples.samples {
         let Ok(prompt) = loaded.prepare(&sample.messages, AddGenerationPrompt::Yes) else { continue };
-        let answer = sample.answer.as_ref().map(|answer| loaded.tokenizer.encode_text(answer).map_or(0, |ids| ids.len() + 1));
+        let answer =
+            sample.answer.as_ref().map(|answer| loaded.tokenizer.encode_text(answer).map_or(0, |ids| ids.len() + 1));
         let answer = answer.unwrap_or(recipe.calibration.generated_tokens);
         rows.tokens += prompt.ids.len() + answer;
         rows.scored += answer.max(1);
@@ -157,7 +158,11 @@ pub fn shown_rows(loaded: &LoadedModel, samples: &Gathered, recipe: &Recipe) -> 
 /// Every site of a model, in order.
 pub fn sites(model: &Model) -> Vec<SiteId> {
     let mut model = model.clone();
-    model.parts().into_iter().flat_map(|part| part.sites().into_iter().map(|site| site.id).collect::<Vec<_>>()).collect()
+    model
+        .parts()
+        .into_iter()
+        .flat_map(|part| part.sites().into_iter().map(|site| site.id).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Quantises a float model.

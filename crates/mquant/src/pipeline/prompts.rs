@@ -9,12 +9,7 @@ use super::shown::ShownPrompt;
 
 /// The prompt of a sample with the tokens of its answer: the reference answer where there is one (teacher-forced), else
 /// what the float model says, up to `generate` tokens. Decoding reads text scales, so they have to have seen answers.
-pub(super) fn prepare(
-    loaded: &LoadedModel,
-    engine: &Engine,
-    sample: &Sample,
-    generate: usize,
-) -> Result<ShownPrompt> {
+pub(super) fn prepare(loaded: &LoadedModel, engine: &Engine, sample: &Sample, generate: usize) -> Result<ShownPrompt> {
     let mut prompt = loaded.prepare(&sample.messages, AddGenerationPrompt::Yes)?;
     let asked = prompt.ids.len();
     let end_tokens = &loaded.generation.eos_token_ids;

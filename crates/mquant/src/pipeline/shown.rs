@@ -6,8 +6,8 @@ use std::ops::Range;
 use mquant_kernels::{Backend, Matrix, Rows, Threads};
 
 use super::unit::Working;
-use crate::input::ModalitySpans;
 use crate::input::Modality;
+use crate::input::ModalitySpans;
 use crate::models::Model;
 use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
 use crate::run::{LoadedModel, MediaKey, PlacedMedia, Prompt};
@@ -52,7 +52,8 @@ impl Runner<'_> {
         let new = || KvCache::new(cache, decoder.blocks.len(), features, head_dim);
         let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| new()).collect();
         self.threads.run(|| {
-            let mut cx = Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
+            let mut cx =
+                Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
             unit.forward(&batch.x, &mut cx)
         })
     }

@@ -259,4 +259,3 @@ pub(super) fn wants_histogram(plan: &SitePlan, observer: Observer) -> bool {
     let is_static = matches!(plan.target.input(), InputFormat::PerTensor | InputFormat::PerModality);
     is_static && observer != Observer::MinMax
 }
-

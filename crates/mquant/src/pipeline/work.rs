@@ -109,19 +109,14 @@ impl Worker<'_> {
             }
         }
         if !floats.is_empty() {
-            quantized.report.output_sqnr_db = Some(10.0 * (signal.max(f64::MIN_POSITIVE) / noise.max(f64::MIN_POSITIVE)).log10());
+            quantized.report.output_sqnr_db =
+                Some(10.0 * (signal.max(f64::MIN_POSITIVE) / noise.max(f64::MIN_POSITIVE)).log10());
         }
         Ok(())
     }
 
     /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
-    fn transform(
-        &self,
-        unit: Unit,
-        working: &mut Working,
-        enters: &[Batch],
-        prompts: &[ShownPrompt],
-    ) -> Result<()> {
+    fn transform(&self, unit: Unit, working: &mut Working, enters: &[Batch], prompts: &[ShownPrompt]) -> Result<()> {
         for step in self.steps {
             let mut channels = SeenChannels::new();
             if step.needs_activations() && !matches!(working, Working::Embedding(_)) {
@@ -154,7 +149,8 @@ impl Worker<'_> {
         if observer == Observer::MinMax {
             return Ok(seen);
         }
-        let wanted = side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
+        let wanted =
+            side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
         let wanted: BTreeMap<SiteId, Wanted> =
             wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
         let again = self.show(unit, working, enters, prompts, wanted, None)?;

@@ -27,8 +27,7 @@ pub use plan::{Plan, SitePlan};
 pub use presets::{PRESETS, Preset};
 pub use selector::{BlockPattern, BlockRange, Depths, PatternError, SitePattern, SiteSelector};
 pub use step::{
-    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target,
-    WeightMethod,
+    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target, WeightMethod,
 };
 
 pub use crate::quantize::{ActOrder, Clip};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{has_norm, stream_of};
-use super::{Place, RecipeError, Step, RotationKind};
+use super::{Place, RecipeError, RotationKind, Step};
 use crate::nn::{SiteId, Tower};
 
 /// What earlier steps have done, by the index of the step.

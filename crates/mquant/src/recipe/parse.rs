@@ -11,7 +11,7 @@ use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
     ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, Observer, Otherwise, Place, Quantize, Recipe, RecipeError,
-    RotateHeads, RotateOnline, RotateStream, Sequential, SiteSelector, Smooth, SplitColumns, Step, RotationKind,
+    RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, SiteSelector, Smooth, SplitColumns, Step,
     Target, WeightMethod,
 };
 use crate::bundle::InputFormat;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::{ActOrder, Clip, Otherwise, Sequential, SitePattern, SiteSelector, RotationKind};
+use super::{ActOrder, Clip, Otherwise, RotationKind, Sequential, SitePattern, SiteSelector};
 use crate::bundle::InputFormat;
 use crate::excerpt::quoted;
 use crate::nn::{CacheFormat, Tower};

@@ -113,11 +113,7 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
     };
     let outcome = pipeline::quantize(loaded, &options, &RealDisk::shared(), &mut |event| {
         reporter.event(&event);
-        if signals::interrupted() == Done::Complete {
-            std::ops::ControlFlow::Continue(())
-        } else {
-            std::ops::ControlFlow::Break(())
-        }
+        session::go_on()
     });
     drop(reporter);
     let outcome = outcome.doing(format!("quantise {}", args.model))?;
@@ -153,9 +149,7 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
 }
 
 fn recipe(args: &QuantizeArgs) -> Result<Recipe, Failure> {
-    let is_file = Path::new(&args.recipe).extension().is_some_and(|e| e == "toml");
-    let read = if is_file { Recipe::read(args.recipe.as_ref()) } else { Recipe::preset(&args.recipe) };
-    let mut recipe = read.doing("read the recipe")?;
+    let mut recipe = crate::recipe_arg::read(&args.recipe)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     Ok(recipe)
 }
@@ -239,7 +233,11 @@ fn bytes(text: &str) -> Result<u64, String> {
         t => (t, 1),
     };
     let number: f64 = digits.parse().map_err(|_| "expected a size such as 6G, 500M or a number of bytes".to_owned())?;
-    if number.is_finite() && number > 0.0 { Ok((number * f64::from(unit)) as u64) } else { Err("more than 0".to_owned()) }
+    if number.is_finite() && number > 0.0 {
+        Ok((number * f64::from(unit)) as u64)
+    } else {
+        Err("more than 0".to_owned())
+    }
 }
 
 #[cfg(test)]

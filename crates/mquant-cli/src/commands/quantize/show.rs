@@ -97,7 +97,9 @@ pub(super) fn report(report: &Report, output: &Output) -> Result<(), Failure> {
     let noted: Vec<String> = report
         .sites
         .iter()
-        .flat_map(|(site, report)| report.notes.iter().chain(&report.hessian).map(move |note| format!("  {site}: {note}")))
+        .flat_map(|(site, report)| {
+            report.notes.iter().chain(&report.hessian).map(move |note| format!("  {site}: {note}"))
+        })
         .collect();
     let mut text = String::new();
     if !noted.is_empty() {

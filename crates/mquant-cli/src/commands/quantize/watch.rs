@@ -48,7 +48,9 @@ impl Reporter {
                 (self.unit, self.sites, self.name) = (*index, 0, format!("{unit} ({} of {of})", index + 1));
                 self.move_to(self.begin());
                 self.say(format!("{}{}", self.name, if *known { ", done before" } else { "" }));
-                self.line(&json!({"event": "unit", "unit": unit.to_string(), "index": index, "of": of, "known": known}));
+                self.line(
+                    &json!({"event": "unit", "unit": unit.to_string(), "index": index, "of": of, "known": known}),
+                );
             }
             Event::Site(site) => {
                 self.sites += 1;
@@ -74,7 +76,8 @@ impl Reporter {
 
     /// Seconds left, if the rest goes as fast beside its estimate as what is done.
     fn left(&self) -> f64 {
-        let (done, all) = (self.ends.get(self.unit).copied().unwrap_or_default(), self.ends.last().copied().unwrap_or(0.0));
+        let (done, all) =
+            (self.ends.get(self.unit).copied().unwrap_or_default(), self.ends.last().copied().unwrap_or(0.0));
         self.started.elapsed().as_secs_f64() * (all - done) / done.max(1e-3)
     }
 

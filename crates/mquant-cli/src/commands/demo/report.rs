@@ -1,0 +1,95 @@
+//! What `mquant demo` found out.
+
+use mquant::evaluate::{Benchmark, Evaluation};
+use mquant::run::LoadedModel;
+use serde::Serialize;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) model: String,
+    pub(super) threads: usize,
+    pub(super) load_s: f64,
+    pub(super) total_s: f64,
+    pub(super) peak_rss_bytes: Option<u64>,
+    /// The float model first.
+    pub(super) variants: Vec<VariantReport>,
+}
+
+/// One form of the model.
+#[derive(Debug, Serialize)]
+pub(super) struct VariantReport {
+    /// `float`, or the recipe's name.
+    pub(super) name: String,
+    /// Bytes of its tensors on disk.
+    pub(super) bytes: u64,
+    /// None of the float model.
+    pub(super) quantize_s: Option<f64>,
+    /// Time of all answers.
+    pub(super) answer_s: f64,
+    /// Mean of the benchmarks' scores, in percent.
+    pub(super) mean: f64,
+    pub(super) benchmarks: Vec<BenchmarkReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct BenchmarkReport {
+    pub(super) name: String,
+    pub(super) metric: &'static str,
+    /// In percent.
+    pub(super) score: f64,
+    pub(super) samples: usize,
+    pub(super) prompt_tokens: usize,
+    pub(super) answer_tokens: usize,
+    pub(super) total_s: f64,
+    pub(super) tokens_per_s: f64,
+    pub(super) answers: Vec<AnswerReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AnswerReport {
+    pub(super) index: String,
+    pub(super) question: String,
+    pub(super) expected: String,
+    pub(super) answer: String,
+    pub(super) score: f64,
+}
+
+impl VariantReport {
+    pub(super) fn new(
+        name: &str,
+        loaded: &LoadedModel,
+        quantize_s: Option<f64>,
+        answer_s: f64,
+        benchmarks: Vec<BenchmarkReport>,
+    ) -> Self {
+        let bytes = loaded.checkpoint.entries().iter().map(|tensor| tensor.bytes.as_ref().len() as u64).sum();
+        let mean = benchmarks.iter().map(|b| b.score).sum::<f64>() / benchmarks.len().max(1) as f64;
+        Self { name: name.to_owned(), bytes, quantize_s, answer_s, mean, benchmarks }
+    }
+}
+
+impl BenchmarkReport {
+    pub(super) fn new(benchmark: &Benchmark, evaluation: Evaluation) -> Self {
+        let (score, tokens_per_s) = (evaluation.score(), evaluation.tokens_per_s());
+        let answers = benchmark.samples.iter().zip(evaluation.answers).map(|(sample, answer)| AnswerReport {
+            index: sample.index.clone(),
+            question: sample.question.clone(),
+            expected: sample.answer.clone(),
+            answer: answer.text,
+            score: answer.score,
+        });
+        let answers: Vec<AnswerReport> = answers.collect();
+        Self {
+            name: benchmark.name.clone(),
+            metric: benchmark.metric.name(),
+            score,
+            samples: answers.len(),
+            prompt_tokens: evaluation.prompt_tokens,
+            answer_tokens: evaluation.answer_tokens,
+            total_s: evaluation.duration.as_secs_f64(),
+            tokens_per_s,
+            answers,
+        }
+    }
+}

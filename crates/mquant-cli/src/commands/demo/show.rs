@@ -1,0 +1,76 @@
+//! The table of all forms of the model, and a few questions.
+
+use mquant::evaluate::Benchmark;
+use mquant::input::image;
+
+use super::report::{Report, VariantReport};
+use crate::exit::{Doing, Failure};
+use crate::half_blocks;
+use crate::output::{Output, printable};
+
+/// Examples shown, of as many benchmarks.
+const EXAMPLES: usize = 3;
+/// Characters a picture is wide.
+const PICTURE_COLUMNS: u32 = 56;
+/// What the names of the bundled benchmarks begin with.
+const PREFIX: &str = "Demo";
+
+/// A row for each form of the model, a column for each benchmark.
+pub(super) fn table(report: &Report, output: &Output) -> Result<(), Failure> {
+    let Some(first) = report.variants.first() else { return Ok(()) };
+    let mut headings = vec!["score (%)"];
+    headings.extend(first.benchmarks.iter().map(|b| b.name.strip_prefix(PREFIX).unwrap_or(&b.name)));
+    headings.extend(["mean", "MB", "quantise", "answers"]);
+    let row = |variant: &VariantReport| {
+        let mut row = vec![variant.name.clone()];
+        row.extend(variant.benchmarks.iter().map(|b| format!("{:.1}", b.score)));
+        row.resize(1 + first.benchmarks.len(), "-".to_owned());
+        row.push(format!("{:.1}", variant.mean));
+        row.push(format!("{:.1}", variant.bytes as f64 / 1e6));
+        row.push(variant.quantize_s.map_or_else(|| "-".to_owned(), |s| format!("{s:.1} s")));
+        row.push(format!("{:.1} s", variant.answer_s));
+        row
+    };
+    output.table(&headings, report.variants.iter().map(row).collect())?;
+    let samples: usize = first.benchmarks.iter().map(|b| b.samples).sum();
+    output.text(&format!(
+        "\n{samples} questions, {} in {:.0} s on {} threads; quantised forms answer on integers\n",
+        match report.variants.len() {
+            1 => "answered by one model".to_owned(),
+            n => format!("answered by {n} forms of one model"),
+        },
+        report.total_s,
+        report.threads
+    ))
+}
+
+/// The first sample of some benchmarks with the answers of the first and the last form, and its picture where the terminal
+/// can show it.
+pub(super) fn examples(
+    report: &Report,
+    benchmarks: &[Benchmark],
+    limits: &image::ImageLimits,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(first) = report.variants.first() else { return Ok(()) };
+    let step = benchmarks.len().div_ceil(EXAMPLES).max(1);
+    for (i, benchmark) in benchmarks.iter().enumerate().step_by(step) {
+        let answer = |variant: &VariantReport| {
+            Some((variant.name.clone(), variant.benchmarks.get(i)?.answers.first()?.answer.clone()))
+        };
+        let (Some(sample), Some(answered)) = (benchmark.samples.first(), answer(first)) else { continue };
+        let mut text = format!("\n{}\n", benchmark.name);
+        if half_blocks::shown() {
+            let picture = image::decode(&sample.image, limits).doing("show a picture")?;
+            text += &half_blocks::art(&picture, PICTURE_COLUMNS);
+        }
+        text += &format!("  {:<14}{}\n", "question", printable(&sample.question, true));
+        text += &format!("  {:<14}{}\n", "expected", printable(&sample.answer, true));
+        let last = report.variants[1..].last().and_then(answer);
+        for (name, answer) in std::iter::once(answered).chain(last) {
+            text += &format!("  {name:<14}{}\n", printable(&answer, true));
+        }
+        output.text(&text)?;
+    }
+    Ok(())
+}
