@@ -332,6 +332,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn gram_of_a_hundred_thousand_rows_is_close() {
+        let n = 24;
+        let values: Vec<f32> =
+            noise(100_000 * n, 17).iter().enumerate().map(|(i, v)| v + (i % n) as f32 * 0.1).collect();
+        let mut exact = vec![0f64; n * n];
+        for row in values.chunks_exact(n) {
+            for (i, v) in row.iter().enumerate() {
+                row.iter().zip(&mut exact[i * n..]).for_each(|(w, sum)| *sum += f64::from(*v) * f64::from(*w));
+            }
+        }
+        for rows in [1, 300, 5000] {
+            let mut sum = vec![0.0; n * n];
+            let all = || values.chunks(rows * n).for_each(|part| gram(&Rows::from_vec(part.to_vec(), n), &mut sum));
+            crate::Threads::new(1).unwrap().run(all);
+            let mut worst = 0f64;
+            for (i, j) in (0..n).flat_map(|i| (0..=i).map(move |j| (i, j))) {
+                let size = (exact[i * n + i] * exact[j * n + j]).sqrt();
+                worst = worst.max((f64::from(sum[i * n + j]) - exact[i * n + j]).abs() / size);
+            }
+            println!("{rows} rows at once: {worst:e} of the diagonal");
+            assert!(worst < 1e-4, "{rows} rows at once: off by {worst:e}");
+        }
+    }
+
     /// Calls `f` in pools of one to four threads; all must give the same bits.
     fn same_bits(what: &str, f: impl Fn() -> Vec<f32> + Sync) {
         let on = |threads| crate::Threads::new(threads).unwrap().run(&f);
