@@ -81,7 +81,7 @@ fn check(bundle: &Bundle, site: &Site<1>, base: &str, width: usize) {
     let mut spans = ModalitySpans::uniform(Modality::Text, 4);
     spans.push(Modality::Vision, 5);
     let pass = Pass {
-        sequences: vec![0..ROWS],
+        sequences: std::iter::once(0..ROWS).collect(),
         order: (0..ROWS as u32).collect(),
         spans,
         rope: RopeTable::new(1, (0..ROWS).map(|_| 0.0)),
