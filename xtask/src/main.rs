@@ -1,15 +1,17 @@
 //! Development tasks: `cargo run -p xtask --release -- TASK`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+mod ablation;
 mod synth;
 
+use ablation::{AblationError, AblationOptions};
 use mquant::kernels::Bits;
 use synth::{Input, Quantized, Shape, SynthError, SynthOptions};
 
@@ -47,6 +49,29 @@ enum Task {
         #[arg(long, value_enum, default_value = "static", requires = "quantized")]
         input: InputArg,
     },
+    /// Measure on integers what each step of MQuant is worth on the demo models.
+    ///
+    /// Prints tables in Markdown. All samples and three seeds take about ten minutes on two cores.
+    Ablation {
+        /// The folder that holds `demo` and `demo-stress`.
+        #[arg(long, default_value = "models")]
+        models: PathBuf,
+        /// Seeds: signs of the rotations, and which samples are shown.
+        #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
+        seeds: Vec<u64>,
+        /// Samples of each benchmark [default: all].
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Calibration samples shown.
+        #[arg(long, value_name = "N", default_value_t = 96)]
+        samples: usize,
+        /// Only rows whose name contains this.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// Write all scores here as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -66,29 +91,50 @@ enum InputArg {
 }
 
 fn main() -> ExitCode {
-    let Task::Synth { model, dir, tokenizer, seed, quantized, head_bits, input } = Arguments::parse().task;
-    let quantized = quantized.map(|format| Quantized {
-        weights: match format {
-            Format::W4a8 => Bits::Four,
-            Format::W8a8 => Bits::Eight,
-        },
-        head: if head_bits == "4" { Bits::Four } else { Bits::Eight },
-        input: match input {
-            InputArg::Static => Input::Static,
-            InputArg::Dynamic => Input::Dynamic,
-        },
-    });
-    match synth(&model, SynthOptions { tokenizer, seed, quantized, ..SynthOptions::new(dir) }) {
-        Ok(line) => {
+    let done = match Arguments::parse().task {
+        Task::Synth { model, dir, tokenizer, seed, quantized, head_bits, input } => {
+            let quantized = quantized.map(|format| Quantized {
+                weights: match format {
+                    Format::W4a8 => Bits::Four,
+                    Format::W8a8 => Bits::Eight,
+                },
+                head: if head_bits == "4" { Bits::Four } else { Bits::Eight },
+                input: match input {
+                    InputArg::Static => Input::Static,
+                    InputArg::Dynamic => Input::Dynamic,
+                },
+            });
+            synth(&model, SynthOptions { tokenizer, seed, quantized, ..SynthOptions::new(dir) })
+                .map_err(|e| format!("write the checkpoint: {e}"))
+        }
+        Task::Ablation { models, seeds, limit, samples, only, json } => {
+            ablation(&AblationOptions { models, seeds, limit, samples, only }, json.as_deref())
+                .map_err(|e| format!("measure: {e}"))
+        }
+    };
+    match done {
+        Ok(text) => {
             // Nobody is left to tell when stdout is closed.
-            let _ = writeln!(std::io::stdout(), "{line}");
+            let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "xtask: failed to write the checkpoint: {e}");
+            let _ = writeln!(std::io::stderr(), "xtask: failed to {e}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Measures the tables, and perhaps writes all scores to a file.
+fn ablation(options: &AblationOptions, file: Option<&Path>) -> Result<String, AblationError> {
+    let measured = ablation::measure(options, &mut |line| {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    })?;
+    if let Some(file) = file {
+        let json = format!("{:#}\n", ablation::json(&measured, options));
+        std::fs::write(file, json).map_err(|source| AblationError::Read { folder: file.to_owned(), source })?;
+    }
+    Ok(ablation::markdown(&measured))
 }
 
 /// Writes the folder and says how it went.

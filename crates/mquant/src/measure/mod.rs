@@ -3,11 +3,13 @@
 //! Enters: a [`Workload`] of random tokens and a synthetic picture. Leaves: [`Figures`], each the median of its repeats, and
 //! what the time of each [`Phase`] went to. Invariant: nothing is remembered from one repeat to the next.
 
+mod clipped;
 mod clocked;
 mod memory;
 mod phase;
 mod row_orders;
 
+pub use clipped::{Clipped, ClippedShare};
 pub use clocked::Clocked;
 pub use memory::peak_rss_bytes;
 pub use phase::{Arithmetic, Kind, Phase, Rates, Spent};
@@ -93,7 +95,7 @@ pub fn measure(
     let clock = Arc::new(Clocked::new(Arc::new(CpuBackend::new(options.cpu))));
     let engine = Engine::new(loaded, options)?.with_backend(clock.clone());
     let bench = Bench { engine: &engine, clock: &clock };
-    let engines = RowOrders::new(loaded, options)?;
+    let mut engines = RowOrders::new(loaded, options)?;
     let Workload { generate, batch, repeat, .. } = *workload;
     let (text_tokens, batch) = (workload.prompt_tokens.max(1), batch.max(1));
     let mut rng = ChaCha8Rng::seed_from_u64(workload.seed);

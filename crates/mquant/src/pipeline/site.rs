@@ -12,7 +12,7 @@ use crate::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteMut};
 use crate::quantize::{
     Clip, GptqOptions, HessianFactor, IntFormat, NearestReason, Rung, gptq, relative_error, rtn, rtn_clipped,
 };
-use crate::recipe::{Observer, SitePlan, Target, WeightMethod};
+use crate::recipe::{Observer, Sinks, SitePlan, Target, WeightMethod};
 use crate::transform::columns_to_split;
 
 /// A first token's activation this many times as large as all others is an attention sink.
@@ -24,6 +24,7 @@ const FEW_ROWS: u64 = 32;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) observer: Observer,
+    pub(super) sinks: Sinks,
     /// How float matrices are stored.
     pub(super) floats: mquant_kernels::Dtype,
 }
@@ -58,7 +59,7 @@ pub(super) fn quantize(
     let mut report = SiteReport { weight_bits: plan.target.bits(), ..SiteReport::default() };
     let (input, split) = match plan.target {
         Target::Float => (InputQuant::Float, None),
-        Target::Int { input, .. } => inputs(input, seen, side, rules.observer, &mut report),
+        Target::Int { input, .. } => inputs(input, seen, side, rules, &mut report),
     };
     let channels = split.as_ref().map_or(&[][..], |split| &split.channels);
     let linears = match plan.target {
@@ -164,7 +165,7 @@ fn inputs(
     format: InputFormat,
     seen: Option<&SiteStatistics>,
     side: Vec<u32>,
-    observer: Observer,
+    rules: Rules,
     report: &mut SiteReport,
 ) -> (InputQuant, Option<ColumnSplit>) {
     let is_static = matches!(format, InputFormat::PerTensor | InputFormat::PerModality);
@@ -176,7 +177,12 @@ fn inputs(
         return (input, None);
     };
     note_rows(seen, is_static, report);
-    let main = |rows: &SeenRows| range(rows, observer, &side);
+    let has_sink = seen.modalities.get(&Modality::Text).is_some_and(|rows| rows.first_token > SINK * rows.other_tokens);
+    let format = match rules.sinks {
+        Sinks::PerToken if is_static && has_sink => InputFormat::PerToken,
+        _ => format,
+    };
+    let main = |rows: &SeenRows| range(rows, rules.observer, &side);
     for (modality, rows) in &seen.modalities {
         report.absmax.insert(modality.to_string(), rows.absmax(|c| !side.contains(&c)));
     }
@@ -208,7 +214,7 @@ fn note_rows(seen: &SiteStatistics, is_static: bool, report: &mut SiteReport) {
         }
         if *modality == Modality::Text && rows.first_token > SINK * rows.other_tokens {
             report.notes.push(format!(
-                "the first token reaches {:.1}, all others {:.1}: an attention sink sets the scale",
+                "the first token reaches {:.1}, all others {:.1}: an attention sink",
                 rows.first_token, rows.other_tokens
             ));
         }

@@ -38,8 +38,9 @@ impl Worker<'_> {
         let mut working = unit.of(&self.loaded.model);
         self.transform(unit, &mut working, enters, prompts)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
-        let rules =
-            Rules { observer: self.recipe.calibration.observer, floats: self.loaded.model.decoder.embedding.0.dtype() };
+        let calibration = self.recipe.calibration;
+        let floats = self.loaded.model.decoder.embedding.0.dtype();
+        let rules = Rules { observer: calibration.observer, sinks: calibration.sinks, floats };
         if let Working::Embedding(embedding) = &working {
             let table = Some(embedding.0.to_dtype(rules.floats));
             return Ok(Some((QuantizedUnit { sites: Vec::new(), table, report }, Vec::new())));

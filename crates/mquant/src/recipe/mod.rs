@@ -71,6 +71,8 @@ pub struct Calibration {
     pub sequential: Sequential,
     /// How a static range follows from what was seen.
     pub observer: Observer,
+    /// What is done where a first token dwarfs all others.
+    pub sinks: Sinks,
     /// Tokens of a sample at most; longer samples are left out, never cut.
     pub max_tokens: Option<usize>,
     /// Tokens generated after each sample, so that ranges know decoding too.
@@ -84,6 +86,16 @@ pub enum Sequential {
     Block,
     /// For each site: more passes, and every site sees its quantised predecessors.
     Site,
+}
+
+/// What is done at a site of static scales where a first token dwarfs all others: an attention sink, which alone would set
+/// the scale of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sinks {
+    /// The range takes it in, and the report tells.
+    Keep,
+    /// The site finds a scale for each row while running.
+    PerToken,
 }
 
 /// How a static range follows from the magnitudes seen.
@@ -103,6 +115,7 @@ impl Default for Calibration {
             samples: 128,
             sequential: Sequential::Block,
             observer: Observer::MinMax,
+            sinks: Sinks::Keep,
             max_tokens: None,
             generated_tokens: 20,
         }

@@ -11,7 +11,7 @@ use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
     ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, Observer, Otherwise, Place, Quantize, Recipe, RecipeError,
-    RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, SiteSelector, Smooth, SplitColumns, Step,
+    RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth, SplitColumns, Step,
     Target, WeightMethod,
 };
 use crate::bundle::InputFormat;
@@ -43,6 +43,7 @@ struct RawRecipe {
 struct RawCalibration {
     samples: Option<usize>,
     sequential: Option<Spelled<Sequential>>,
+    sinks: Option<Spelled<Sinks>>,
     observer: Option<Spelled<ObserverName>>,
     percentile: Option<f64>,
     max_tokens: Option<usize>,
@@ -216,6 +217,7 @@ impl Source<'_> {
         Ok(Calibration {
             samples: raw.samples.unwrap_or(usual.samples),
             sequential: raw.sequential.map_or(usual.sequential, |word| word.0),
+            sinks: raw.sinks.map_or(usual.sinks, |word| word.0),
             observer,
             max_tokens: raw.max_tokens,
             generated_tokens: raw.generated_tokens.unwrap_or(usual.generated_tokens),

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::{ActOrder, Clip, Otherwise, RotationKind, Sequential, SitePattern, SiteSelector};
+use super::{ActOrder, Clip, Otherwise, RotationKind, Sequential, Sinks, SitePattern, SiteSelector};
 use crate::bundle::InputFormat;
 use crate::excerpt::quoted;
 use crate::nn::{CacheFormat, Tower};
@@ -30,6 +30,7 @@ macro_rules! words {
 
 words!(Tower { "vision" = Tower::Vision, "audio" = Tower::Audio, "language" = Tower::Language });
 words!(Sequential { "block" = Sequential::Block, "site" = Sequential::Site });
+words!(Sinks { "keep" = Sinks::Keep, "per_token" = Sinks::PerToken });
 words!(CacheFormat { "int8" = CacheFormat::Codes, "float" = CacheFormat::Float });
 words!(RotationKind { "hadamard" = RotationKind::Hadamard, "ones_preserving" = RotationKind::OnesPreserving });
 words!(Otherwise { "pad" = Otherwise::Pad, "blocks" = Otherwise::Blocks });

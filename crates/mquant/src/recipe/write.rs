@@ -21,6 +21,7 @@ impl Recipe {
         out.heading("[calibration]");
         out.line("samples", calibration.samples);
         out.text("sequential", calibration.sequential.word());
+        out.text("sinks", calibration.sinks.word());
         match calibration.observer {
             Observer::MinMax => out.text("observer", ObserverName::MinMax.word()),
             Observer::Mse => out.text("observer", ObserverName::Mse.word()),

@@ -39,6 +39,12 @@ impl Sequence {
         self.tokens.is_empty()
     }
 
+    /// Forgets all rows, but not the features of media.
+    pub fn forget_rows(&mut self) {
+        self.tokens.clear();
+        self.cache.truncate(0);
+    }
+
     /// Ids of the rows computed.
     pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.tokens.iter().map(|t| t.id)

@@ -3,6 +3,7 @@
 mod answer;
 mod chat;
 mod report;
+mod stats;
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, stdin};
@@ -26,6 +27,7 @@ Examples:
   mquant run --image photo.jpg --prompt 'What is this?'
   mquant run path/to/model --image a.png --image b.png --prompt 'What differs?' --temperature 0
   echo 'Name three colours.' | mquant run Qwen/Qwen2-VL-2B-Instruct --max-tokens 50 --json
+  mquant run BUNDLE --image photo.jpg --prompt 'What is this?' --stats
   mquant run                     # chat; /help lists what can be typed
 
 The answer goes to stdout as it comes. Images and videos stand before the text of the first message, in the order given.")]
@@ -40,6 +42,9 @@ pub(crate) struct RunArgs {
     /// What the model is told before the question
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
+    /// Say what share of each site's activation its static scale cut off: the conversation passes the model once more
+    #[arg(long, requires = "prompt")]
+    stats: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
@@ -62,10 +67,12 @@ pub(crate) fn run(args: &RunArgs, globals: &Globals, output: &Output) -> Result<
         Question::Given(text) => {
             let messages = [history, vec![user_message(args.media.media.clone(), text)]].concat();
             let answer = answerer.answer(&messages, output)?;
+            let stats = args.stats.then(|| stats::of(&answerer, &messages, &answer)).transpose()?;
             if output.is_json() {
-                output.object("run/1", &report::object(&answerer, &answer))?;
+                output.object("run/1", &report::object(&answerer, &answer, stats))?;
             } else {
                 report::summary(&answer);
+                stats.iter().for_each(|stats| stats::talk(stats));
             }
             Ok(signals::interrupted())
         }

@@ -7,6 +7,7 @@ use mquant::run::Finish;
 use serde::Serialize;
 
 use super::answer::{Answer, Answerer};
+use super::stats::SiteStats;
 use crate::output::{dim, talk};
 
 /// `mquant.run/1`.
@@ -35,9 +36,11 @@ pub(super) struct RunObject<'a> {
     seed: u64,
     threads: usize,
     context: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Vec<SiteStats>>,
 }
 
-pub(super) fn object<'a>(answerer: &'a Answerer, answer: &'a Answer) -> RunObject<'a> {
+pub(super) fn object<'a>(answerer: &'a Answerer, answer: &'a Answer, stats: Option<Vec<SiteStats>>) -> RunObject<'a> {
     let sampling = answerer.sampling;
     let generated = &answer.generated;
     RunObject {
@@ -68,6 +71,7 @@ pub(super) fn object<'a>(answerer: &'a Answerer, answer: &'a Answer) -> RunObjec
         seed: sampling.seed,
         threads: answerer.engine.threads(),
         context: answerer.engine.context(),
+        stats,
     }
 }
 

@@ -41,15 +41,16 @@ fn what_is_not_said_is_the_default() {
     let read = recipe("").unwrap();
     assert_eq!(read, Recipe::new("x", Vec::new()));
     assert_eq!((read.seed, read.kv_cache), (0, CacheFormat::Codes));
-    let Calibration { samples, sequential, observer, max_tokens, generated_tokens } = read.calibration;
-    assert_eq!((samples, sequential, observer), (128, Sequential::Block, Observer::MinMax));
+    let Calibration { samples, sequential, observer, sinks, max_tokens, generated_tokens } = read.calibration;
+    assert_eq!((samples, sequential, observer, sinks), (128, Sequential::Block, Observer::MinMax, Sinks::Keep));
     assert_eq!((max_tokens, generated_tokens), (None, 20));
-    let text = "kv_cache = \"float\"\n[calibration]\nobserver = \"percentile\"\nsequential = \"site\"\nmax_tokens = 9\n\
+    let text = "kv_cache = \"float\"\n[calibration]\nobserver = \"percentile\"\nsequential = \"site\"\nsinks = \"per_token\"\nmax_tokens = 9\n\
                 [[step]]\ndo = \"smooth\"\nsites = \"head\"\n[[step]]\ndo = \"split_columns\"\nsites = [\"head\"]\n\
                 [[step]]\ndo = \"quantize\"\nsites = \"all\"\nweight_bits = 8\nmethod = \"gptq\"\ninput = \"per_token\"";
     let read = recipe(text).unwrap();
     assert_eq!(read.calibration.observer, Observer::Percentile(0.99999));
     assert_eq!((read.calibration.sequential, read.calibration.max_tokens), (Sequential::Site, Some(9)));
+    assert_eq!(read.calibration.sinks, Sinks::PerToken);
     assert_eq!(read.kv_cache, CacheFormat::Float);
     let only_head = SiteSelector::AnyOf(vec![SitePattern::Head]);
     assert_eq!(read.steps[0], Step::Smooth(Smooth { sites: only_head.clone(), alpha: 0.5 }));
