@@ -225,7 +225,10 @@ pub fn quantize(
             media.batches.clear();
         }
         if is_new {
-            job.commit(&unit.to_string(), &unit_file::to_bytes(&quantized))?;
+            let bytes = unit_file::to_bytes(&quantized);
+            job.commit(&unit.to_string(), &bytes)?;
+            // Numbers that were read back from text may differ in the last bit: a run that goes on has no others.
+            unit_file::read_reports(&bytes, &mut quantized);
         }
         quantized.sites.iter().for_each(|site| collected.note(site));
         let QuantizedUnit { sites, report, .. } = quantized;
