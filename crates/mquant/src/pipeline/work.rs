@@ -123,6 +123,11 @@ impl Worker<'_> {
                 let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
                 let seen = self.show(unit, working, enters, prompts, ids, None)?;
                 channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
+                for site in working.part().sites() {
+                    // Where no row was seen, zeros leave everything as it is.
+                    let inputs = site.linears.first().map_or(0, |linear| linear.weight.cols());
+                    channels.entry(site.id).or_insert_with(|| vec![0.0; inputs]);
+                }
             }
             self.runner.threads.run(|| step.apply(working.part(), &channels))?;
         }
