@@ -188,10 +188,13 @@ impl Worker<'_> {
             }
             if let Some(fault) = statistics.fault {
                 let sequence = batch.pass.sequences.iter().position(|rows| rows.contains(&fault.row)).unwrap_or(0);
-                let sample = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
-                let sample = sample.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
                 let first = batch.pass.sequences.get(sequence).map_or(0, |rows| rows.start);
-                return Err(PipelineError::NotFinite { site: fault.site, sample, row: fault.row - first }.into());
+                let shown = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
+                let sample = shown.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
+                // Only some rows of a sample enter the head.
+                let before = shown.filter(|_| unit == Unit::Head).map_or(0, |shown| shown.scored.start);
+                let row = before + fault.row - first;
+                return Err(PipelineError::NotFinite { site: fault.site, sample, row }.into());
             }
         }
         Ok(statistics.sites)
