@@ -60,7 +60,7 @@ fn per_modality(site: SiteId) -> SiteQuant {
         SiteId::Head => (Bits::Eight, InputFormat::PerToken),
         _ => (Bits::Eight, InputFormat::PerTensor),
     };
-    SiteQuant { weight: WeightFormat::Int(IntFormat::per_channel(bits)), input, rotation: None }
+    SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input)
 }
 
 /// What a different place in a matrix of floats may cost: the product of few rows sums a row at its end in another order.

@@ -32,14 +32,14 @@ use mquant_kernels::{Backend, CpuBackend, Threads};
 
 use crate::calibrate::samples::Gathered;
 use crate::disk::SharedDisk;
-use crate::error::Result;
+use crate::error::{Class, Result};
 use crate::input::AddGenerationPrompt;
 use crate::input::vision_processor::PixelBounds;
 use crate::job::{Job, Opened};
 use crate::models::Model;
 use crate::nn::SiteId;
 use crate::recipe::Recipe;
-use crate::run::{Engine, EngineOptions, LoadedModel};
+use crate::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
@@ -48,7 +48,7 @@ pub use report::{SiteReport, UnitReport};
 pub use unit::Unit;
 
 use assemble::Collected;
-use prompts::prepare;
+use prompts::Prompts;
 use result::QuantizedUnit;
 use shown::{Runner, ShownMedia, ShownPrompt};
 use work::Worker;
@@ -179,7 +179,8 @@ pub fn quantize(
     if loaded.quantization.is_some() {
         return Err(PipelineError::QuantizedAlready { model: loaded.checkpoint.dir().display().to_string() }.into());
     }
-    let plan = options.recipe.check(&sites(&loaded.model))?;
+    let all_sites = sites(&loaded.model);
+    let plan = options.recipe.check(&all_sites)?;
     let steps = steps::of(options.recipe, &plan, &loaded.model)?;
     let parts = fingerprint(loaded, options);
     let mut job = match Job::open(disk, options.output, &parts)? {
@@ -190,7 +191,12 @@ pub fn quantize(
     let threads = Threads::new(options.engine.threads)
         .map_err(|e| PipelineError::Threads { count: options.engine.threads, reason: e.to_string() })?;
 
-    let Some((prompts, skipped)) = show(loaded, options, watch)? else { return Ok(Outcome::Interrupted) };
+    let engine = EngineOptions { row_order: RowOrder::default(), ..options.engine };
+    let engine = Engine::new(loaded, engine)?;
+    let generated_tokens = options.recipe.calibration.generated_tokens;
+    let prompts = Prompts { loaded, engine: &engine, backend: &*backend, generated_tokens, sites: &all_sites };
+    let Some((prompts, skipped)) = show(&prompts, options, watch)? else { return Ok(Outcome::Interrupted) };
+    drop(engine);
     loaded.checkpoint.release_memory();
     let model = &*loaded.model;
     let runner = Runner { backend: &*backend, threads: &threads, model };
@@ -225,7 +231,10 @@ pub fn quantize(
             media.batches.clear();
         }
         if is_new {
-            job.commit(&unit.to_string(), &unit_file::to_bytes(&quantized))?;
+            let bytes = unit_file::to_bytes(&quantized);
+            job.commit(&unit.to_string(), &bytes)?;
+            // Numbers that were read back from text may differ in the last bit: a run that goes on has no others.
+            unit_file::read_reports(&bytes, &mut quantized);
         }
         quantized.sites.iter().for_each(|site| collected.note(site));
         let QuantizedUnit { sites, report, .. } = quantized;
@@ -250,27 +259,27 @@ pub fn quantize(
 
 /// The samples as rows of tokens with their answers, and why some could not be used; None if it was ended early.
 fn show(
-    loaded: &LoadedModel,
+    made: &Prompts<'_>,
     options: &QuantizeOptions<'_>,
     watch: &mut Watch<'_>,
 ) -> Result<Option<(Vec<ShownPrompt>, Vec<String>)>> {
-    let engine = Engine::new(loaded, options.engine)?;
-    let calibration = options.recipe.calibration;
+    let max_tokens = options.recipe.calibration.max_tokens.unwrap_or(usize::MAX);
     let (mut prompts, mut skipped) = (Vec::new(), Vec::new());
     for (done, sample) in options.samples.samples.iter().enumerate() {
         if watch(Event::Preparing { done, of: options.samples.samples.len() }).is_break() {
             return Ok(None);
         }
-        match prepare(loaded, &engine, sample, calibration.generated_tokens) {
+        match made.prepare(sample) {
             Ok(shown) => {
                 let tokens = shown.prompt.ids.len();
-                let most = calibration.max_tokens.unwrap_or(usize::MAX).min(engine.context());
+                let most = max_tokens.min(made.engine.context());
                 if tokens <= most {
                     prompts.push(shown);
                 } else {
                     skipped.push(format!("{}: {tokens} tokens, at most {most}", sample.origin));
                 }
             }
+            Err(e) if e.class() == Class::Numeric => return Err(e),
             Err(e) => skipped.push(format!("{}: {e}", sample.origin)),
         }
     }

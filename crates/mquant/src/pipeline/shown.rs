@@ -159,16 +159,20 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
 pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) -> Vec<Batch> {
     let of = |batch: &Batch| {
         let features = batch.x.features();
-        let mut values = Vec::new();
+        let (mut values, mut sequences, mut order) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = 0;
         for (sequence, sample) in batch.pass.sequences.iter().zip(&batch.samples) {
             let rows = &prompts[*sample].scored;
             values.extend_from_slice(batch.x.range(sequence.start + rows.start..sequence.start + rows.end));
+            sequences.push(first..first + rows.len());
+            order.extend(rows.clone().map(|row| row as u32));
+            first += rows.len();
         }
         let x = Rows::from_vec(values, features);
         let rows = x.rows();
         let pass = Pass {
-            sequences: std::iter::once(0..rows).collect(),
-            order: (1..=rows as u32).collect(),
+            sequences,
+            order,
             spans: ModalitySpans::uniform(Modality::Text, rows),
             rope: model.decoder.rope.table(&[]),
         };

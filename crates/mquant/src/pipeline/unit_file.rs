@@ -184,10 +184,23 @@ fn store_site<'a>(site: &'a QuantizedSite, tensors: &mut Vec<Stored<'a>>) {
     }
 }
 
+/// Puts the reports as [`to_bytes`] wrote them in place of those they were made of.
+pub(super) fn read_reports(bytes: &[u8], unit: &mut QuantizedUnit) {
+    let Some(head) = read_head(bytes) else { return };
+    unit.report = head.report;
+    for (site, head) in unit.sites.iter_mut().zip(head.sites) {
+        site.report = head.report;
+    }
+}
+
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+    serde_json::from_str(metadata.metadata().as_ref()?.get(KEY)?).ok()
+}
+
 /// The unit that [`to_bytes`] wrote; None of other bytes.
 pub(super) fn from_bytes(bytes: &[u8]) -> Option<QuantizedUnit> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
-    let head: Head = serde_json::from_str(metadata.metadata().as_ref()?.get(KEY)?).ok()?;
+    let head = read_head(bytes)?;
     let file = SafeTensors::deserialize(bytes).ok()?;
     let sites = head.sites.into_iter().map(|site| load_site(site, &file)).collect::<Option<Vec<_>>>()?;
     let table = match head.table {

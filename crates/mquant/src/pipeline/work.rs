@@ -124,6 +124,11 @@ impl Worker<'_> {
                 let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
                 let seen = self.show(unit, working, enters, prompts, ids, None)?;
                 channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
+                for site in working.part().sites() {
+                    // Where no row was seen, zeros leave everything as it is.
+                    let inputs = site.linears.first().map_or(0, |linear| linear.weight.cols());
+                    channels.entry(site.id).or_insert_with(|| vec![0.0; inputs]);
+                }
             }
             self.runner.threads.run(|| step.apply(working.part(), &channels))?;
         }
@@ -184,10 +189,13 @@ impl Worker<'_> {
             }
             if let Some(fault) = statistics.fault {
                 let sequence = batch.pass.sequences.iter().position(|rows| rows.contains(&fault.row)).unwrap_or(0);
-                let sample = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
-                let sample = sample.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
                 let first = batch.pass.sequences.get(sequence).map_or(0, |rows| rows.start);
-                return Err(PipelineError::NotFinite { site: fault.site, sample, row: fault.row - first }.into());
+                let shown = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
+                let sample = shown.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
+                // Only some rows of a sample enter the head.
+                let before = shown.filter(|_| unit == Unit::Head).map_or(0, |shown| shown.scored.start);
+                let row = before + fault.row - first;
+                return Err(PipelineError::NotFinite { site: fault.site, sample, row }.into());
             }
         }
         Ok(statistics.sites)

@@ -1,0 +1,12 @@
+//! Models quantised from end to end: what leaves, whatever enters, stops or breaks on the way.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod folder;
+mod making;
+mod presets;
+mod transforms;
+mod same_bytes;
+mod resume;
+mod degenerate;
+mod not_finite;

@@ -1,0 +1,107 @@
+//! Every preset makes a bundle that loads, verifies, comes close to the float model, and is the same wherever it lies.
+
+use std::fs;
+
+use mquant::bundle::{PackedCache, PackedCacheUse};
+use mquant::kernels::Rows;
+use mquant::recipe::PRESETS;
+use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RowOrder, Sequence};
+
+use crate::folder::{DEMO, GOLDEN, PUBLISHED, at, bits, held_out, noise, open, prompt, samples, scores};
+use crate::making::{Made, Making, preset};
+
+/// Samples shown: few, so bounds leave room for ranges that were guessed.
+const SHOWN: usize = 6;
+/// Conversations compared.
+const COMPARED: usize = 4;
+
+/// Root mean squared difference to the float model's scores, in their standard deviations: what is allowed of a model with
+/// random weights, and of a trained one. What has nothing to do with the float model has 1.4.
+fn bounds(recipe: &str) -> [f64; 2] {
+    match recipe {
+        "mquant-w8a8" => [0.1, 0.04],
+        // Nothing is done about outliers.
+        "rtn-static" | "smoothquant-static" => [0.8, 0.18],
+        _ => [0.4, 0.08],
+    }
+}
+
+fn every_preset(model: &str, kind: usize) {
+    let float = open(&at(model));
+    let (shown, asked) = (samples(SHOWN), held_out(COMPARED));
+    let reference = scores(&float, &asked);
+    for name in PRESETS.iter().map(|preset| preset.name) {
+        let recipe = preset(name);
+        let made = Making::new(&float, &recipe, &shown).made();
+        let manifest = made.check();
+        assert_eq!(manifest.provenance["samples"], SHOWN, "{name}");
+        assert_eq!(manifest.provenance["recipe"], recipe.to_toml().as_str(), "{name}");
+        let loaded = open(&made.dir());
+        let ours = scores(&loaded, &asked);
+        let found = noise(&ours, &reference);
+        println!("{model} {name}: {found:.4} of the scores' standard deviation, {} bytes", made.summary.bytes);
+        assert!(found > 0.0 && found < bounds(name)[kind], "{model} {name}: {found}");
+        if name == "mquant-w4a8" {
+            same_wherever_it_lies(&made, &ours);
+            same_in_any_row_order(&loaded);
+        }
+    }
+}
+
+#[test]
+fn every_preset_quantises_a_model_of_random_weights() {
+    every_preset(GOLDEN, 0);
+}
+
+#[test]
+fn every_preset_quantises_a_model_with_a_tied_head() {
+    every_preset(PUBLISHED, 0);
+}
+
+#[test]
+fn every_preset_quantises_the_trained_model() {
+    every_preset(DEMO, 1);
+}
+
+/// Law 6: the bits do not depend on the folder, nor on whether panels are packed anew or mapped.
+fn same_wherever_it_lies(made: &Made, scored: &[Rows]) {
+    let root = tempfile::tempdir().unwrap();
+    let copy = root.path().join("copied");
+    fs::create_dir(&copy).unwrap();
+    for (name, bytes) in made.files() {
+        fs::write(copy.join(name), bytes).unwrap();
+    }
+    let asked = held_out(COMPARED);
+    let options = LoadOptions { packed_cache: PackedCache::Enabled, ..LoadOptions::in_process() };
+    for expected in ["Written", "Mapped"] {
+        let loaded = LoadedModel::open(copy.to_str().unwrap(), &options).unwrap();
+        let found = match loaded.packed_cache {
+            PackedCacheUse::Written { .. } => "Written",
+            PackedCacheUse::Mapped { .. } => "Mapped",
+            _ => "neither",
+        };
+        assert_eq!(found, expected);
+        assert!(bits(&scores(&loaded, &asked)) == bits(scored), "{expected}: other bits than where it was made");
+    }
+}
+
+/// Attention-invariant flexible switching changes no bit of scores, keys and values of a real bundle, whole, in chunks and
+/// in batches.
+fn same_in_any_row_order(loaded: &LoadedModel) {
+    let prompts: Vec<_> = held_out(COMPARED).iter().map(|messages| prompt(loaded, messages)).collect();
+    for chunk in [1024, 5] {
+        let [original, media_first] = RowOrder::ALL.map(|row_order| {
+            let options = EngineOptions { threads: 2, chunk, row_order, ..EngineOptions::default() };
+            let engine = Engine::new(loaded, options).unwrap();
+            let (all, _) = engine.all_scores_batch(&prompts.iter().collect::<Vec<_>>(), None).unwrap();
+            let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
+            let mut batch: Vec<&mut Sequence> = sequences.iter_mut().collect();
+            let first = engine.prefill_batch(&mut batch, &prompts.iter().collect::<Vec<_>>()).unwrap();
+            let next = engine.decode(&mut batch, &[10, 11, 12, 13]).unwrap();
+            (bits(&all), bits(&[first, next]), format!("{sequences:?}"))
+        });
+        assert!(original == media_first, "chunks of {chunk}: another row order gives other bits");
+    }
+    let moved = prompts.iter().any(|prompt| prompt.media.iter().any(|media| media.rows.start > 0));
+    assert!(moved, "no prompt has text before a picture: nothing was moved");
+}
