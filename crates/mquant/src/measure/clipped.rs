@@ -55,7 +55,8 @@ impl ClippedShare {
 
     /// What was seen, those that lost most first.
     pub fn seen(&self) -> Vec<(SiteId, Modality, Clipped)> {
-        let mut all: Vec<_> = self.seen.iter().map(|((site, modality), clipped)| (*site, *modality, *clipped)).collect();
+        let mut all: Vec<_> =
+            self.seen.iter().map(|((site, modality), clipped)| (*site, *modality, *clipped)).collect();
         all.sort_by(|a, b| b.2.share().total_cmp(&a.2.share()).then(b.2.largest.total_cmp(&a.2.largest)));
         all
     }

@@ -51,7 +51,7 @@ use assemble::Collected;
 use prompts::Prompts;
 use result::QuantizedUnit;
 use shown::{Runner, ShownMedia, ShownPrompt};
-use work::Worker;
+use work::{Shown, Worker};
 
 /// Share of samples that may turn out unusable.
 const MOST_SKIPPED: f64 = 0.05;
@@ -198,30 +198,55 @@ pub fn quantize(
     let Some((prompts, skipped)) = show(&prompts, options, watch)? else { return Ok(Outcome::Interrupted) };
     drop(engine);
     loaded.checkpoint.release_memory();
-    let model = &*loaded.model;
-    let runner = Runner { backend: &*backend, threads: &threads, model };
-    let mut media = ShownMedia::new(loaded, &prompts);
-    let mut batches = Vec::new();
+    let runner = Runner { backend: &*backend, threads: &threads, model: &loaded.model };
     let worker = Worker { runner: &runner, plan: &plan, steps: &steps, recipe: options.recipe, loaded };
+    let Some(made) = pass_units(&worker, &mut job, prompts, watch)? else { return Ok(Outcome::Interrupted) };
+    if watch(Event::Assembling).is_break() {
+        return Ok(Outcome::Interrupted);
+    }
+    let Made { sites, units, resumed, collected } = made;
+    let mut summary = Summary { sites, units, bytes: 0, skipped, resumed };
+    summary.bytes = assemble::finish(job, loaded, options, &collected, &summary)?;
+    Ok(Outcome::Complete(summary))
+}
+
+/// What all units gave.
+#[derive(Default)]
+struct Made {
+    sites: Vec<(SiteId, SiteReport)>,
+    units: Vec<UnitReport>,
+    resumed: usize,
+    collected: Collected,
+}
+
+/// Takes the samples through all units, quantising those that are not committed yet. None if it was ended early.
+fn pass_units(
+    worker: &Worker<'_>,
+    job: &mut Job,
+    mut prompts: Vec<ShownPrompt>,
+    watch: &mut Watch<'_>,
+) -> Result<Option<Made>> {
+    let (loaded, model) = (worker.loaded, &*worker.loaded.model);
+    let mut media = ShownMedia::new(loaded, &mut prompts);
+    let mut batches = Vec::new();
     let units = Unit::all(model);
-    let (mut summary_sites, mut summary_units, mut resumed) = (Vec::new(), Vec::new(), 0);
-    let mut collected = Collected::default();
+    let mut made = Made::default();
     for (index, unit) in units.iter().copied().enumerate() {
         let known = job.unit(&unit.to_string()).and_then(|bytes| unit_file::from_bytes(&bytes));
         if watch(Event::Unit { index, of: units.len(), unit, known: known.is_some() }).is_break() {
-            return Ok(Outcome::Interrupted);
+            return Ok(None);
         }
         let started = Instant::now();
         if unit == Unit::Head {
             batches = shown::scored(model, &batches, &prompts);
         }
         let enters = if unit.is_vision() { &mut media.batches } else { &mut batches };
-        resumed += usize::from(known.is_some());
+        made.resumed += usize::from(known.is_some());
         let (mut quantized, floats, is_new) = match known {
             Some(quantized) => (quantized, Vec::new(), false),
-            None => match worker.quantize(unit, enters, &prompts, watch)? {
+            None => match worker.quantize(Shown { unit, enters, prompts: &prompts }, watch)? {
                 Some((quantized, floats)) => (quantized, floats, true),
-                None => return Ok(Outcome::Interrupted),
+                None => return Ok(None),
             },
         };
         worker.advance(unit, enters, &mut quantized, &floats)?;
@@ -236,25 +261,19 @@ pub fn quantize(
             // Numbers that were read back from text may differ in the last bit: a run that goes on has no others.
             unit_file::read_reports(&bytes, &mut quantized);
         }
-        quantized.sites.iter().for_each(|site| collected.note(site));
+        quantized.sites.iter().for_each(|site| made.collected.note(site));
         let QuantizedUnit { sites, report, .. } = quantized;
         let sites: Vec<(SiteId, SiteReport)> = sites.into_iter().map(|site| (site.id, site.report)).collect();
         let seconds = started.elapsed().as_secs_f64();
         let ended = watch(Event::Committed { report: &report, sites: &sites, seconds });
-        summary_sites.extend(sites);
-        summary_units.push(report);
+        made.sites.extend(sites);
+        made.units.push(report);
         loaded.checkpoint.release_memory();
         if ended.is_break() {
-            return Ok(Outcome::Interrupted);
+            return Ok(None);
         }
     }
-    drop((batches, media));
-    if watch(Event::Assembling).is_break() {
-        return Ok(Outcome::Interrupted);
-    }
-    let mut summary = Summary { sites: summary_sites, units: summary_units, bytes: 0, skipped, resumed };
-    summary.bytes = assemble::finish(job, loaded, options, &collected, &summary)?;
-    Ok(Outcome::Complete(summary))
+    Ok(Some(made))
 }
 
 /// The samples as rows of tokens with their answers, and why some could not be used; None if it was ended early.

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use mquant_kernels::{Backend, Matrix, Rows, Threads};
 
 use super::unit::Working;
 use crate::input::Modality;
 use crate::input::ModalitySpans;
+use crate::input::vision_processor::Patches;
 use crate::models::Model;
 use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
 use crate::run::{LoadedModel, MediaKey, PlacedMedia, Prompt};
@@ -67,7 +69,8 @@ pub(super) struct ShownMedia {
 }
 
 impl ShownMedia {
-    pub(super) fn new(loaded: &LoadedModel, prompts: &[ShownPrompt]) -> Self {
+    /// The prompts forget their patches: from here on they are rows of batches.
+    pub(super) fn new(loaded: &LoadedModel, prompts: &mut [ShownPrompt]) -> Self {
         let (mut batches, mut places) = (Vec::new(), HashMap::new());
         let mut group: Vec<(usize, &PlacedMedia)> = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -106,6 +109,11 @@ impl ShownMedia {
             }
         }
         flush(&mut group);
+        drop(group);
+        for media in prompts.iter_mut().flat_map(|shown| &mut shown.prompt.media) {
+            let grid = media.patches.grid;
+            media.patches = Arc::new(Patches { rows: Rows::zeros(0, 1), grid });
+        }
         Self { batches, places }
     }
 

@@ -25,18 +25,25 @@ pub(super) struct Worker<'a> {
     pub(super) loaded: &'a LoadedModel,
 }
 
+/// A unit, and what enters it for all samples.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub(super) unit: Unit,
+    pub(super) enters: &'a [Batch],
+    pub(super) prompts: &'a [ShownPrompt],
+}
+
 impl Worker<'_> {
     /// Quantises a unit, given what enters it. The second value is what leaves the float unit, for each batch. None if it
     /// was ended early.
     pub(super) fn quantize(
         &self,
-        unit: Unit,
-        enters: &[Batch],
-        prompts: &[ShownPrompt],
+        shown: Shown<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
+        let unit = shown.unit;
         let mut working = unit.of(&self.loaded.model);
-        self.transform(unit, &mut working, enters, prompts)?;
+        self.transform(shown, &mut working)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
@@ -55,7 +62,7 @@ impl Worker<'_> {
         let mut floats = (unit != Unit::Head).then(Vec::new);
         for (i, group) in groups.into_iter().enumerate() {
             let keep = if i == 0 { floats.as_mut() } else { None };
-            let seen = self.show(unit, &working, enters, prompts, self.wanted(&group), keep)?;
+            let seen = self.show(shown, &working, self.wanted(&group), keep)?;
             let side: BTreeMap<SiteId, Vec<u32>> = working
                 .part()
                 .sites()
@@ -65,7 +72,7 @@ impl Worker<'_> {
                     Some((site.id, site::side_channels(site, plan, seen.get(&site.id))))
                 })
                 .collect();
-            let seen = self.histograms(unit, &working, enters, prompts, seen, &side)?;
+            let seen = self.histograms(shown, &working, seen, &side)?;
             for (id, side) in side {
                 let plan = self.plan.site(id).expect("a plan decides every site");
                 let quantized = {
@@ -117,12 +124,12 @@ impl Worker<'_> {
     }
 
     /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
-    fn transform(&self, unit: Unit, working: &mut Working, enters: &[Batch], prompts: &[ShownPrompt]) -> Result<()> {
+    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<()> {
         for step in self.steps {
             let mut channels = SeenChannels::new();
             if step.needs_activations() && !matches!(working, Working::Embedding(_)) {
                 let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
-                let seen = self.show(unit, working, enters, prompts, ids, None)?;
+                let seen = self.show(shown, working, ids, None)?;
                 channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
                 for site in working.part().sites() {
                     // Where no row was seen, zeros leave everything as it is.
@@ -144,10 +151,8 @@ impl Worker<'_> {
     /// which are only known by now.
     fn histograms(
         &self,
-        unit: Unit,
+        shown: Shown<'_>,
         working: &Working,
-        enters: &[Batch],
-        prompts: &[ShownPrompt],
         mut seen: BTreeMap<SiteId, SiteStatistics>,
         side: &BTreeMap<SiteId, Vec<u32>>,
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
@@ -159,7 +164,7 @@ impl Worker<'_> {
             side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
         let wanted: BTreeMap<SiteId, Wanted> =
             wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
-        let again = self.show(unit, working, enters, prompts, wanted, None)?;
+        let again = self.show(shown, working, wanted, None)?;
         for (id, statistics) in again {
             for (modality, rows) in statistics.modalities {
                 let known = seen.get_mut(&id).and_then(|seen| seen.modalities.get_mut(&modality));
@@ -174,10 +179,8 @@ impl Worker<'_> {
     /// Takes the samples through the unit as it is, noting what is wanted, and perhaps keeping what leaves it.
     fn show(
         &self,
-        unit: Unit,
+        Shown { unit, enters, prompts }: Shown<'_>,
         working: &Working,
-        enters: &[Batch],
-        prompts: &[ShownPrompt],
         wanted: BTreeMap<SiteId, Wanted>,
         mut keep: Option<&mut Vec<Rows>>,
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {

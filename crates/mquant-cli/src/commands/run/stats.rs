@@ -52,6 +52,9 @@ pub(super) fn talk(stats: &[SiteStats]) {
     for site in stats.iter().take(WORST) {
         let SiteStats { site, modality, values, clipped, largest } = site;
         let name = format!("{site} ({modality})");
-        output::talk(&format!("  {name:<28}{:>9.1} of a million, largest {largest:.2} of the range", share(*clipped, *values)));
+        output::talk(&format!(
+            "  {name:<28}{:>9.1} of a million, largest {largest:.2} of the range",
+            share(*clipped, *values)
+        ));
     }
 }
