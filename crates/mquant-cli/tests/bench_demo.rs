@@ -28,10 +28,12 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// A demo folder with one benchmark of the given questions and expected answers.
+/// A demo folder with one benchmark of the given questions and expected answers, which are its calibration samples too.
 fn demo_folder(root: &Path, samples: &[(&str, &str)]) -> PathBuf {
     let folder = root.join("demo");
-    fs::create_dir_all(folder.join("bench")).unwrap();
+    for part in ["bench", "calibration"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
     for entry in fs::read_dir(golden()).unwrap().map(|e| e.unwrap()) {
         if entry.file_type().unwrap().is_file() {
             fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
@@ -43,7 +45,9 @@ fn demo_folder(root: &Path, samples: &[(&str, &str)]) -> PathBuf {
         format!("{i}\t{image}\t{question}\t\"{answer}\"\n")
     });
     let text = format!("index\timage\tquestion\tanswer\n{}", rows.collect::<String>());
-    fs::write(folder.join("bench/Tiny.tsv"), text).unwrap();
+    for part in ["bench", "calibration"] {
+        fs::write(folder.join(part).join("Tiny.tsv"), &text).unwrap();
+    }
     folder
 }
 
@@ -171,11 +175,13 @@ fn demo_scores_count_equal_answers() {
     let root = tempfile::tempdir().unwrap();
     let questions = ["What is it?", "How many are there?", "Which colour?", "Where?"];
     let folder = demo_folder(root.path(), &questions.map(|q| (q, "never said")));
-    let first = object(&mquant(&["demo", "--json"], &folder));
-    let top = ["schema", "model", "threads", "load_s", "total_s", "peak_rss_bytes", "mean", "benchmarks"];
-    assert_eq!(keys(&first), top);
-    assert_eq!((&first["schema"], first["mean"].as_f64()), (&Value::from("mquant.demo/1"), Some(0.0)));
-    let benchmark = &first["benchmarks"][0];
+    let first = object(&mquant(&["demo", "--float", "--json"], &folder));
+    assert_eq!(keys(&first), ["schema", "model", "threads", "load_s", "total_s", "peak_rss_bytes", "variants"]);
+    assert_eq!((&first["schema"], variants(&first)), (&Value::from("mquant.demo/2"), vec![("float", 0.0)]));
+    let variant = &first["variants"][0];
+    assert_eq!(keys(variant), ["name", "bytes", "quantize_s", "answer_s", "mean", "benchmarks"]);
+    assert!(variant["quantize_s"].is_null() && variant["bytes"].as_u64().unwrap() > 1 << 20);
+    let benchmark = &variant["benchmarks"][0];
     let expected =
         ["name", "metric", "score", "samples", "prompt_tokens", "answer_tokens", "total_s", "tokens_per_s", "answers"];
     assert_eq!(keys(benchmark), expected);
@@ -183,19 +189,51 @@ fn demo_scores_count_equal_answers() {
     assert_eq!(keys(&benchmark["answers"][0]), ["index", "question", "expected", "answer", "score"]);
 
     // Three of the four answers are now what is expected.
-    let said = |i: usize| first["benchmarks"][0]["answers"][i]["answer"].as_str().unwrap().to_owned();
+    let said = |i: usize| benchmark["answers"][i]["answer"].as_str().unwrap().to_owned();
     let answers = [said(0), "never said".to_owned(), said(2), said(3)];
     assert!(answers.iter().all(|a| !a.is_empty()), "{answers:?}");
     let samples: Vec<_> = questions.iter().copied().zip(answers.iter().map(String::as_str)).collect();
     let folder = demo_folder(root.path(), &samples);
-    let second = object(&mquant(&["demo", "--json"], &folder));
-    assert_eq!(second["mean"].as_f64(), Some(75.0));
-    let limited = object(&mquant(&["demo", "--json", "--limit", "2"], &folder));
-    assert_eq!(limited["mean"].as_f64(), Some(50.0));
-    let text = mquant(&["demo", "--limit", "2"], &folder);
+    let second = object(&mquant(&["demo", "--float", "--json"], &folder));
+    assert_eq!(variants(&second), [("float", 75.0)]);
+    let limited = object(&mquant(&["demo", "--float", "--json", "--limit", "2"], &folder));
+    assert_eq!(variants(&limited), [("float", 50.0)]);
+    let text = mquant(&["demo", "--float", "--limit", "2"], &folder);
     let text = String::from_utf8(text.stdout).unwrap();
-    assert!(text.contains("Tiny") && text.contains("50.0") && text.contains("question  What is it?"), "{text}");
+    assert!(text.contains("Tiny") && text.contains("50.0") && text.contains("question      What is it?"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colours into a pipe");
+}
+
+/// Name and mean score of every form of the model.
+fn variants(printed: &Value) -> Vec<(&str, f64)> {
+    let of = |variant: &'_ Value| variant["mean"].as_f64().unwrap();
+    printed["variants"].as_array().unwrap().iter().map(|v| (v["name"].as_str().unwrap(), of(v))).collect()
+}
+
+#[test]
+fn demo_compares_recipes_with_the_float_model() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = demo_folder(root.path(), &[("What is it?", "never said"), ("Where?", "nor this")]);
+    let printed = object(&mquant(&["demo", "--json"], &folder));
+    let names: Vec<&str> = variants(&printed).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["float", "rtn-static", "quarot-static", "w4a8-dynamic", "mquant-w4a8"]);
+    let forms = printed["variants"].as_array().unwrap();
+    for form in &forms[1..] {
+        assert!(form["quantize_s"].as_f64().unwrap() > 0.0, "{}", form["name"]);
+        let [ours, float] = [form, &forms[0]].map(|form| form["bytes"].as_u64().unwrap());
+        assert!(2 * ours < float, "{}: {ours} of {float} bytes", form["name"]);
+        assert_eq!(form["benchmarks"][0]["samples"], 2);
+    }
+    let text = mquant(&["demo", "--recipe", "mquant-w8a8", "w4a16-g128", "--seed", "3"], &folder);
+    let text = String::from_utf8(text.stdout).unwrap();
+    let rows: Vec<&str> = text.lines().take(4).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(rows, ["score", "float", "mquant-w8a8", "w4a16-g128"], "{text}");
+    let both = mquant(&["demo", "--float", "--recipe", "mquant-w8a8"], &folder);
+    assert_eq!(both.status.code(), Some(2));
+    fs::remove_dir_all(folder.join("calibration")).unwrap();
+    let none = mquant(&["demo", "--json"], &folder);
+    let said: Value = serde_json::from_slice(&none.stdout).unwrap();
+    assert_eq!((none.status.code(), &said["code"]), (Some(4), &Value::from("READ")), "{said}");
 }
 
 #[test]
@@ -205,7 +243,7 @@ fn what_is_missing_is_named() {
     let stress = mquant(&["demo", "--stress"], &folder);
     assert_eq!(stress.status.code(), Some(3), "{}", String::from_utf8_lossy(&stress.stderr));
     fs::remove_file(folder.join("bench/Tiny.tsv")).unwrap();
-    let none = mquant(&["demo"], &folder);
+    let none = mquant(&["demo", "--float"], &folder);
     assert_eq!(none.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&none.stderr).contains("no .tsv file"));
     fs::write(folder.join("bench/Tiny.tsv"), "index\tquestion\n").unwrap();

@@ -16,7 +16,7 @@ fn models() -> PathBuf {
 
 fn demo(variant: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mquant"));
-    command.args(["demo", "--json", "--limit", &SAMPLES.to_string()]).args(variant);
+    command.args(["demo", "--float", "--json", "--limit", &SAMPLES.to_string()]).args(variant);
     let output = command.env("MQUANT_DEMO_MODEL", models().join("demo")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -26,7 +26,7 @@ fn compare(name: &str, variant: &[&str]) {
     let reference = std::fs::read_to_string(models().join("demo/reference.json")).unwrap();
     let reference: Value = serde_json::from_str(&reference).unwrap();
     let ours = demo(variant);
-    let benchmarks = ours["benchmarks"].as_array().unwrap();
+    let benchmarks = ours["variants"][0]["benchmarks"].as_array().unwrap();
     assert_eq!(benchmarks.len(), 6);
     for benchmark in benchmarks {
         let title = benchmark["name"].as_str().unwrap();

@@ -11,4 +11,6 @@ mod kernels;
 mod recipes;
 mod logits;
 mod verify;
+mod quantize;
+mod quantize_stops;
 mod signals;

@@ -22,6 +22,8 @@ mod steps;
 mod unit;
 mod unit_file;
 mod work;
+#[cfg(test)]
+mod tests;
 
 use std::ops::ControlFlow;
 use std::path::Path;
