@@ -127,7 +127,7 @@ impl Cost {
                 cost.thread_seconds += entering * inputs * inputs / FLOAT_OPS;
                 cost.thread_seconds += inputs.powi(3) / FACTOR_OPS + count * inputs / FLOAT_OPS;
                 moments += 4.0 * inputs * inputs;
-                factor = factor.max(12.0 * inputs * inputs + 8.0 * count);
+                factor = factor.max(12.0 * inputs * inputs + 11.0 * count);
             }
         }
         // What enters and what leaves, for all samples; one batch inside; the unit in f32, changed and as it was.
