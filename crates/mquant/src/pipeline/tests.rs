@@ -40,7 +40,7 @@ fn in_memory(dir: &Path, recipe: &Recipe, work: &Path) -> LoadedModel {
         match (unit, working) {
             (Unit::Patch, Working::Patch(patch)) => model.vision.patch = patch,
             (Unit::VisionBlock(i), Working::Block(block)) => model.vision.blocks[i] = *block,
-            (Unit::Projector, Working::Projector(projector)) => model.vision.projector = projector,
+            (Unit::Projector, Working::Projector(projector)) => model.vision.projector = *projector,
             (Unit::Embedding, Working::Embedding(embedding)) => model.decoder.embedding = embedding,
             (Unit::DecoderBlock(i), Working::Block(block)) => model.decoder.blocks[i] = *block,
             (Unit::Head, Working::Head(head)) => model.decoder.head = head,

@@ -29,7 +29,7 @@ pub enum Unit {
 pub(super) enum Working {
     Patch(PatchEmbed),
     Block(Box<Block>),
-    Projector(Projector),
+    Projector(Box<Projector>),
     Embedding(Embedding),
     Head(Head),
 }
@@ -57,7 +57,7 @@ impl Unit {
         match self {
             Unit::Patch => Working::Patch(model.vision.patch.clone()),
             Unit::VisionBlock(i) => Working::Block(Box::new(model.vision.blocks[i].clone())),
-            Unit::Projector => Working::Projector(model.vision.projector.clone()),
+            Unit::Projector => Working::Projector(Box::new(model.vision.projector.clone())),
             Unit::Embedding => Working::Embedding(model.decoder.embedding.clone()),
             Unit::DecoderBlock(i) => Working::Block(Box::new(model.decoder.blocks[i].clone())),
             Unit::Head => Working::Head(model.decoder.head.clone()),
@@ -83,7 +83,7 @@ impl Working {
         match self {
             Working::Patch(part) => part,
             Working::Block(part) => &mut **part,
-            Working::Projector(part) => part,
+            Working::Projector(part) => &mut **part,
             Working::Embedding(part) => part,
             Working::Head(part) => part,
         }

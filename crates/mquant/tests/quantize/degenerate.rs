@@ -181,6 +181,30 @@ fn long_samples_are_left_out_and_more_than_one_in_twenty_is_an_error() {
 }
 
 #[test]
+fn a_picture_that_cannot_be_decoded_is_left_out() {
+    let float = golden();
+    let colours: Vec<[u8; 3]> = (0..20).map(|i| [12 * i, 255 - 12 * i, 90]).collect();
+    let (pictures, shown) = plain_pictures(&colours, "What is this?");
+    let mut recipe = preset("rtn-static");
+    recipe.calibration.generated_tokens = 1;
+    let spoil = |name: &str| {
+        let path = pictures.path().join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        // The header stays: what follows is missing.
+        std::fs::write(&path, &bytes[..60]).unwrap();
+    };
+    // In the order of names, 7.png is the eighteenth.
+    spoil("7.png");
+    let made = Making::new(&float, &recipe, &shown).made();
+    check_numbers(&made);
+    let [told] = &made.summary.skipped[..] else { panic!("{:?}", made.summary.skipped) };
+    assert!(told.contains(": row 18: "), "{told}");
+    spoil("8.png");
+    let error = Making::new(&float, &recipe, &shown).refused();
+    assert!(error.code() == "CALIB_SKIPPED" && error.to_string().contains("2 of 20 samples"), "{error}");
+}
+
+#[test]
 fn recipes_that_fit_no_site_and_models_that_are_quantised_are_refused() {
     let float = golden();
     let shown = samples(1);

@@ -1,6 +1,10 @@
 //! Models quantised from end to end: what leaves, whatever enters, stops or breaks on the way.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops at what it did not expect, and tells figures"
+)]
 
 mod folder;
 mod making;
