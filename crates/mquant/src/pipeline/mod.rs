@@ -37,7 +37,7 @@ use crate::disk::SharedDisk;
 use crate::error::{Class, Result};
 use crate::input::AddGenerationPrompt;
 use crate::input::vision_processor::PixelBounds;
-use crate::job::{Job, Opened};
+use crate::job::{Job, Note, Opened};
 use crate::models::Model;
 use crate::nn::SiteId;
 use crate::recipe::Recipe;
@@ -107,6 +107,8 @@ pub enum Event<'a> {
         /// Time since it began.
         seconds: f64,
     },
+    /// Committed work was found damaged, and is done anew.
+    Damaged(&'a Note),
     /// The bundle is put together.
     Assembling,
 }
@@ -235,6 +237,9 @@ fn pass_units(
     let mut made = Made::default();
     for (index, unit) in units.iter().copied().enumerate() {
         let known = job.unit(&unit.to_string()).and_then(|bytes| unit_file::from_bytes(&bytes));
+        for note in job.take_notes() {
+            let _ = watch(Event::Damaged(&note));
+        }
         if watch(Event::Unit { index, of: units.len(), unit, known: known.is_some() }).is_break() {
             return Ok(None);
         }

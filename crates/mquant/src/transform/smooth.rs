@@ -65,7 +65,7 @@ impl Transform for Smooth {
         for mut site in part.sites() {
             if self.sites.contains(&site.id) && site.norm.is_some() {
                 let id = site.id;
-                self.into_norm(&mut site, seen_of(seen, id)?);
+                self.scale_norm(&mut site, seen_of(seen, id)?);
                 done.insert(id);
             }
         }
@@ -96,7 +96,7 @@ impl Transform for Smooth {
 }
 
 impl Smooth {
-    fn into_norm(&self, site: &mut SiteMut<'_>, seen: &[f32]) {
+    fn scale_norm(&self, site: &mut SiteMut<'_>, seen: &[f32]) {
         let Some(norm) = site.norm.as_mut() else { return };
         let width = norm.gain.len();
         let scales = self.scales(seen, site.linears, |i| i % width, width);

@@ -139,10 +139,12 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
         }
         Outcome::AlreadyComplete => {
             talk(&format!("{} is there already, made of the same model, recipe and samples", args.output.display()));
+            show::state(&args.output, "complete before", output)?;
             Ok(Done::Complete)
         }
         Outcome::Interrupted => {
             talk("what is done is kept: the same command goes on from here");
+            show::state(&args.output, "interrupted", output)?;
             Ok(signals::interrupted())
         }
     }

@@ -1,6 +1,7 @@
 //! What `mquant quantize` prints at the end, and for `--plan`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mquant::calibrate::samples::Gathered;
 use mquant::pipeline::{Estimate, ShownRows, SiteReport, UnitReport};
@@ -28,6 +29,12 @@ pub(super) struct Report {
     pub(super) resumed: usize,
     pub(super) sites: Vec<(String, SiteReport)>,
     pub(super) units: Vec<UnitReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct StateReport {
+    output: String,
+    state: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,6 +93,14 @@ pub(super) fn estimate(
         row("disk", format!("about {} while it runs", size(estimate.disk_bytes))),
     ];
     output.table_left(&["plan", ""], rows)
+}
+
+/// Of a run that made no bundle, for programs: people were told already.
+pub(super) fn state(folder: &Path, state: &'static str, output: &Output) -> Result<(), Failure> {
+    if output.is_json() {
+        return output.object("quantize_state/1", &StateReport { output: folder.display().to_string(), state });
+    }
+    Ok(())
 }
 
 /// What came of it.

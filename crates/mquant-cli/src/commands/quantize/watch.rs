@@ -66,6 +66,10 @@ impl Reporter {
                     "output_sqnr_db": report.output_sqnr_db, "left_s": self.left(), "sites": sites.len(),
                 }));
             }
+            Event::Damaged(note) => match &self.bar {
+                Some(_) => talk(&format!("note: {note}; it is done anew")),
+                None => self.line(&json!({"event": "damaged", "note": note.to_string()})),
+            },
             Event::Assembling => self.say("writing the bundle".to_owned()),
         }
     }
