@@ -10,6 +10,9 @@ use super::mismatch::{Mismatch, Problem};
 use super::shard::StoredTensor;
 use super::tensor_spec::{Presence, Role, TensorSpec};
 
+/// Bytes that are searched for NaN before their memory is given back.
+const SCANNED_AT_ONCE: usize = 512 << 20;
+
 /// Ends of published names that carry nothing a model needs: tables that are computed from the configuration.
 const DERIVED: [&str; 3] = ["rotary_emb.inv_freq", "rotary_pos_emb.inv_freq", "rotary_emb.original_inv_freq"];
 
@@ -105,11 +108,26 @@ impl Tensors {
     }
 
     fn check_finite_of(&self, wanted: impl Fn(&Role) -> bool) -> Result<(), CheckpointError> {
-        let scans = self.by_name.iter().filter_map(|(name, tensor)| {
+        let wanted = self.by_name.iter().filter_map(|(name, tensor)| {
             let Selected { stored, .. } = tensor.as_ref().filter(|tensor| wanted(&tensor.role))?;
-            Some(Scan { tensor: name, dtype: stored.dtype.float()?, bytes: stored.bytes.as_ref() })
+            Some((stored, Scan { tensor: name, dtype: stored.dtype.float()?, bytes: stored.bytes.as_ref() }))
         });
-        let tensors = finite::scan(&scans.collect::<Vec<_>>());
+        let (mut tensors, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut scan = |group: &mut Vec<(&StoredTensor, Scan<'_>)>| {
+            let (stored, scans): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+            tensors.extend(finite::scan(&scans));
+            // A checkpoint may be larger than memory: what was looked at need not stay.
+            stored.iter().for_each(|stored| stored.place.release(0..stored.bytes.as_ref().len()));
+        };
+        for one in wanted {
+            bytes += one.1.bytes.len();
+            group.push(one);
+            if bytes >= SCANNED_AT_ONCE {
+                scan(&mut group);
+                bytes = 0;
+            }
+        }
+        scan(&mut group);
         if tensors.is_empty() { Ok(()) } else { Err(CheckpointError::NotFinite { tensors }) }
     }
 
