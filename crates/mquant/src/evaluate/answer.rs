@@ -76,7 +76,7 @@ pub fn evaluate(
     for batch in samples.chunks(options.batch.max(1)) {
         let named = |sample: &Sample, source| EvaluateError::Sample {
             benchmark: benchmark.name.clone(),
-            index: sample.index.chars().take(40).collect(),
+            index: sample.question.index.chars().take(40).collect(),
             source,
         };
         let prompts = batch
@@ -90,7 +90,7 @@ pub fn evaluate(
         for (sample, (ids, tokens)) in batch.iter().zip(answered) {
             let text = loaded.tokenizer.decode(&ids, SkipSpecial::Yes).map_err(|e| named(sample, e.into()))?;
             let text = text.trim().to_owned();
-            let score = benchmark.metric.score(&text, &sample.answer);
+            let score = benchmark.metric.score(&text, &sample.question);
             done.answers.push(Answer { text, score });
             done.answer_tokens += tokens;
         }

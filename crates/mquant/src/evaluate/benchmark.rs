@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::record_budget::{Budget, Budgeted};
-use super::{EvaluateError, METRICS, Metric};
+use super::{EvaluateError, METRICS, Metric, Question};
 
 use crate::excerpt::quoted;
 use crate::input::{Content, MediaSource, Message};
@@ -31,24 +31,20 @@ pub struct Benchmark {
     pub samples: Vec<Sample>,
 }
 
-/// One question.
+/// One question with its picture.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The file's own name of the sample.
-    pub index: String,
+    /// What is asked.
+    pub question: Question,
     /// The picture, encoded.
     pub image: Arc<[u8]>,
-    /// What is asked.
-    pub question: String,
-    /// The expected answer.
-    pub answer: String,
 }
 
 impl Sample {
     /// What the model is given: the picture, then the question alone.
     pub fn messages(&self) -> Vec<Message> {
         let image = Content::Image(MediaSource::Bytes(self.image.clone()));
-        vec![Message::parts("user", vec![image, Content::Text(self.question.clone())])]
+        vec![Message::parts("user", vec![image, Content::Text(self.question.text.clone())])]
     }
 }
 
@@ -154,8 +150,9 @@ impl Columns {
             Ok(bytes) => bytes.into(),
             Err(e) => return wrong(1, "a picture in base64", format!("{} ({e})", quoted(image))),
         };
-        let [index, question, answer] = [index, question, answer].map(str::to_owned);
-        Ok(Sample { index, image, question, answer })
+        let [index, text, answer] = [index, question, answer].map(str::to_owned);
+        let question = Question { index, text, answers: vec![answer], ..Question::default() };
+        Ok(Sample { question, image })
     }
 }
 
@@ -172,12 +169,12 @@ mod tests {
         let text = "\u{feff}answer\tcategory\tquestion\timage\tindex\r\n\
                     \"a\tb\"\tx\t\"Say \"\"so\"\"?\nNow.\"\tAQID\t7\r\nné\ty\tAn inch is 1\"?\tAQIDBA==\tb-2\n";
         let read = parse(text.as_bytes()).unwrap();
-        assert_eq!((read.name.as_str(), read.samples.len(), read.metric.name()), ("Some", 2, "exact match"));
-        let Sample { index, image, question, answer } = &read.samples[0];
-        assert_eq!([index, question, answer], ["7", "Say \"so\"?\nNow.", "a\tb"]);
+        assert_eq!((read.name.as_str(), read.samples.len(), read.metric.name()), ("Some", 2, "exact_match"));
+        let Sample { image, question: Question { index, text, answers, .. } } = &read.samples[0];
+        assert_eq!([index, text, &answers[0]], ["7", "Say \"so\"?\nNow.", "a\tb"]);
         assert_eq!(**image, [1, 2, 3]);
-        let Sample { index, image, question, answer } = &read.samples[1];
-        assert_eq!([index, question, answer], ["b-2", "An inch is 1\"?", "né"]);
+        let Sample { image, question: Question { index, text, answers, .. } } = &read.samples[1];
+        assert_eq!([index, text, &answers[0]], ["b-2", "An inch is 1\"?", "né"]);
         assert_eq!(**image, [1, 2, 3, 4]);
     }
 

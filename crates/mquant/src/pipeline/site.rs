@@ -265,3 +265,54 @@ pub(super) fn wants_histogram(plan: &SitePlan, observer: Observer) -> bool {
     let is_static = matches!(plan.target.input(), InputFormat::PerTensor | InputFormat::PerModality);
     is_static && observer != Observer::MinMax
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Sinks;
+
+    /// Rows whose channels reach these magnitudes.
+    fn seen(channels: [f32; 3], first_token: f32) -> SeenRows {
+        let other_tokens = channels.iter().copied().fold(0.0, f32::max);
+        SeenRows { rows: 100, channels: channels.to_vec(), first_token, other_tokens, histogram: None }
+    }
+
+    fn made(
+        format: InputFormat,
+        modalities: &[(Modality, SeenRows)],
+        sinks: Sinks,
+    ) -> (InputQuant, Option<ColumnSplit>) {
+        let seen = SiteStatistics { modalities: modalities.iter().cloned().collect(), hessian: None };
+        let rules = Rules { observer: Observer::MinMax, sinks, floats: mquant_kernels::Dtype::F32 };
+        inputs(format, Some(&seen), vec![1], rules, &mut SiteReport::default())
+    }
+
+    #[test]
+    fn each_modality_has_the_scale_of_its_own_rows_without_split_channels() {
+        let both = [(Modality::Text, seen([0.5, 9.0, 0.254], 0.0)), (Modality::Vision, seen([20.0, 99.0, 25.4], 0.0))];
+        let (input, split) = made(InputFormat::PerModality, &both, Sinks::Keep);
+        let scales = |text: f32, vision: f32| {
+            InputQuant::PerModality(ModalityScales {
+                text: text / 127.0,
+                vision: vision / 127.0,
+                audio: vision / 127.0,
+            })
+        };
+        assert_eq!(input, scales(0.5, 25.4));
+        assert_eq!(split, Some(ColumnSplit { channels: vec![1], input: scales(9.0, 99.0) }));
+        let (input, _) = made(InputFormat::PerTensor, &both, Sinks::Keep);
+        assert_eq!(input, InputQuant::PerTensor(25.4 / 127.0));
+        // What was never seen takes the largest range there is.
+        let (input, _) = made(InputFormat::PerModality, &both[..1], Sinks::Keep);
+        assert_eq!(input, scales(0.5, 0.5));
+    }
+
+    #[test]
+    fn an_attention_sink_may_have_a_scale_for_each_row() {
+        let sink = [(Modality::Text, seen([1.0, 0.0, 1.0], 9.0))];
+        assert!(matches!(made(InputFormat::PerTensor, &sink, Sinks::Keep).0, InputQuant::PerTensor(_)));
+        assert_eq!(made(InputFormat::PerTensor, &sink, Sinks::PerToken).0, InputQuant::PerToken);
+        let none = [(Modality::Text, seen([1.0, 0.0, 1.0], 7.0))];
+        assert!(matches!(made(InputFormat::PerTensor, &none, Sinks::PerToken).0, InputQuant::PerTensor(_)));
+    }
+}

@@ -73,9 +73,9 @@ impl BenchmarkReport {
     pub(super) fn new(benchmark: &Benchmark, evaluation: Evaluation) -> Self {
         let (score, tokens_per_s) = (evaluation.score(), evaluation.tokens_per_s());
         let answers = benchmark.samples.iter().zip(evaluation.answers).map(|(sample, answer)| AnswerReport {
-            index: sample.index.clone(),
-            question: sample.question.clone(),
-            expected: sample.answer.clone(),
+            index: sample.question.index.clone(),
+            question: sample.question.text.clone(),
+            expected: sample.question.answers.first().cloned().unwrap_or_default(),
             answer: answer.text,
             score: answer.score,
         });

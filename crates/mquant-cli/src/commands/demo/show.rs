@@ -64,8 +64,12 @@ pub(super) fn examples(
             let picture = image::decode(&sample.image, limits).doing("show a picture")?;
             text += &half_blocks::art(&picture, PICTURE_COLUMNS);
         }
-        text += &format!("  {:<14}{}\n", "question", printable(&sample.question, true));
-        text += &format!("  {:<14}{}\n", "expected", printable(&sample.answer, true));
+        text += &format!("  {:<14}{}\n", "question", printable(&sample.question.text, true));
+        text += &format!(
+            "  {:<14}{}\n",
+            "expected",
+            printable(sample.question.answers.first().map_or("", String::as_str), true)
+        );
         let last = report.variants[1..].last().and_then(answer);
         for (name, answer) in std::iter::once(answered).chain(last) {
             text += &format!("  {name:<14}{}\n", printable(&answer, true));

@@ -65,5 +65,5 @@ fn one(heading: &ByteRecord, record: &ByteRecord, file: &str) -> Result<Row, Eva
     let benchmark = Benchmark::parse(Cursor::new(text), file)?;
     let sample = benchmark.samples.into_iter().next();
     let sample = sample.ok_or_else(|| EvaluateError::Empty { file: file.to_owned() })?;
-    Ok(Row { messages: sample.messages(), answer: Some(sample.answer) })
+    Ok(Row { messages: sample.messages(), answer: sample.question.answers.into_iter().next() })
 }
