@@ -7,16 +7,23 @@
 //! To add a metric: see [`METRICS`].
 
 mod answer;
+mod answerer;
 mod benchmark;
 mod error;
+mod folder;
+mod likelihood;
 mod metric;
 mod question;
 mod record;
 mod record_budget;
+pub mod statistics;
 
 pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
+pub use answerer::{Answerer, Said};
 pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
 pub use error::EvaluateError;
+pub use folder::{FolderError, Journal, ResultFolder, Settings};
+pub use likelihood::{Likelihood, Referenced, reference_scores};
 pub use metric::{METRICS, Metric, Total, Unit, metric};
 pub use question::Question;
 pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};

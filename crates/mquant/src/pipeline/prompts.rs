@@ -35,10 +35,7 @@ impl Prompts<'_> {
         let asked = prompt.ids.len();
         let end_tokens = &self.loaded.generation.eos_token_ids;
         let answer = match &sample.answer {
-            Some(answer) => {
-                let ids = self.loaded.tokenizer.encode_text(answer)?;
-                ids.into_iter().chain(end_tokens.first().copied()).collect()
-            }
+            Some(answer) => self.loaded.encode_answer(answer)?,
             None => self.greedy(&prompt, end_tokens).map_err(|e| match e.class() {
                 Class::Numeric => self.fault(sample, &prompt).map_or(e, Error::from),
                 _ => e,

@@ -306,6 +306,40 @@ impl Engine {
         Ok((scores.into_iter().map(|s| Rows::from_vec(s, vocabulary)).collect(), sequences))
     }
 
+    /// Scores after the rows of several prompts from the row of each that `first` names, computed in the same passes: rows ×
+    /// vocabulary of each prompt.
+    ///
+    /// # Errors
+    /// If a prompt does not fit the context, or a score is not finite.
+    ///
+    /// # Panics
+    /// If there is not one first row for each prompt.
+    pub fn scores_from_batch(&self, prompts: &[&Prompt], first: &[usize]) -> Result<Vec<Rows>, RunError> {
+        assert_eq!(prompts.len(), first.len(), "prompts and first rows");
+        let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
+        let mut wanted: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
+        let mut passed = vec![0; prompts.len()];
+        let features = self.model.decoder.embedding.0.cols();
+        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, None, &mut |i, rows, _| {
+            let skip = first[i].saturating_sub(passed[i]).min(rows.rows());
+            wanted[i].extend_from_slice(rows.range(skip..rows.rows()));
+            passed[i] += rows.rows();
+            Ok(())
+        })?;
+        // All prompts' rows together: a head of many outputs is read once for all of them.
+        let scores = self.score_in_parts(&Rows::from_vec(wanted.concat(), features), None);
+        let vocabulary = self.vocabulary();
+        let mut rest = &scores[..];
+        let mut each = Vec::new();
+        for (wanted, prompt) in wanted.iter().zip(prompts) {
+            let (own, after) = rest.split_at(wanted.len() / features * vocabulary);
+            check_finite(own, prompt.ids.len())?;
+            each.push(Rows::from_vec(own.to_vec(), vocabulary));
+            rest = after;
+        }
+        Ok(each)
+    }
+
     /// Scores after every row of one prompt: rows × vocabulary.
     ///
     /// # Errors

@@ -116,4 +116,13 @@ impl LoadedModel {
     pub fn prepare(&self, messages: &[Message], add: AddGenerationPrompt) -> Result<Prompt> {
         Prompt::prepare(self, messages, add)
     }
+
+    /// The tokens of an answer, the one that ends it among them.
+    ///
+    /// # Errors
+    /// If the tokenizer refuses the text.
+    pub fn encode_answer(&self, answer: &str) -> Result<Vec<u32>> {
+        let ids = self.tokenizer.encode_text(answer)?;
+        Ok(ids.into_iter().chain(self.generation.eos_token_ids.first().copied()).collect())
+    }
 }

@@ -45,6 +45,11 @@ impl Sequence {
         self.cache.truncate(0);
     }
 
+    /// Forgets the features of media, which only another turn would need, but not their rows.
+    pub fn forget_media(&mut self) {
+        self.features = Vec::new();
+    }
+
     /// Ids of the rows computed.
     pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
         self.tokens.iter().map(|t| t.id)
