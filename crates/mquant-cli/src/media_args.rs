@@ -1,14 +1,50 @@
 //! `--image` and `--video`, in the order they stand on the command line.
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
-use mquant::input::{Content, MediaSource};
+use std::fs::File;
 use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use mquant::input::{Content, MediaSource, Message};
+
+use crate::exit::{CliError, Failure};
 
 /// Media of the first message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MediaArgs {
     /// Images and videos as they were given.
     pub(crate) media: Vec<Content>,
+}
+
+impl MediaArgs {
+    /// Whether every file can be opened, for a word before a model is loaded.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.media.iter().try_for_each(check_opens)
+    }
+
+    /// One message of the user: media first, then text.
+    pub(crate) fn message(&self, text: String) -> Message {
+        user_message(self.media.clone(), text)
+    }
+}
+
+/// Whether a medium's file can be opened.
+pub(crate) fn check_opens(content: &Content) -> Result<(), Failure> {
+    let (Content::Image(MediaSource::Path(path)) | Content::Video(MediaSource::Path(path))) = content else {
+        return Ok(());
+    };
+    let failed = |source| CliError::Read { file: path.display().to_string(), source };
+    File::open(path).map(drop).map_err(|e| Failure::new("read the media", failed(e)))
+}
+
+/// One message of the user: media first, then text.
+pub(crate) fn user_message(mut media: Vec<Content>, text: String) -> Message {
+    if media.is_empty() {
+        return Message::plain("user", text);
+    }
+    if !text.is_empty() {
+        media.push(Content::Text(text));
+    }
+    Message::parts("user", media)
 }
 
 impl Args for MediaArgs {

@@ -7,6 +7,7 @@ mod verify;
 mod logits;
 mod bench;
 mod kernels;
+mod compare;
 mod demo;
 mod recipes;
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// Write every score of a conversation to a file, to compare implementations
     Logits(logits::LogitsArgs),
+    /// Let two models answer side by side, and show where they part
+    Compare(compare::CompareArgs),
     /// Measure speed and memory of a model
     Bench(bench::BenchArgs),
     /// List the kernels and what this CPU runs, or time them
@@ -47,6 +50,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Verify(args) => verify::run(args, output),
             Command::Logits(args) => logits::run(args, globals, output),
+            Command::Compare(args) => compare::run(args, globals, output),
             Command::Bench(args) => bench::run(args, globals, output),
             Command::Kernels(args) => kernels::run(args, globals, output),
             Command::Demo(args) => demo::run(args, globals, output),

@@ -77,6 +77,14 @@ pub enum EvaluateError {
         /// Bytes.
         limit: u64,
     },
+    /// Two models that do not speak in the same tokens.
+    #[error("the models have {model} and {baseline} tokens, expected as many: their probabilities cannot be compared")]
+    Vocabularies {
+        /// Of the model that is judged.
+        model: usize,
+        /// Of the other.
+        baseline: usize,
+    },
     /// A sample that the model cannot answer.
     #[error("{benchmark}: sample {index}: {source}")]
     Sample {
@@ -106,6 +114,7 @@ impl Explain for EvaluateError {
             EvaluateError::Fields { .. } => "BENCHMARK_FIELDS",
             EvaluateError::Field { .. } => "BENCHMARK_FIELD",
             EvaluateError::TooLong { .. } => "BENCHMARK_ROW_LENGTH",
+            EvaluateError::Vocabularies { .. } => "BASELINE_VOCABULARY",
             EvaluateError::Sample { source, .. } => source.code(),
         }
     }
@@ -115,6 +124,7 @@ impl Explain for EvaluateError {
             EvaluateError::ColumnMissing { .. } => {
                 Some("a benchmark is a tab-separated file with the columns index, image, question and answer".into())
             }
+            EvaluateError::Vocabularies { .. } => Some("compare a model with what it was quantised from".into()),
             EvaluateError::Sample { source, .. } => source.hint(),
             _ => None,
         }

@@ -66,12 +66,7 @@ impl Likelihood {
         for (row, id) in ids.iter().enumerate() {
             let (ours, theirs) = (scores.row(row), baseline.row(row));
             let (our_sum, their_sum) = (log_sum_exp(ours), log_sum_exp(theirs));
-            let divergence = |(q, p): (&f32, &f32)| {
-                let (log_q, log_p) = (f64::from(*q) - our_sum, f64::from(*p) - their_sum);
-                log_p.exp() * (log_p - log_q)
-            };
-            // Below 0 only by rounding.
-            let kl = ours.iter().zip(theirs).map(divergence).sum::<f64>().max(0.0);
+            let kl = token_divergence(ours, theirs);
             let (our_best, their_best) = (best(ours), best(theirs));
             sum.add(&Self {
                 tokens: 1,
@@ -126,7 +121,20 @@ pub fn reference_scores(engine: &Engine, referenced: &[&Referenced]) -> Result<V
     Ok(scores.into_iter().zip(referenced).map(cut).collect())
 }
 
-fn log_sum_exp(scores: &[f32]) -> f64 {
+/// D(p ‖ q) of the distributions that scores stand for, in nats: how surprised `q`, the model, is by what `p`, the
+/// baseline, expects.
+pub(super) fn token_divergence(q: &[f32], p: &[f32]) -> f64 {
+    let (q_sum, p_sum) = (log_sum_exp(q), log_sum_exp(p));
+    let of = |(q, p): (&f32, &f32)| {
+        let (log_q, log_p) = (f64::from(*q) - q_sum, f64::from(*p) - p_sum);
+        log_p.exp() * (log_p - log_q)
+    };
+    // Below 0 only by rounding.
+    q.iter().zip(p).map(of).sum::<f64>().max(0.0)
+}
+
+/// ln Σ eˣ, without overflow.
+pub(super) fn log_sum_exp(scores: &[f32]) -> f64 {
     let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     most + scores.iter().map(|s| (f64::from(*s) - most).exp()).sum::<f64>().ln()
 }

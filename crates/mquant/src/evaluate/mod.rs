@@ -9,6 +9,7 @@
 mod answer;
 mod answerer;
 mod benchmark;
+mod compare;
 mod error;
 mod folder;
 mod likelihood;
@@ -21,6 +22,7 @@ pub mod statistics;
 pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
 pub use answerer::{Answerer, Said};
 pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
+pub use compare::{Candidate, Comparison, Parting, Side, compare};
 pub use error::EvaluateError;
 pub use folder::{FolderError, Journal, ResultFolder, Settings};
 pub use likelihood::{Likelihood, Referenced, reference_scores};

@@ -8,8 +8,9 @@ use rustyline::history::MemHistory;
 use rustyline::{Behavior, Config, Editor};
 
 use super::answer::Answerer;
-use super::{check_opens, report, user_message};
+use super::report;
 use crate::exit::{CliError, Done, Failure, complain};
+use crate::media_args::{check_opens, user_message};
 use crate::output::{Output, talk};
 use crate::signals;
 

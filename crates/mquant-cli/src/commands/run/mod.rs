@@ -5,12 +5,11 @@ mod chat;
 mod report;
 mod stats;
 
-use std::fs::File;
 use std::io::{IsTerminal, Read, stdin};
 
 use clap::Args;
+use mquant::input::Message;
 use mquant::input::chat_template::MAX_TEXT_BYTES;
-use mquant::input::{Content, MediaSource, Message};
 
 use crate::args::Globals;
 use crate::exit::{CliError, Done, Failure};
@@ -57,7 +56,7 @@ enum Question {
 
 pub(crate) fn run(args: &RunArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
     args.sampling.check()?;
-    args.media.media.iter().try_for_each(check_opens)?;
+    args.media.check()?;
     let question = question(args, output)?;
     let opened = session::open(args.model.as_deref(), globals)?;
     let mut answerer = Answerer::new(opened, &args.sampling, globals)?;
@@ -65,7 +64,7 @@ pub(crate) fn run(args: &RunArgs, globals: &Globals, output: &Output) -> Result<
     match question {
         Question::Chat => chat::chat(&mut answerer, history, args.media.media.clone(), output),
         Question::Given(text) => {
-            let messages = [history, vec![user_message(args.media.media.clone(), text)]].concat();
+            let messages = [history, vec![args.media.message(text)]].concat();
             let answer = answerer.answer(&messages, output)?;
             let stats = args.stats.then(|| stats::of(&answerer, &messages, &answer)).transpose()?;
             if output.is_json() {
@@ -111,24 +110,4 @@ fn read_stdin() -> Result<String, Failure> {
         .map_err(|e| failed(CliError::NotText { file: file(), at: e.utf8_error().valid_up_to() }))?;
     let text = text.strip_suffix('\n').map_or(text.as_str(), |rest| rest.strip_suffix('\r').unwrap_or(rest));
     Ok(text.to_owned())
-}
-
-/// One message of the user: media first, then text.
-fn user_message(mut media: Vec<Content>, text: String) -> Message {
-    if media.is_empty() {
-        return Message::plain("user", text);
-    }
-    if !text.is_empty() {
-        media.push(Content::Text(text));
-    }
-    Message::parts("user", media)
-}
-
-/// Whether a file can be opened, for a word before a model is loaded.
-fn check_opens(content: &Content) -> Result<(), Failure> {
-    let (Content::Image(MediaSource::Path(path)) | Content::Video(MediaSource::Path(path))) = content else {
-        return Ok(());
-    };
-    let failed = |source| CliError::Read { file: path.display().to_string(), source };
-    File::open(path).map(drop).map_err(|e| Failure::new("read the media", failed(e)))
 }
