@@ -9,6 +9,7 @@
 mod answer;
 mod answerer;
 mod benchmark;
+mod blame;
 mod compare;
 mod error;
 mod folder;
@@ -22,6 +23,7 @@ pub mod statistics;
 pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
 pub use answerer::{Answerer, Said};
 pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
+pub use blame::{Afforded, Blame, Budget, Choice, Group, GroupCost, Judging, Remedy, Suspect, by_kind, by_tower};
 pub use compare::{Candidate, Comparison, Parting, Side, compare};
 pub use error::EvaluateError;
 pub use folder::{FolderError, Journal, ResultFolder, Settings};

@@ -56,6 +56,26 @@ pub enum PipelineError {
         /// Why.
         source: PackError,
     },
+    /// Codes that the kernels cannot take.
+    #[error("{site}: {source}")]
+    Packed {
+        /// Where.
+        site: SiteId,
+        /// Why.
+        source: PackError,
+    },
+    /// What a recipe does to floats before rounding is not known without its samples.
+    #[error("recipe {recipe} smooths by what it has seen: its floats cannot be made again from the model alone")]
+    Restore {
+        /// Which.
+        recipe: String,
+    },
+    /// A model that does not say what it was made by.
+    #[error("{model} has no recipe in its mquant.json: expected a bundle that was made here")]
+    NoRecipe {
+        /// Which.
+        model: String,
+    },
     /// A linear of a bundle cannot be told from the published names.
     #[error("{site}: its linears do not fit the tensors of the model")]
     Tensors {
@@ -97,11 +117,13 @@ pub enum PipelineError {
 impl Explain for PipelineError {
     fn class(&self) -> Class {
         match self {
-            PipelineError::QuantizedAlready { .. } => Class::Unsupported,
+            PipelineError::QuantizedAlready { .. } | PipelineError::Restore { .. } | PipelineError::NoRecipe { .. } => {
+                Class::Unsupported
+            }
             PipelineError::Skipped { .. } => Class::Input,
             PipelineError::NotFinite { .. } => Class::Numeric,
             PipelineError::Weight { source, .. } => source.class(),
-            PipelineError::Unit { .. } | PipelineError::Tensors { .. } => Class::Bug,
+            PipelineError::Unit { .. } | PipelineError::Packed { .. } | PipelineError::Tensors { .. } => Class::Bug,
             PipelineError::Damaged { .. } => Class::Io,
             PipelineError::Threads { .. } | PipelineError::Memory { .. } | PipelineError::Disk { .. } => {
                 Class::Resources
@@ -116,6 +138,9 @@ impl Explain for PipelineError {
             PipelineError::NotFinite { .. } => "CALIB_NOT_FINITE",
             PipelineError::Weight { source, .. } => source.code(),
             PipelineError::Unit { .. } => "QUANTIZE_UNIT",
+            PipelineError::Packed { .. } => "QUANTIZE_SITE",
+            PipelineError::Restore { .. } => "RESTORE_SMOOTHED",
+            PipelineError::NoRecipe { .. } => "RECIPE_UNKNOWN",
             PipelineError::Tensors { .. } => "QUANTIZE_TENSORS",
             PipelineError::Damaged { .. } => "QUANTIZE_DAMAGED",
             PipelineError::Threads { .. } => "THREADS",

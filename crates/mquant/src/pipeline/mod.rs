@@ -15,6 +15,7 @@ mod fingerprint;
 mod plan;
 mod prompts;
 mod report;
+mod restore;
 mod result;
 mod shown;
 mod site;
@@ -47,6 +48,7 @@ pub use error::PipelineError;
 pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
 pub use report::{SiteReport, UnitReport};
+pub use restore::{Restored, Restorer};
 pub use unit::Unit;
 
 use assemble::Collected;

@@ -145,7 +145,7 @@ fn help(rung: Rung, asked: f64) -> Option<String> {
 }
 
 /// The weight with zeros in the channels, and what was in them.
-fn part(weight: &Matrix, channels: &[u32]) -> (Matrix, Option<Matrix>) {
+pub(super) fn part(weight: &Matrix, channels: &[u32]) -> (Matrix, Option<Matrix>) {
     if channels.is_empty() {
         return (weight.clone(), None);
     }

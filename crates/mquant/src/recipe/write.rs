@@ -33,10 +33,19 @@ impl Recipe {
         calibration.max_tokens.into_iter().for_each(|tokens| out.line("max_tokens", tokens));
         out.line("generated_tokens", calibration.generated_tokens);
         for step in steps {
-            out.heading("[[step]]");
-            out.text("do", step.name());
-            out.step(step);
+            out.0 += "\n";
+            out.0 += &step.to_toml();
         }
+        out.0
+    }
+}
+
+impl Step {
+    /// The step as the lines of a recipe, from `[[step]]` on.
+    pub fn to_toml(&self) -> String {
+        let mut out = Lines("[[step]]\n".to_owned());
+        out.text("do", self.name());
+        out.step(self);
         out.0
     }
 }

@@ -106,6 +106,12 @@ impl Engine {
         Self { backend, ..self }
     }
 
+    /// The same engine with another model of the same shape.
+    #[must_use]
+    pub fn with_model(self, model: Arc<Model>) -> Self {
+        Self { model, ..self }
+    }
+
     /// Tokens a sequence may have.
     pub fn context(&self) -> usize {
         self.context
