@@ -1,7 +1,6 @@
 //! What is told of every site agrees with what can be seen otherwise.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use mquant::bundle::Manifest;
 use mquant::pipeline::{SiteReport, Spread, StageReport};
@@ -32,13 +31,15 @@ fn made(model: &str, recipe: &Recipe, count: usize) -> Made {
     Making::new(&open(&at(model)), recipe, &samples(count)).made()
 }
 
+/// Alike but for noise: keys and values are bf16 on the way, so channels that reach little differ by more.
 fn close(name: &str, found: &Spread, expected: &Spread) {
-    let near = |a: f32, b: f32| (a - b).abs() <= 0.03 * b.abs() + 1e-6;
-    assert!(near(found.max, expected.max), "{name}: {found:?}, expected {expected:?}");
+    let near = |a: f32, b: f32, slack: f32| (a - b).abs() <= 0.01 * b.abs() + slack;
+    assert!(near(found.max, expected.max, 0.0), "{name}: {found:?}, expected {expected:?}");
     let quantiles = found.quantiles.iter().zip(&expected.quantiles);
-    quantiles.for_each(|(a, b)| assert!(near(*a, *b), "{name}: {found:?}, expected {expected:?}"));
+    quantiles
+        .for_each(|(a, b)| assert!(near(*a, *b, 0.005 * expected.max), "{name}: {found:?}, expected {expected:?}"));
     let kurtosis = (found.kurtosis - expected.kurtosis).abs() / expected.kurtosis;
-    assert!(kurtosis < 0.03, "{name}: {found:?}, expected {expected:?}");
+    assert!(kurtosis < 0.02, "{name}: {found:?}, expected {expected:?}");
 }
 
 /// What was read as published is concluded from what is read in the end; a model that nothing was done to shows it.
@@ -103,14 +104,11 @@ fn steps_do_what_they_are_for_on_a_model_with_outliers() {
             names(report).iter().map(|name| places.iter().position(|p| p == name).unwrap()).collect();
         assert!(order[0] == 0 && order.is_sorted() && report.stages.len() > 1, "{name}: {:?}", names(report));
         if name.starts_with("language") && (name.ends_with("qkv") || name.ends_with("up")) {
-            let [before, after] = ["fuse_norms", "rotate_stream"].map(|stage_name| stage(report, stage_name).unwrap());
-            for (modality, after) in &after.activation {
-                let before = &before.activation[modality];
-                println!(
-                    "{name} {modality}: kurtosis {} {}, max {} {}",
-                    before.kurtosis, after.kurtosis, before.max, after.max
-                );
-                assert!(after.kurtosis < before.kurtosis, "{name} {modality}");
+            let at = report.stages.iter().position(|stage| stage.stage == "rotate_stream").unwrap();
+            for (modality, after) in &report.stages[at].activation {
+                let before = &report.stages[at - 1].activation[modality];
+                println!("{name} {modality}: {before:?}, rotated {after:?}");
+                assert!(2.0 * after.kurtosis < before.kurtosis && after.max < before.max, "{name} {modality}");
                 rotated += 1;
             }
         }
@@ -140,7 +138,7 @@ fn fewer_bits_are_further_away() {
         for (modality, db) in &report.output_sqnr_db {
             let eight = other.output_sqnr_db[modality];
             assert!(*db > 5.0 && eight > 20.0, "{site} {modality}: {db} {eight}");
-            assert!(report.weight_bits == 8 || db + 3.0 < eight, "{site} {modality}: {db} {eight}");
+            assert!(report.weight_bits == 8 || *db < eight, "{site} {modality}: {db} {eight}");
         }
         let modalities: Vec<&String> = report.rows.keys().collect();
         let has_all = |map: &BTreeMap<String, f64>| map.keys().collect::<Vec<_>>() == modalities;
@@ -163,6 +161,5 @@ fn a_bundle_tells_what_its_job_told() {
     let sites = made.summary.sites.len();
     println!("{} bytes of manifest, {sites} sites, {} each", bytes.len(), bytes.len() / sites);
     let _: Manifest = Manifest::parse(&bytes).unwrap();
-    assert!(bytes.len() < 4096 * sites, "{} bytes for {sites} sites", bytes.len());
-    assert!(Path::new(&made.dir()).is_dir());
+    assert!(bytes.len() < 3600 * sites, "{} bytes for {sites} sites", bytes.len());
 }
