@@ -210,8 +210,7 @@ mod tests {
     fn made(input: InputQuant, beside: InputQuant, bits: Bits) -> QuantizedSite {
         let linears = float().map(|linear| {
             let mut main = linear.weight.float().unwrap().to_f32();
-            let side: Vec<f32> =
-                main.iter_mut().skip(BESIDE).step_by(INPUTS).map(|weight| std::mem::take(weight)).collect();
+            let side: Vec<f32> = main.iter_mut().skip(BESIDE).step_by(INPUTS).map(std::mem::take).collect();
             let codes = rtn(&Matrix::from_f32(main, OUTPUTS, INPUTS), IntFormat::per_channel(bits)).unwrap();
             let side = rtn(&Matrix::from_f32(side, OUTPUTS, 1), IntFormat::per_channel(Bits::Eight)).unwrap();
             QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias, side: Some(side) }

@@ -94,7 +94,10 @@ mod tests {
         Head(Site::float(SiteId::Head, None, [Linear { weight, bias: None, side: None }]))
     }
 
-    fn stages(steps: &[(&'static str, [f32; 6], Option<[f64; 3]>)], side: &[u32]) -> Vec<StageReport> {
+    /// A step: its name, the weights it leaves, what it divided the channels read by.
+    type Done = (&'static str, [f32; 6], Option<[f64; 3]>);
+
+    fn stages(steps: &[Done], side: &[u32]) -> Vec<StageReport> {
         let mut history = History::of(&mut head([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         let mut last = head([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         for (name, weights, scale) in steps {
