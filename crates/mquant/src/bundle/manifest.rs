@@ -12,6 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::json_layout::to_text;
 use crate::checkpoint::CheckpointError;
 use crate::disk::{Disk, Entry, Links, read_at_most};
 use crate::error::{Class, Explain};
@@ -214,8 +215,8 @@ impl Manifest {
         provenance.sort_all_objects();
         let zeros = "0".repeat(DIGITS);
         let mut stored = Stored { schema: SCHEMA.to_owned(), sha256: zeros, fingerprint, provenance, files };
-        stored.sha256 = hex(&Sha256::digest(text(&stored)));
-        text(&stored)
+        stored.sha256 = hex(&Sha256::digest(to_text(&stored)));
+        to_text(&stored)
     }
 
     /// Reads a content.
@@ -264,12 +265,6 @@ pub(super) fn too_long() -> ManifestError {
 /// Whether a file has a hash in the manifest.
 pub(super) fn is_listed(name: &str) -> bool {
     name != MANIFEST && !name.starts_with('.')
-}
-
-fn text(stored: &Stored) -> Vec<u8> {
-    let mut text = serde_json::to_vec_pretty(stored).expect("names, numbers and values are JSON");
-    text.push(b'\n');
-    text
 }
 
 /// The digits stand behind the schema, before anything that could hold the same ones.

@@ -11,6 +11,7 @@
 mod canonical;
 mod config;
 mod error;
+mod json_layout;
 mod manifest;
 mod packed_cache;
 mod site_quant;

@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use crate::input::Modality;
 use crate::models::Model;
-use crate::nn::{InputQuant, Pass, SiteId, Tap};
+use crate::nn::{ColumnSplit, InputQuant, Pass, SiteId, Tap};
 
 /// Codes reach 127; what rounds to more is cut off.
 const MOST: f32 = 127.5;
@@ -44,11 +44,18 @@ impl ClippedShare {
         let mut inputs = BTreeMap::new();
         for part in model.parts() {
             for site in part.sites() {
-                if matches!(site.input, InputQuant::PerTensor(_) | InputQuant::PerModality(_)) {
-                    let side = site.split.as_ref().map_or_else(Vec::new, |split| split.channels.clone());
-                    inputs.insert(site.id, (site.input.clone(), side));
-                }
+                inputs.extend(Self::of_site(site.id, site.input, site.split.as_ref()).inputs);
             }
+        }
+        Self { inputs, seen: BTreeMap::new() }
+    }
+
+    /// For one site.
+    pub fn of_site(id: SiteId, input: &InputQuant, split: Option<&ColumnSplit>) -> Self {
+        let mut inputs = BTreeMap::new();
+        if matches!(input, InputQuant::PerTensor(_) | InputQuant::PerModality(_)) {
+            let side = split.map_or_else(Vec::new, |split| split.channels.clone());
+            inputs.insert(id, (input.clone(), side));
         }
         Self { inputs, seen: BTreeMap::new() }
     }

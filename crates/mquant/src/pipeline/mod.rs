@@ -10,8 +10,10 @@
 
 mod assemble;
 mod card;
+mod digits;
 mod error;
 mod fingerprint;
+mod kept;
 mod plan;
 mod prompts;
 mod report;
@@ -19,6 +21,9 @@ mod restore;
 mod result;
 mod shown;
 mod site;
+mod site_error;
+mod spread;
+mod stages;
 mod steps;
 mod unit;
 mod unit_file;
@@ -47,7 +52,7 @@ use crate::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
-pub use report::{SiteReport, UnitReport};
+pub use report::{SiteReport, Spread, StageReport, UnitReport};
 pub use restore::{Restored, Restorer};
 pub use unit::Unit;
 

@@ -3,6 +3,7 @@
 //! Operations are counted from shapes and rows; how many of each kind pass in a second was measured on two cores with
 //! AVX-512 and is scaled by the number of threads. The peak of memory is that of the largest unit.
 
+use super::work::{LOOKED_AT, LOOKED_AT_IN_HEAD};
 use super::{Unit, site};
 use crate::models::Model;
 use crate::nn::{Output, SiteId};
@@ -18,6 +19,8 @@ const FACTOR_OPS: f64 = 18e9;
 const CLIP_S: f64 = 30e-9;
 /// Seconds of a thread for each weight that is rounded and written.
 const ROUND_S: f64 = 12e-9;
+/// Seconds of a thread for each weight whose spread is looked at.
+const LOOK_S: f64 = 3e-9;
 /// Seconds of a thread for each value of an activation between products.
 const VALUE_S: f64 = 3e-9;
 /// What the program takes before the first unit, in bytes.
@@ -114,6 +117,17 @@ impl Cost {
         let passes = passes(recipe, shapes.len()) as f64;
         cost.thread_seconds += passes * product / FLOAT_OPS + product / INT_OPS;
         cost.thread_seconds += (passes + 1.0) * entering * (4.0 * width + 2.0 * widest) * VALUE_S;
+        // Rows of two modalities in a decoder, of one elsewhere.
+        let looked_at = match unit {
+            Unit::Head => LOOKED_AT_IN_HEAD,
+            _ if unit.is_vision() => LOOKED_AT,
+            _ => 2 * LOOKED_AT,
+        };
+        let looked_at = entering.min(looked_at as f64);
+        let inputs: f64 = shapes.iter().map(|(_, _, inputs)| inputs).sum();
+        let looks = 1.0 + recipe.steps.len() as f64;
+        cost.thread_seconds += 2.0 * looked_at * weights * (1.0 / FLOAT_OPS + 1.0 / INT_OPS);
+        cost.thread_seconds += looks * (weights * LOOK_S + looked_at * inputs * VALUE_S);
         let (mut moments, mut factor) = (0f64, 0f64);
         for (id, outputs, inputs) in &shapes {
             let Some(plan) = plan.site(*id) else { continue };
@@ -132,6 +146,8 @@ impl Cost {
         }
         // What enters and what leaves, for all samples; one batch inside; the unit in f32, changed and as it was.
         cost.memory += 2.0 * entering * 4.0 * width.max(1.0) + 3.0 * BATCH_ROWS.min(entering) * 4.0 * widest;
+        // The rows that a closer look is taken at, and what some were before a step.
+        cost.memory += looked_at * 4.0 * (inputs + widest);
         cost.memory += weights * 4.0 + weights + (weights * 4.0).max(moments + factor);
         cost
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mquant_kernels::{Bits, Dtype, PackedWeight};
 
 use super::site::part;
+use super::steps::ChangingStep;
 use super::{PipelineError, Unit, sites, steps};
 use crate::bundle::InputFormat;
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::nn::{InputQuant, Linear, SiteId, SiteMut, Weight};
 use crate::quantize::{IntFormat, rtn};
 use crate::recipe::{Recipe, Target};
 use crate::run::LoadedModel;
-use crate::transform::{SeenChannels, Transform};
+use crate::transform::SeenChannels;
 
 /// What a site becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -52,7 +53,7 @@ impl Restored {
 /// The float model as a recipe leaves it before rounding, a unit at a time.
 pub struct Restorer<'a> {
     float: &'a LoadedModel,
-    steps: Vec<Box<dyn Transform>>,
+    steps: Vec<ChangingStep>,
     dtype: Dtype,
 }
 
@@ -70,7 +71,7 @@ impl<'a> Restorer<'a> {
     pub fn new(float: &'a LoadedModel, recipe: &Recipe) -> Result<Self> {
         let plan = recipe.check(&sites(&float.model))?;
         let steps = steps::of(recipe, &plan, &float.model)?;
-        if steps.iter().any(|step| step.needs_activations()) {
+        if steps.iter().any(|step| step.transform.needs_activations()) {
             return Err(PipelineError::Restore { recipe: recipe.name.clone() }.into());
         }
         Ok(Self { float, steps, dtype: float.model.decoder.embedding.0.dtype() })
@@ -111,7 +112,7 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         for step in &self.steps {
-            step.apply(working.part(), &SeenChannels::new())?;
+            step.transform.apply(working.part(), &SeenChannels::new())?;
         }
         let sites = working.part().sites();
         floats.extend(sites.iter().filter(|site| wanted.contains(&site.id)).map(|site| (site.id, FloatSite::of(site))));

@@ -4,23 +4,32 @@ use std::collections::BTreeMap;
 
 use mquant_kernels::Rows;
 
+use super::kept::{Both, KeptRows};
 use super::result::{QuantizedSite, QuantizedUnit};
 use super::shown::{Batch, Runner, ShownPrompt};
 use super::site::{self, Rules};
+use super::site_error;
+use super::stages::History;
+use super::steps::ChangingStep;
 use super::unit::Working;
 use super::{Event, PipelineError, Unit, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
 use crate::error::Result;
-use crate::nn::{CacheFormat, SiteId};
+use crate::nn::{CacheFormat, SiteId, Watcher};
 use crate::recipe::{Observer, Plan, Recipe, Sequential};
 use crate::run::LoadedModel;
-use crate::transform::{SeenChannels, Transform};
+use crate::transform::{SeenChannels, TransformError};
+
+/// Rows of each modality that a closer look is taken at.
+pub(super) const LOOKED_AT: usize = 512;
+/// The same in front of a head, whose outputs are many.
+pub(super) const LOOKED_AT_IN_HEAD: usize = 256;
 
 /// What every unit is worked on with.
 pub(super) struct Worker<'a> {
     pub(super) runner: &'a Runner<'a>,
     pub(super) plan: &'a Plan,
-    pub(super) steps: &'a [Box<dyn Transform>],
+    pub(super) steps: &'a [ChangingStep],
     pub(super) recipe: &'a Recipe,
     pub(super) loaded: &'a LoadedModel,
 }
@@ -33,6 +42,15 @@ pub(super) struct Shown<'a> {
     pub(super) prompts: &'a [ShownPrompt],
 }
 
+/// What a pass is to tell.
+#[derive(Default)]
+struct Asked<'a> {
+    wanted: BTreeMap<SiteId, Wanted>,
+    /// What leaves the unit, for each batch.
+    leaves: Option<&'a mut Vec<Rows>>,
+    rows: Option<&'a mut KeptRows>,
+}
+
 impl Worker<'_> {
     /// Quantises a unit, given what enters it. The second value is what leaves the float unit, for each batch. None if it
     /// was ended early.
@@ -43,7 +61,7 @@ impl Worker<'_> {
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let unit = shown.unit;
         let mut working = unit.of(&self.loaded.model);
-        self.transform(shown, &mut working)?;
+        let history = self.transform(shown, &mut working)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
@@ -58,11 +76,14 @@ impl Worker<'_> {
             Sequential::Site => ids.into_iter().map(|id| vec![id]).collect(),
         };
         let mut done: Vec<QuantizedSite> = Vec::new();
+        let looked_at = if unit == Unit::Head { LOOKED_AT_IN_HEAD } else { LOOKED_AT };
         // Scores of the head over a large vocabulary would take much memory and tell little.
         let mut floats = (unit != Unit::Head).then(Vec::new);
         for (i, group) in groups.into_iter().enumerate() {
-            let keep = if i == 0 { floats.as_mut() } else { None };
-            let seen = self.show(shown, &working, self.wanted(&group), keep)?;
+            let leaves = if i == 0 { floats.as_mut() } else { None };
+            let mut rows = KeptRows::new(looked_at, group.iter().copied());
+            let asked = Asked { wanted: self.wanted(&group), leaves, rows: Some(&mut rows) };
+            let seen = self.show(shown, &working, asked)?;
             let side: BTreeMap<SiteId, Vec<u32>> = working
                 .part()
                 .sites()
@@ -75,11 +96,16 @@ impl Worker<'_> {
             let seen = self.histograms(shown, &working, seen, &side)?;
             for (id, side) in side {
                 let plan = self.plan.site(id).expect("a plan decides every site");
-                let quantized = {
+                let rows = rows.take(id);
+                let quantized = self.runner.threads.run(|| {
                     let sites = working.part().sites();
                     let site = sites.iter().find(|site| site.id == id).expect("listed just now");
-                    self.runner.threads.run(|| site::quantize(site, plan, seen.get(&id), side, rules))?
-                };
+                    let mut quantized = site::quantize(site, plan, seen.get(&id), side, rules)?;
+                    quantized.report.stages = history.stages(site, &rows, &quantized.report.side_columns);
+                    site_error::measure(self.runner.backend, site, &mut quantized, &rows)
+                        .map_err(|source| PipelineError::Unit { unit, source })?;
+                    Ok::<_, PipelineError>(quantized)
+                })?;
                 if self.recipe.calibration.sequential == Sequential::Site {
                     let sites = working.part().sites();
                     let site = sites.into_iter().find(|site| site.id == id).expect("listed just now");
@@ -123,13 +149,15 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
-    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<()> {
+    /// Applies the transforms; those that ask for it are shown what the part as it is then reads. Returns what they did.
+    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<History> {
+        let threads = self.runner.threads;
+        let mut history = threads.run(|| History::of(working.part()));
         for step in self.steps {
             let mut channels = SeenChannels::new();
-            if step.needs_activations() && !matches!(working, Working::Embedding(_)) {
-                let ids = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
-                let seen = self.show(shown, working, ids, None)?;
+            if step.transform.needs_activations() && !matches!(working, Working::Embedding(_)) {
+                let wanted = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
+                let seen = self.show(shown, working, Asked { wanted, ..Asked::default() })?;
                 channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
                 for site in working.part().sites() {
                     // Where no row was seen, zeros leave everything as it is.
@@ -137,9 +165,13 @@ impl Worker<'_> {
                     channels.entry(site.id).or_insert_with(|| vec![0.0; inputs]);
                 }
             }
-            self.runner.threads.run(|| step.apply(working.part(), &channels))?;
+            threads.run(|| {
+                let changes = step.transform.apply(working.part(), &channels)?;
+                history.note(step.name, working.part(), changes);
+                Ok::<_, TransformError>(())
+            })?;
         }
-        Ok(())
+        Ok(history)
     }
 
     fn wanted(&self, group: &[SiteId]) -> BTreeMap<SiteId, Wanted> {
@@ -164,7 +196,7 @@ impl Worker<'_> {
             side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
         let wanted: BTreeMap<SiteId, Wanted> =
             wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
-        let again = self.show(shown, working, wanted, None)?;
+        let again = self.show(shown, working, Asked { wanted, ..Asked::default() })?;
         for (id, statistics) in again {
             for (modality, rows) in statistics.modalities {
                 let known = seen.get_mut(&id).and_then(|seen| seen.modalities.get_mut(&modality));
@@ -176,19 +208,22 @@ impl Worker<'_> {
         Ok(seen)
     }
 
-    /// Takes the samples through the unit as it is, noting what is wanted, and perhaps keeping what leaves it.
+    /// Takes the samples through the unit as it is, noting what is asked.
     fn show(
         &self,
         Shown { unit, enters, prompts }: Shown<'_>,
         working: &Working,
-        wanted: BTreeMap<SiteId, Wanted>,
-        mut keep: Option<&mut Vec<Rows>>,
+        Asked { wanted, mut leaves, mut rows }: Asked<'_>,
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
         let mut statistics = Statistics::new(self.runner.backend, wanted);
         for batch in enters {
-            let leaves = self.runner.run(working, batch, CacheFormat::Float, Some(&mut statistics));
-            if let Some(keep) = &mut keep {
-                keep.push(leaves);
+            let run = |tap: Watcher<'_>| self.runner.run(working, batch, CacheFormat::Float, tap);
+            let left = match &mut rows {
+                Some(rows) => run(Some(&mut Both(&mut statistics, rows))),
+                None => run(Some(&mut statistics)),
+            };
+            if let Some(leaves) = &mut leaves {
+                leaves.push(left);
             }
             if let Some(fault) = statistics.fault {
                 let sequence = batch.pass.sequences.iter().position(|rows| rows.contains(&fault.row)).unwrap_or(0);

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::wide::{add_to_bias, float, map_outputs, map_rows};
-use super::{SeenChannels, StreamNorm, Streams, Transform, TransformError};
+use super::{ReadChange, ReadChanges, SeenChannels, StreamNorm, Streams, Transform, TransformError};
 use crate::nn::{NormKind, Output, Part, SiteMut, Tower};
 
 /// The step.
@@ -36,11 +36,13 @@ impl FuseNorms {
 }
 
 impl Transform for FuseNorms {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<(), TransformError> {
+    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
         for mut reader in part.readers() {
             let tower = reader.stream.0;
             if self.towers.contains(&tower) {
-                fold_affine(&mut reader.site, tower)?;
+                let change = fold_affine(&mut reader.site, tower)?;
+                changes.extend(change.map(|change| (reader.site.id, change)));
                 let norm = reader.site.norm.as_mut().expect("folded just now");
                 norm.kind = NormKind::Rms;
             }
@@ -53,13 +55,13 @@ impl Transform for FuseNorms {
                 }
             }
         }
-        Ok(())
+        Ok(changes)
     }
 }
 
 /// Moves gain and bias of the norm in front of a site into its linears; the norm stays of its kind, with a gain of 1 and a
-/// bias of 0.
-pub(super) fn fold_affine(site: &mut SiteMut<'_>, tower: Tower) -> Result<(), TransformError> {
+/// bias of 0. Returns what that does to what the linears read; None where the norm was so before.
+pub(super) fn fold_affine(site: &mut SiteMut<'_>, tower: Tower) -> Result<Option<ReadChange>, TransformError> {
     let id = site.id;
     let norm = site.norm.as_mut().ok_or(TransformError::NoNorm { site: id, tower, step: "fuse_norms" })?;
     let wide = |values: &[f32]| -> Vec<f64> {
@@ -71,11 +73,13 @@ pub(super) fn fold_affine(site: &mut SiteMut<'_>, tower: Tower) -> Result<(), Tr
         NormKind::Rms => None,
         NormKind::Layer { bias } => Some(wide(bias)),
     };
+    let bias = bias.filter(|bias| bias.iter().any(|b| *b != 0.0));
+    let has_gain = gain.iter().any(|g| *g != 1.0);
     for linear in site.linears.iter_mut() {
-        if let Some(bias) = bias.as_ref().filter(|bias| bias.iter().any(|b| *b != 0.0)) {
+        if let Some(bias) = &bias {
             add_to_bias(linear, bias);
         }
-        if gain.iter().any(|g| *g != 1.0) {
+        if has_gain {
             map_rows(float(linear), |row| row.iter_mut().zip(&gain).for_each(|(w, g)| *w *= g));
         }
     }
@@ -83,7 +87,7 @@ pub(super) fn fold_affine(site: &mut SiteMut<'_>, tower: Tower) -> Result<(), Tr
     if let NormKind::Layer { bias } = &mut norm.kind {
         bias.fill(0.0);
     }
-    Ok(())
+    Ok((has_gain || bias.is_some()).then_some(ReadChange::Channels { scale: gain, shift: bias }))
 }
 
 fn centre(values: &mut [f64]) {

@@ -12,6 +12,7 @@
 mod error;
 mod fuse_norms;
 mod post_norm;
+mod read_change;
 mod rotate_heads;
 mod rotate_online;
 mod rotate_stream;
@@ -28,6 +29,7 @@ use crate::nn::{Part, SiteId};
 pub use error::TransformError;
 pub use fuse_norms::FuseNorms;
 pub use post_norm::PostNormBranch;
+pub use read_change::{ReadChange, ReadChanges};
 pub use rotate_heads::RotateHeads;
 pub use rotate_online::{Otherwise, RotateOnline};
 pub use rotate_stream::RotateStream;
@@ -41,11 +43,11 @@ pub type SeenChannels = BTreeMap<SiteId, Vec<f32>>;
 
 /// One step, applied to every part of a model.
 pub trait Transform: Send + Sync {
-    /// Changes the weights of a part.
+    /// Changes the weights of a part, and says what that does to what the linears of its sites read.
     ///
     /// # Errors
     /// Something this step cannot treat: the error names the site.
-    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<(), TransformError>;
+    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError>;
 
     /// Whether it needs to have seen activations.
     fn needs_activations(&self) -> bool {

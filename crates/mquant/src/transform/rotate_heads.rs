@@ -4,9 +4,10 @@
 //! projection takes the rotation back. Grouped heads share one, so a block has one rotation for all its heads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::wide::{float, map_outputs, map_rows};
-use super::{Rotation, RotationKind, SeenChannels, Transform, TransformError};
+use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Transform, TransformError};
 use crate::nn::{Part, SiteId, Tower};
 
 /// The step.
@@ -24,7 +25,8 @@ impl RotateHeads {
 }
 
 impl Transform for RotateHeads {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<(), TransformError> {
+    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
         for pair in part.pairs() {
             let id = pair.consumer.id;
             let SiteId::Block(tower, ..) = id else { continue };
@@ -36,7 +38,8 @@ impl Transform for RotateHeads {
                 |values: &mut [f64]| values.chunks_exact_mut(shape.head_dim).for_each(|head| rotation.rotate(head));
             map_outputs(pair.producer, each_head);
             pair.consumer.linears.iter_mut().for_each(|linear| map_rows(float(linear), each_head));
+            changes.push((id, ReadChange::Rotated(Arc::new(rotation))));
         }
-        Ok(())
+        Ok(changes)
     }
 }

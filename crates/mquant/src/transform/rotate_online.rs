@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mquant_kernels::{Hadamard, HadamardError};
 
 use super::wide::{float, map_rows, pad_inputs};
-use super::{SeenChannels, Transform, TransformError};
+use super::{ReadChange, ReadChanges, SeenChannels, Transform, TransformError};
 use crate::nn::{Part, SiteId};
 
 /// What is done where no Hadamard matrix has as many rows as there are features.
@@ -41,7 +41,8 @@ impl RotateOnline {
 }
 
 impl Transform for RotateOnline {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<(), TransformError> {
+    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
         for site in part.sites() {
             if !self.sites.contains(&site.id) {
                 continue;
@@ -54,8 +55,10 @@ impl Transform for RotateOnline {
                 pad_inputs(linear, rotation.features());
                 map_rows(float(linear), |row| rotation.rotate_row_f64(row));
             }
-            *site.rotation = Some(Arc::new(rotation));
+            let rotation = Arc::new(rotation);
+            changes.push((site.id, ReadChange::Online { rotation: rotation.clone(), features }));
+            *site.rotation = Some(rotation);
         }
-        Ok(())
+        Ok(changes)
     }
 }

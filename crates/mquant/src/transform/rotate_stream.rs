@@ -4,16 +4,17 @@
 //! gain and bias lets a rotation pass; LayerNorm only one that keeps the vector of ones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::fuse_norms::fold_affine;
 use super::wide::{float, map_outputs, map_rows};
-use super::{Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
+use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
 use crate::nn::{NormKind, Output, Part, SiteMut, Tower};
 
 /// The step.
 #[derive(Clone, Debug)]
 pub struct RotateStream {
-    rotations: BTreeMap<Tower, Rotation>,
+    rotations: BTreeMap<Tower, Arc<Rotation>>,
     kind: RotationKind,
 }
 
@@ -31,21 +32,24 @@ impl RotateStream {
         let rotation = |tower: Tower| {
             let (width, label) = (streams.width(tower)?, format!("the {tower} stream"));
             let rotation = Rotation::new(kind, width, seed, &label);
-            Ok((tower, rotation.map_err(|source| TransformError::Rotation { what: label, source })?))
+            Ok((tower, Arc::new(rotation.map_err(|source| TransformError::Rotation { what: label, source })?)))
         };
         Ok(Self { rotations: towers.into_iter().map(rotation).collect::<Result<_, _>>()?, kind })
     }
 }
 
 impl Transform for RotateStream {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<(), TransformError> {
+    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
         for mut reader in part.readers() {
             let tower = reader.stream.0;
             let Some(rotation) = self.rotations.get(&tower) else { continue };
             if self.kind == RotationKind::OnesPreserving {
-                fold_affine(&mut reader.site, tower)?;
+                let change = fold_affine(&mut reader.site, tower)?;
+                changes.extend(change.map(|change| (reader.site.id, change)));
             }
             check_norm(&reader.site, tower, self.kind)?;
+            changes.push((reader.site.id, ReadChange::Rotated(rotation.clone())));
             for linear in reader.site.linears.iter_mut() {
                 // A merger reads several rows side by side.
                 map_rows(float(linear), |row| {
@@ -60,7 +64,7 @@ impl Transform for RotateStream {
                 Output::Table(table) => map_rows(table, |row| rotation.rotate(row)),
             }
         }
-        Ok(())
+        Ok(changes)
     }
 }
 

@@ -57,6 +57,21 @@ impl Rotation {
         self.signs.len()
     }
 
+    /// v ← Qᵀ·v: takes [`rotate`](Self::rotate) back.
+    ///
+    /// # Panics
+    /// If the vector has other features.
+    pub fn rotate_back(&self, v: &mut [f64]) {
+        match &self.then {
+            Then::Hadamard(hadamard) => {
+                hadamard.inverse_row_f64(v);
+                v.iter_mut().zip(&self.signs).for_each(|(v, sign)| *v *= sign);
+            }
+            // Symmetric, so its own inverse.
+            Then::Cosine(_) => self.rotate(v),
+        }
+    }
+
     /// v ← Q·v.
     ///
     /// # Panics

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::wide::{float, map_rows};
-use super::{SeenChannels, Transform, TransformError};
+use super::{ReadChange, ReadChanges, SeenChannels, Transform, TransformError};
 use crate::nn::{Linear, NormKind, Part, SiteId, SiteMut};
 
 /// Magnitudes below count as this much: channels that are never used keep their scale.
@@ -60,12 +60,14 @@ impl Transform for Smooth {
         true
     }
 
-    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<(), TransformError> {
+    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
         let mut done = BTreeSet::new();
         for mut site in part.sites() {
             if self.sites.contains(&site.id) && site.norm.is_some() {
                 let id = site.id;
-                self.scale_norm(&mut site, seen_of(seen, id)?);
+                let scales = self.scale_norm(&mut site, seen_of(seen, id)?);
+                changes.push((id, ReadChange::Channels { scale: scales, shift: None }));
                 done.insert(id);
             }
         }
@@ -87,17 +89,19 @@ impl Transform for Smooth {
             }
             let of_inputs: Vec<f64> = sources.iter().map(|source| scales[*source]).collect();
             multiply_inputs(pair.consumer.linears, &of_inputs);
+            changes.push((id, ReadChange::Channels { scale: of_inputs, shift: None }));
             done.insert(id);
         }
         let left =
             part.sites().into_iter().map(|site| site.id).find(|id| self.sites.contains(id) && !done.contains(id));
-        left.map_or(Ok(()), |site| Err(TransformError::NothingToScale { site }))
+        left.map_or(Ok(changes), |site| Err(TransformError::NothingToScale { site }))
     }
 }
 
 impl Smooth {
-    fn scale_norm(&self, site: &mut SiteMut<'_>, seen: &[f32]) {
-        let Some(norm) = site.norm.as_mut() else { return };
+    /// Returns the scale of each of the site's inputs.
+    fn scale_norm(&self, site: &mut SiteMut<'_>, seen: &[f32]) -> Vec<f64> {
+        let norm = site.norm.as_mut().expect("asked only of sites with a norm");
         let width = norm.gain.len();
         let scales = self.scales(seen, site.linears, |i| i % width, width);
         norm.gain.iter_mut().zip(&scales).for_each(|(g, s)| *g = (f64::from(*g) / s) as f32);
@@ -106,6 +110,7 @@ impl Smooth {
         }
         let of_inputs: Vec<f64> = (0..seen.len()).map(|i| scales[i % width]).collect();
         multiply_inputs(site.linears, &of_inputs);
+        of_inputs
     }
 }
 

@@ -14,3 +14,4 @@ mod same_bytes;
 mod resume;
 mod degenerate;
 mod not_finite;
+mod site_reports;
