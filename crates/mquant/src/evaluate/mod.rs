@@ -9,6 +9,7 @@
 mod answer;
 mod benchmark;
 mod error;
+mod known;
 mod metric;
 mod question;
 mod record;
@@ -17,7 +18,8 @@ mod record_budget;
 pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
 pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
 pub use error::EvaluateError;
-pub use metric::{METRICS, Metric, Total, Unit, metric};
+pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
+pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};
 pub use question::Question;
 pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};
 
