@@ -13,6 +13,7 @@ mod blame;
 mod compare;
 mod error;
 mod folder;
+mod known;
 mod likelihood;
 mod metric;
 mod question;
@@ -27,8 +28,9 @@ pub use blame::{Afforded, Blame, Budget, Choice, Group, GroupCost, Judging, Reme
 pub use compare::{Candidate, Comparison, Parting, Side, compare};
 pub use error::EvaluateError;
 pub use folder::{FolderError, Journal, ResultFolder, Settings};
+pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
 pub use likelihood::{Likelihood, Referenced, reference_scores};
-pub use metric::{METRICS, Metric, Total, Unit, metric};
+pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};
 pub use question::Question;
 pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};
 

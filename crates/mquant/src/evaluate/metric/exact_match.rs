@@ -5,7 +5,7 @@ use crate::evaluate::Question;
 
 /// 1 when equal, else 0; letter case and inner white space count.
 #[derive(Debug)]
-pub(super) struct ExactMatch;
+pub(in crate::evaluate) struct ExactMatch;
 
 impl Metric for ExactMatch {
     fn name(&self) -> &'static str {
