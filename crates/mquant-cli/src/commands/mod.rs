@@ -5,6 +5,7 @@ mod quantize;
 mod inspect;
 mod verify;
 mod logits;
+mod report;
 mod bench;
 mod kernels;
 mod demo;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// Write every score of a conversation to a file, to compare implementations
     Logits(logits::LogitsArgs),
+    /// Show evaluations and bundles on a page
+    Report(report::ReportArgs),
     /// Measure speed and memory of a model
     Bench(bench::BenchArgs),
     /// List the kernels and what this CPU runs, or time them
@@ -47,6 +50,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Verify(args) => verify::run(args, output),
             Command::Logits(args) => logits::run(args, globals, output),
+            Command::Report(args) => report::run(args, output),
             Command::Bench(args) => bench::run(args, globals, output),
             Command::Kernels(args) => kernels::run(args, globals, output),
             Command::Demo(args) => demo::run(args, globals, output),

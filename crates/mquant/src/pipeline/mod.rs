@@ -46,7 +46,7 @@ use crate::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
-pub use report::{SiteReport, UnitReport};
+pub use report::{SiteReport, Spread, StageReport, UnitReport};
 pub use unit::Unit;
 
 use assemble::Collected;
