@@ -11,7 +11,7 @@ use crate::pipeline::Spread;
 const WIDTH: f64 = 340.0;
 const ROW: f64 = 22.0;
 /// Where rows begin and end.
-const INNER: [f64; 2] = [118.0, 330.0];
+const INNER: [f64; 2] = [138.0, 330.0];
 /// What stands below the rows.
 const FOOT: f64 = 24.0;
 

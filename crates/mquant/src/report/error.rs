@@ -71,7 +71,7 @@ pub enum ReportError {
         /// The bundle.
         dir: PathBuf,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// A report would spoil a bundle, whose files are hashed.
     #[error("{} is in the bundle {}: expected a folder outside of bundles", folder.display(), bundle.display())]
@@ -83,7 +83,13 @@ pub enum ReportError {
     },
     /// It cannot be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(Box<WriteError>),
+}
+
+impl From<WriteError> for ReportError {
+    fn from(e: WriteError) -> Self {
+        Self::Write(Box::new(e))
+    }
 }
 
 impl Explain for ReportError {

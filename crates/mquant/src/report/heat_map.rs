@@ -65,9 +65,13 @@ enum Quantity {
 impl Quantity {
     const ALL: [Self; 4] = [Quantity::Output, Quantity::Clipped, Quantity::Input, Quantity::Weight];
 
-    fn title(self) -> &'static str {
+    /// `of`: what has colours.
+    fn title(self, of: Of) -> &'static str {
         match self {
-            Quantity::Output => "Error of what a site computes (SQNR in dB)",
+            Quantity::Output => match of {
+                Of::Site => "Error of what a site computes (SQNR in dB)",
+                Of::Block => "Error of what a block computes (SQNR in dB)",
+            },
             Quantity::Clipped => "Clipped share (percent)",
             Quantity::Input => "Error of rounding the activation (SQNR in dB)",
             Quantity::Weight => "Error of rounding the weights (SQNR in dB)",
@@ -178,7 +182,7 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
     });
     let middle = all[all.len() / 2];
     let legend = [worst, middle, best].map(|value| quantity.text(value));
-    Some(HeatMap { title: quantity.title(), help: quantity.help(), tables: tables.collect(), legend })
+    Some(HeatMap { title: quantity.title(coloured), help: quantity.help(), tables: tables.collect(), legend })
 }
 
 struct PlainTable {
@@ -212,9 +216,9 @@ fn tower_table(bundle: &BundleRecord, tower: Tower, quantity: Quantity) -> Optio
     for column in &in_tower {
         let present = |m: &&str| column.sites.iter().any(|(_, site)| quantity.of(site, m).is_some());
         let modalities: Vec<&str> = if quantity == Quantity::Weight {
-            [""].into_iter().filter(|m| present(&m)).collect()
+            [""].into_iter().filter(present).collect()
         } else {
-            Modality::ALL.iter().map(|m| m.name).filter(|m| present(&m)).collect()
+            Modality::ALL.iter().map(|m| m.name).filter(present).collect()
         };
         if !modalities.is_empty() {
             groups.push((column.kind.to_string(), modalities.len()));

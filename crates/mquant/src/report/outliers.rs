@@ -27,7 +27,7 @@ pub(super) struct Outliers {
 /// A time at which weights are looked at.
 type Moment = fn(&SiteReport) -> Option<&StageReport>;
 
-/// As published, before columns were split, and at the end.
+/// As published, when all is rotated, and when columns are split off.
 const MOMENTS: [(&str, &str, Mark, Stroke, Moment); 3] = [
     ("as published", "soft", Mark::Circle, Stroke::Dashed, |site| site.stages.first()),
     ("rotated", "vision", Mark::Square, Stroke::Solid, rotated),

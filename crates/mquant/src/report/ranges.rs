@@ -49,6 +49,9 @@ pub(super) struct StageRow {
     pub(super) cells: Vec<String>,
 }
 
+/// A number by which sites are chosen, the largest first.
+type Measure<'m> = &'m dyn Fn(&SiteReport) -> Option<f64>;
+
 /// The section; None if the bundle tells of no activation.
 pub(super) fn ranges(bundle: &BundleRecord) -> Option<Ranges> {
     let columns = columns(bundle);
@@ -132,7 +135,7 @@ fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
         of.filter(|peak| peak.is_finite()).reduce(f64::max)
     };
     let error = |site: &SiteReport| site.output_sqnr_db.values().copied().reduce(f64::min).map(|db| -db);
-    let wishes: [(&str, &dyn Fn(&SiteReport) -> Option<f64>); DRAWN] = [
+    let wishes: [(&str, Measure<'_>); DRAWN] = [
         ("modalities furthest apart", &gap),
         ("largest channel of all, as published", &|site| outlier(site.stages.first())),
         ("largest channel of all, at the end", &|site| outlier(site.stages.last())),
@@ -153,7 +156,12 @@ fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
 fn rows_of(stage: &StageReport) -> Vec<Row<'_>> {
     let rows = Modality::ALL.into_iter().filter_map(|modality| {
         let spread = stage.activation.get(modality.name)?;
-        Some(Row { label: stage_words(&stage.stage), colour: modality.name, mark: modality.mark, spread })
+        Some(Row {
+            label: format!("{}, {}", stage_words(&stage.stage), modality.name),
+            colour: modality.name,
+            mark: modality.mark,
+            spread,
+        })
     });
     rows.collect()
 }

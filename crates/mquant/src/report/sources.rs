@@ -126,7 +126,7 @@ fn read_bundle(disk: &dyn Disk, dir: &Path) -> Result<BundleRecord, ReportError>
     let manifest =
         Manifest::read(disk, dir).and_then(|found| found.ok_or_else(|| ManifestError::Missing { dir: dir.to_owned() }));
     let Manifest { fingerprint, provenance, files } =
-        manifest.map_err(|source| ReportError::Manifest { dir: dir.to_owned(), source })?;
+        manifest.map_err(|source| ReportError::Manifest { dir: dir.to_owned(), source: Box::new(source) })?;
     let identity = disk.open(&path).and_then(|file| FileHash::of_reader(file, &mut |_| {}));
     let identity = identity.map_err(|source| ReportError::Io { path: path.clone(), source })?.sha256;
     // A bundle may tell nothing at all.

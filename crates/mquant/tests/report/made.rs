@@ -179,10 +179,10 @@ fn site(seed: u64, kind: &str, modalities: &[&str]) -> SiteReport {
         side_columns: if kind == "down" { vec![0] } else { Vec::new() },
         weight_sqnr_db: Some(16.0 + 4.0 * chance(seed + 9)),
         hessian: None,
-        notes: if seed % 11 == 0 { vec!["2 rows of the weights are nothing".to_owned()] } else { Vec::new() },
+        notes: if seed.is_multiple_of(11) { vec!["2 rows of the weights are nothing".to_owned()] } else { Vec::new() },
         stages,
         input_sqnr_db: of(&|s| 30.0 + 12.0 * chance(s)),
-        clipped: of(&|s| if s % 3 == 0 { 0.0 } else { 1e-5 * 10f64.powf(3.0 * chance(s + 4)) }),
+        clipped: of(&|s| if s.is_multiple_of(3) { 0.0 } else { 1e-5 * 10f64.powf(3.0 * chance(s + 4)) }),
         output_sqnr_db: of(&|s| 17.0 + 14.0 * chance(s + 5)),
         measured_rows: rows,
     }

@@ -111,7 +111,7 @@ fn what_is_absent_is_left_out_with_a_sentence() {
     assert!(page.contains("No evaluation was named") && page.contains("There are no samples to look at"));
     assert!(!page.contains("Clipped share"));
     // Without errors of sites, those of blocks have the colours.
-    assert!(between(&page, "Error of what a site computes", "</details>").contains("<td class=\"q0"));
+    assert!(between(&page, "Error of what a block computes", "</details>").contains("<td class=\"q0"));
     bare.provenance = Default::default();
     let page = html(&report(Vec::new(), vec![bare]));
     assert!(page.contains("does not tell the errors of its sites") && page.contains("does not tell the ranges"));
