@@ -2,7 +2,8 @@
 //!
 //! In module order: a folder on disk is opened ([`checkpoint`]), its family recognised and its weights put into place (floats
 //! as published, or the integer codes of a bundle), images and chat are prepared; a float model is shown samples, transformed
-//! and quantised as a recipe says ([`pipeline`]); a session answers.
+//! and quantised as a recipe says ([`pipeline`]); a session answers; what was done and what
+//! came of it is shown on a page ([`report`]).
 
 pub mod error;
 mod excerpt;
@@ -20,6 +21,7 @@ pub mod job;
 pub mod run;
 pub mod pipeline;
 pub mod evaluate;
+pub mod report;
 pub mod measure;
 
 pub use error::{Class, Error, Explain, Result};

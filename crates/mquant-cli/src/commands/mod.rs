@@ -5,6 +5,7 @@ mod quantize;
 mod inspect;
 mod verify;
 mod logits;
+mod report;
 mod bench;
 mod kernels;
 mod compare;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Logits(logits::LogitsArgs),
     /// Let two models answer side by side, and show where they part
     Compare(compare::CompareArgs),
+    /// Show evaluations and bundles on a page
+    Report(report::ReportArgs),
     /// Measure speed and memory of a model
     Bench(bench::BenchArgs),
     /// List the kernels and what this CPU runs, or time them
@@ -51,6 +54,7 @@ impl Command {
             Command::Verify(args) => verify::run(args, output),
             Command::Logits(args) => logits::run(args, globals, output),
             Command::Compare(args) => compare::run(args, globals, output),
+            Command::Report(args) => report::run(args, output),
             Command::Bench(args) => bench::run(args, globals, output),
             Command::Kernels(args) => kernels::run(args, globals, output),
             Command::Demo(args) => demo::run(args, globals, output),

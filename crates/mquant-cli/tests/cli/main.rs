@@ -11,6 +11,7 @@ mod kernels;
 mod recipes;
 mod logits;
 mod verify;
+mod report;
 mod quantize;
 mod quantize_stops;
 mod signals;

@@ -70,6 +70,19 @@ pub enum PipelineError {
         /// Which.
         recipe: String,
     },
+    /// No choice of sites in 8 bits is as near to the float model as was asked for.
+    #[error(
+        "8 bits at every site that has 4 leave {reached:.2} % of the tokens other than the float model's, at most {asked} % \
+         were asked for"
+    )]
+    Budget {
+        /// Tokens that may differ, in percent.
+        asked: f64,
+        /// That do.
+        reached: f64,
+        /// The bundle by the recipe as it is, which stays.
+        base: String,
+    },
     /// A model that does not say what it was made by.
     #[error("{model} has no recipe in its mquant.json: expected a bundle that was made here")]
     NoRecipe {
@@ -125,7 +138,10 @@ impl Explain for PipelineError {
             PipelineError::Weight { source, .. } => source.class(),
             PipelineError::Unit { .. } | PipelineError::Packed { .. } | PipelineError::Tensors { .. } => Class::Bug,
             PipelineError::Damaged { .. } => Class::Io,
-            PipelineError::Threads { .. } | PipelineError::Memory { .. } | PipelineError::Disk { .. } => {
+            PipelineError::Threads { .. }
+            | PipelineError::Memory { .. }
+            | PipelineError::Budget { .. }
+            | PipelineError::Disk { .. } => {
                 Class::Resources
             }
         }
@@ -141,6 +157,7 @@ impl Explain for PipelineError {
             PipelineError::Packed { .. } => "QUANTIZE_SITE",
             PipelineError::Restore { .. } => "RESTORE_SMOOTHED",
             PipelineError::NoRecipe { .. } => "RECIPE_UNKNOWN",
+            PipelineError::Budget { .. } => "BUDGET_TARGET",
             PipelineError::Tensors { .. } => "QUANTIZE_TENSORS",
             PipelineError::Damaged { .. } => "QUANTIZE_DAMAGED",
             PipelineError::Threads { .. } => "THREADS",
@@ -159,6 +176,9 @@ impl Explain for PipelineError {
                 Some("the model overflows on this sample: leave it out, or check the model's weights".to_owned())
             }
             PipelineError::Damaged { .. } => Some("run the same command again: the unit is computed anew".to_owned()),
+            PipelineError::Budget { base, .. } => Some(format!(
+                "ask for less, or begin with a recipe of 8 bits or with a scale for each token; {base} is the recipe as it is"
+            )),
             PipelineError::Memory { .. } => {
                 Some("take fewer or smaller samples, or a recipe without GPTQ for the largest sites".to_owned())
             }

@@ -1,0 +1,244 @@
+//! What came of it, in a sentence and a few figures.
+
+use serde::Serialize;
+
+use super::numbers::{fixed, number, percent, signed, size, times};
+use super::shown_text::visible_line;
+use super::{BundleRecord, Report};
+use crate::evaluate::{BenchmarkRecord, EvaluationRecord, ModelRecord, Paired, Sat};
+
+/// Benchmarks that a sentence names.
+const NAMED: usize = 4;
+
+/// The top of the page.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Verdict {
+    pub(super) sentences: Vec<Sentence>,
+    pub(super) figures: Vec<Figure>,
+}
+
+/// A sentence about one evaluation or bundle.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Sentence {
+    pub(super) tone: Tone,
+    /// The sentence.
+    pub(super) text: String,
+    /// How sure it is.
+    pub(super) caution: Option<String>,
+}
+
+/// Whether something is worse than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    Neutral,
+}
+
+/// A number with its meaning.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figure {
+    pub(super) label: String,
+    pub(super) value: String,
+    pub(super) more: String,
+}
+
+/// What a paired comparison says at 95 %.
+pub(super) fn tone(paired: &Paired) -> Tone {
+    match paired.interval {
+        [_, high] if high < 0.0 => Tone::Bad,
+        [low, _] if low > 0.0 => Tone::Good,
+        _ => Tone::Neutral,
+    }
+}
+
+/// The top of a report's page.
+pub(super) fn verdict(report: &Report) -> Verdict {
+    let mut verdict = Verdict::default();
+    verdict.sentences.extend(report.evaluations.iter().map(of_evaluation));
+    if let [evaluation, ..] = &report.evaluations[..] {
+        verdict.figures.extend(figures(evaluation));
+    } else {
+        verdict.sentences.extend(report.bundles.iter().map(of_bundle));
+    }
+    if let [bundle, ..] = &report.bundles[..] {
+        verdict.figures.extend(weakest(bundle));
+        if report.evaluations.is_empty() {
+            let more = format!("weights of {}", visible_line(&bundle.name));
+            verdict.figures.insert(0, Figure { label: "Size".to_owned(), value: size(bundle.weight_bytes()), more });
+        }
+    }
+    verdict
+}
+
+fn name(model: &ModelRecord) -> String {
+    visible_line(&if model.form == "float" || model.form.is_empty() {
+        model.name.clone()
+    } else {
+        format!("{} ({})", model.name, model.form)
+    })
+}
+
+/// Mean over benchmarks of what was reached of what could be, in percent.
+fn share<'a>(sats: impl Iterator<Item = &'a Sat>) -> Option<f64> {
+    let shares: Vec<f64> = sats
+        .filter_map(|sat| sat.totals.first())
+        .map(|total| 100.0 * total.value / total.of)
+        .filter(|s| s.is_finite())
+        .collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
+}
+
+fn of_evaluation(evaluation: &EvaluationRecord) -> Sentence {
+    let EvaluationRecord { model, baseline, benchmarks, .. } = evaluation;
+    let Some(reached) = share(benchmarks.iter().map(|b| &b.model)) else {
+        let text = format!("{}: no benchmark was answered.", name(model));
+        return Sentence { tone: Tone::Neutral, text, caution: None };
+    };
+    let reached = fixed(reached, 2);
+    let Some(baseline) = baseline else {
+        let text = format!("{} reaches {reached} %. It was not compared with another model.", name(model));
+        return Sentence { tone: Tone::Neutral, text, caution: None };
+    };
+    let float = share(benchmarks.iter().filter_map(|b| b.baseline.as_ref()));
+    let float = float.map_or_else(|| "-".to_owned(), |float| fixed(float, 2));
+    let other = if baseline.form == "float" { "the float model".to_owned() } else { name(baseline) };
+    let average = match benchmarks.len() {
+        1 => String::new(),
+        n => format!(" on average of {n} benchmarks"),
+    };
+    let (claim, tone) = claim(benchmarks);
+    let smaller = ratio(baseline.bytes, model.bytes).filter(|r| (r - 1.0).abs() > 0.005).map(|ratio| match ratio {
+        r if r > 1.0 => format!("; {} smaller", times(r)),
+        r => format!("; {} larger", times(1.0 / r)),
+    });
+    let text = format!(
+        "{} reaches {reached} %{average}, {other} {float} %: {claim}{}.",
+        name(model),
+        smaller.unwrap_or_default()
+    );
+    Sentence { tone, text, caution: caution(benchmarks) }
+}
+
+fn claim(benchmarks: &[BenchmarkRecord]) -> (String, Tone) {
+    let tones: Vec<(&str, Tone)> =
+        benchmarks.iter().filter_map(|b| Some((b.name.as_str(), tone(b.paired.as_ref()?)))).collect();
+    let of = |wanted: Tone| {
+        let names: Vec<_> =
+            tones.iter().filter(|(_, tone)| *tone == wanted).map(|(name, _)| visible_line(name)).collect();
+        match names.len() {
+            0 => None,
+            n if n > NAMED => Some(format!("{} and {} more", names[..NAMED].join(", "), n - NAMED)),
+            _ => Some(names.join(", ")),
+        }
+    };
+    match (of(Tone::Bad), of(Tone::Good)) {
+        _ if tones.is_empty() => ("not compared sample by sample".to_owned(), Tone::Neutral),
+        (None, None) => ("no measurable loss".to_owned(), Tone::Good),
+        (Some(bad), None) => (format!("a measurable loss on {bad}"), Tone::Bad),
+        (None, Some(good)) => (format!("no measurable loss, and a gain on {good}"), Tone::Good),
+        (Some(bad), Some(good)) => (format!("a measurable loss on {bad}, a gain on {good}"), Tone::Bad),
+    }
+}
+
+/// How large a loss could still be.
+fn caution(benchmarks: &[BenchmarkRecord]) -> Option<String> {
+    let losses = benchmarks.iter().filter_map(|b| {
+        let of = b.model.totals.first()?.of;
+        let low = b.paired?.interval[0];
+        (low.is_finite() && of > 0.0).then_some((100.0 * low / of, low, b))
+    });
+    let (_, low, worst) = losses.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let samples = format!("{} samples", worst.samples);
+    let name = visible_line(&worst.name);
+    Some(if low < 0.0 {
+        format!(
+            "What the samples cannot rule out: a loss of up to {} points on {name} ({samples}, 95 % confidence).",
+            number(-low)
+        )
+    } else {
+        format!("The least gain is on {name}: at least {} points ({samples}, 95 % confidence).", number(low))
+    })
+}
+
+fn ratio(of: u64, to: u64) -> Option<f64> {
+    (of > 0 && to > 0).then(|| of as f64 / to as f64)
+}
+
+fn figures(evaluation: &EvaluationRecord) -> Vec<Figure> {
+    let EvaluationRecord { model, baseline, benchmarks, .. } = evaluation;
+    let mut figures = Vec::new();
+    let mut add =
+        |label: &str, value: String, more: String| figures.push(Figure { label: label.to_owned(), value, more });
+    if let Some(reached) = share(benchmarks.iter().map(|b| &b.model)) {
+        let float = share(benchmarks.iter().filter_map(|b| b.baseline.as_ref()));
+        let more = match float {
+            Some(float) => format!("{} points against {} %", signed(reached - float, 2), fixed(float, 2)),
+            None => "nothing to compare with".to_owned(),
+        };
+        add("Score", format!("{} %", fixed(reached, 2)), more);
+    }
+    if model.bytes > 0 {
+        let more = match baseline.as_ref().and_then(|baseline| Some((baseline, ratio(baseline.bytes, model.bytes)?))) {
+            Some((baseline, ratio)) => format!("{} less than {}", times(ratio), size(baseline.bytes)),
+            None => "of weights".to_owned(),
+        };
+        add("Size", size(model.bytes), more);
+    }
+    let total = |sats: &mut dyn Iterator<Item = &Sat>| {
+        sats.fold((0.0, 0.0), |(tokens, seconds), sat| {
+            (tokens + sat.prompt_tokens as f64 + sat.answer_tokens as f64, seconds + sat.seconds)
+        })
+    };
+    let (tokens, seconds) = total(&mut benchmarks.iter().map(|b| &b.model));
+    if seconds > 0.0 {
+        let (float_tokens, float_seconds) = total(&mut benchmarks.iter().filter_map(|b| b.baseline.as_ref()));
+        let speed = tokens / seconds;
+        let more = if float_seconds > 0.0 && float_tokens > 0.0 {
+            let float = float_tokens / float_seconds;
+            format!("tokens a second, {} as fast as {}", times(speed / float), number(float))
+        } else {
+            "tokens a second, prompts and answers".to_owned()
+        };
+        add("Speed", number(speed), more);
+    }
+    let seen = benchmarks.iter().filter_map(|b| b.tokens);
+    let (count, agreed) = seen
+        .fold((0.0, 0.0), |(count, agreed), t| (count + t.tokens as f64, agreed + t.top1_agreement * t.tokens as f64));
+    if count > 0.0 {
+        add("Same next token", percent(agreed / count), "of the reference answers' tokens".to_owned());
+    }
+    figures
+}
+
+fn of_bundle(bundle: &BundleRecord) -> Sentence {
+    let recipe =
+        bundle.fingerprint.get("recipe").and_then(|recipe| recipe.split_whitespace().next()).unwrap_or("quantised");
+    let text = format!(
+        "{} ({}): {} of weights, not yet judged on a benchmark.",
+        visible_line(&bundle.name),
+        visible_line(recipe),
+        size(bundle.weight_bytes())
+    );
+    let caution = Some("Compare it with the float model to see what it costs: mquant eval.".to_owned());
+    Sentence { tone: Tone::Neutral, text, caution }
+}
+
+/// The site or unit whose output has the largest error.
+fn weakest(bundle: &BundleRecord) -> Option<Figure> {
+    let sites = bundle.provenance.sites.iter().flat_map(|(site, report)| {
+        report.output_sqnr_db.iter().map(move |(modality, db)| (format!("{site}, {modality}"), *db))
+    });
+    let units =
+        bundle.provenance.units.iter().filter_map(|unit| Some((visible_line(&unit.unit), unit.output_sqnr_db?)));
+    let least = |all: &mut dyn Iterator<Item = (String, f64)>| {
+        all.filter(|(_, db)| db.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1))
+    };
+    let (place, db) = least(&mut { sites }).or_else(|| least(&mut { units }))?;
+    Some(Figure {
+        label: "Weakest place".to_owned(),
+        value: format!("{} dB", fixed(db, 1)),
+        more: format!("signal to noise, at {place}"),
+    })
+}

@@ -1,0 +1,26 @@
+//! The Markdown text.
+
+use mquant::report::markdown;
+
+use crate::made::{SMALL, bundle, evaluation, report};
+
+#[test]
+fn it_says_what_the_page_says() {
+    let text = markdown(&report(vec![evaluation(None)], vec![bundle(SMALL)]));
+    assert!(
+        text.starts_with("# demo-stress-w4a8\n\n**demo-stress-w4a8 \\(mquant-w4a8\\) reaches 98.77 %"),
+        "{}",
+        &text[..200]
+    );
+    for expected in [
+        "| DemoDocVQA (anls, of 100, 600 samples) | **99.31** [98.11 to 100.00] | **99.38** [98.18 to 100.00]; +0.07 [−0.40 to +0.60], p 0.710, no measurable difference |",
+        "| DemoDocVQA | demo-stress-w4a8 | 1\u{202f}432 | 1.0923 | 1.0871 | 2.1e−3 | 0.481 | 99.4 % |",
+        "11 channels are computed beside the main product, at 11 sites.",
+        "float: a red car in front of the house (right)<br>mquant-w4a8: a red van in front of a house (wrong)",
+        "- calibration: cal.tsv\n",
+        "\n```toml\nname = \"mquant-w4a8\"\n",
+    ] {
+        let text = text.replace("&#58;", ":").replace("\\(", "(").replace("\\)", ")");
+        assert!(text.contains(expected), "no {expected} in\n{text}");
+    }
+}
