@@ -163,15 +163,15 @@ def choice_circular_rows(rng):
     return rows
 
 
-def table(rows):
-    """As a prediction file has them."""
+def table(rows, has_lists):
+    """As a prediction file has them; accepted answers as a list or the only one as it is."""
     letters = sorted({letter for row in rows for letter in row.get("options", {})} | {"A", "B"})
     def cells(i, row):
         line = {"index": i, "question": "?", "prediction": row["answer"], "answer": repr(row["accepted"])}
         if "options" in row:
             line |= {letter: row["options"].get(letter) for letter in letters}
-        if "options" in row or row["accepted"][0] in ("Yes", "No"):
-            line["answer"] = row["accepted"][0]
+        if not has_lists:
+            (line["answer"],) = row["accepted"]
         return line | {key: row[key] for key in ("index", "category", "l2-category", "split", "image_path") if key in row}
     return [cells(i, row) for i, row in enumerate(rows)]
 
@@ -248,7 +248,7 @@ def main(checkout, out):
 
     for name, (make, judge, kind, published) in metrics.items():
         rows = list(make(random.Random(name)))
-        lines = table(rows)
+        lines = table(rows, has_lists=name in ("vqa", "anls", "relaxed", "ocrbench"))
         for row, line in zip(rows, lines):
             score, read = judge(line)
             row["score"] = repr(float(score))

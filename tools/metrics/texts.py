@@ -20,7 +20,7 @@ def text(rng, most=4):
     if rng.random() < 0.02:
         return rng.choice(["", " ", "\n", "\u3000", ".", ",", "?", "'", "nan", "None", "[]", "['a']"])
     if rng.random() < 0.03:
-        return rng.choice(REGEX)
+        return rng.choice(REGEX + ["." * 40] * 4)
     out = rng.choice(WORDS)
     for _ in range(rng.randrange(most)):
         out += rng.choice(GAPS) + rng.choice(WORDS)
