@@ -35,6 +35,12 @@ impl Progress {
         self.bar.set_position(n);
     }
 
+    /// `n` steps of now so many are done.
+    pub(crate) fn set_of(&self, n: u64, of: u64) {
+        self.bar.set_length(of);
+        self.bar.set_position(n);
+    }
+
     /// Work in units of no interest to people, with what is being done now.
     pub(crate) fn share(doing: &'static str, total: u64) -> Self {
         Self::start(ProgressBar::new(total), "{msg} {wide_bar} {percent} %, {eta} left", doing)

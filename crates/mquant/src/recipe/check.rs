@@ -1,6 +1,7 @@
 //! A recipe against the sites of a model: what each step means, and whether the steps can follow each other.
 
 use super::order::Done;
+use super::place::Origin;
 use super::{Depths, Place, Plan, Quantize, Recipe, RecipeError, SitePlan, SiteSelector, Step, ranges};
 use crate::excerpt::excerpt;
 use crate::nn::{BlockSite, ProjectorSite, SiteId, Tower};
@@ -26,6 +27,28 @@ impl Recipe {
         }
         self.refuse_without_effect(&plan)?;
         Ok(plan)
+    }
+
+    /// The recipe with more steps at its end, without the quantising steps of which they leave nothing.
+    ///
+    /// # Errors
+    /// A pattern or tower that the model has not.
+    pub fn extended(&self, more: &[Step], sites: &[SiteId]) -> Result<Self, RecipeError> {
+        let mut extended = Self { origin: Origin::default(), ..self.clone() };
+        extended.steps.extend_from_slice(more);
+        let mut decided_by = vec![None; sites.len()];
+        for (i, step) in extended.steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Quantize(_))) {
+            let matched = matched(step, sites, &extended.place(i))?;
+            let of = decided_by.iter_mut().zip(sites).filter(|(_, site)| matched.contains(site));
+            of.for_each(|(by, _)| *by = Some(i));
+        }
+        let mut index = 0;
+        extended.steps.retain(|step| {
+            let is_left = !matches!(step, Step::Quantize(_)) || decided_by.contains(&Some(index));
+            index += 1;
+            is_left
+        });
+        Ok(extended)
     }
 
     /// Where a step was written.

@@ -1,5 +1,6 @@
 //! `mquant quantize`: from a published model to a bundle.
 
+mod auto;
 mod show;
 mod watch;
 
@@ -13,10 +14,12 @@ use mquant::calibrate::samples::{self, DataSource, Gathered, Overlap, Request, S
 use mquant::checkpoint::Checkpoint;
 use mquant::disk::RealDisk;
 use mquant::measure::peak_rss_bytes;
+use mquant::input::vision_processor::PixelBounds;
 use mquant::models;
 use mquant::nn::SiteId;
 use mquant::pipeline::{self, Estimate, Outcome, PipelineError, QuantizeOptions};
 use mquant::recipe::Recipe;
+use mquant::run::{EngineOptions, LoadedModel};
 
 use crate::args::Globals;
 use crate::exit::{CliError, Doing, Done, Failure};
@@ -41,7 +44,8 @@ pictures. Show the model what it will meet, but no sample of the benchmarks it w
 Examples:
   mquant quantize Qwen/Qwen2-VL-2B-Instruct --recipe mquant-w4a8 --calibration photos/ --output out
   mquant quantize MODEL --recipe mine.toml --calibration a.tsv b.jsonl --samples 64 --output out
-  mquant quantize MODEL --recipe mquant-w4a8 --calibration a.tsv --output out --plan")]
+  mquant quantize MODEL --recipe mquant-w4a8 --calibration a.tsv --output out --plan
+  mquant quantize MODEL --recipe mquant-w4a8 --calibration a.tsv --output out --auto --target-drop 0.5")]
 pub(crate) struct QuantizeArgs {
     /// Folder or Hub id of a float model
     model: String,
@@ -75,6 +79,15 @@ pub(crate) struct QuantizeArgs {
     /// Calibrate a model that sees with text alone
     #[arg(long)]
     text_only_calibration: bool,
+    /// Give the sites that cost most 8 bits: quantises twice
+    #[arg(long)]
+    auto: bool,
+    /// With --auto: tokens of the samples' answers that may differ from the float model's, in percent
+    #[arg(long, value_name = "PERCENT", requires = "auto", conflicts_with = "budget", value_parser = percent)]
+    target_drop: Option<f64>,
+    /// With --auto: bytes the bundle may grow by, such as 200M
+    #[arg(long, value_name = "BYTES", requires = "auto", value_parser = bytes)]
+    budget: Option<u64>,
     /// Begin even if memory or disk are expected not to suffice
     #[arg(long)]
     force: bool,
@@ -100,30 +113,36 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
         return Ok(Done::Complete);
     }
     check_resources(args, &estimate)?;
+    let budget = args.auto.then(|| auto::budget(args.target_drop, args.budget)).transpose()?;
 
-    let started = Instant::now();
-    let mut reporter = Reporter::new(&estimate);
-    let options = QuantizeOptions {
+    let work = Work {
+        args,
+        loaded,
         recipe: &recipe,
-        samples: &gathered,
+        gathered: &gathered,
         output: &args.output,
         engine,
         pixels: session::pixels(globals),
-        provenance: serde_json::json!({"model": args.model, "calibration": args.calibration}),
+        estimate: &estimate,
     };
-    let outcome = pipeline::quantize(loaded, &options, &RealDisk::shared(), &mut |event| {
-        reporter.event(&event);
-        session::go_on()
-    });
-    drop(reporter);
-    let outcome = outcome.doing(format!("quantise {}", args.model))?;
+    let extended = match budget {
+        Some(budget) if !args.output.exists() => auto::extend(&work, budget, globals)?,
+        _ => Some(recipe.clone()),
+    };
+    let made = match &extended {
+        Some(recipe) => work.quantize(recipe, &args.output)?,
+        None => Made { outcome: Outcome::Interrupted, seconds: 0.0 },
+    };
     drop(hold);
-    match outcome {
+    match made.outcome {
         Outcome::Complete(summary) => {
+            if budget.is_some() {
+                auto::clear(&args.output);
+            }
             let report = Report {
                 output: args.output.display().to_string(),
-                recipe: recipe.name.clone(),
-                seconds: started.elapsed().as_secs_f64(),
+                recipe: extended.map_or_else(String::new, |recipe| recipe.name),
+                seconds: made.seconds,
                 estimated_seconds: estimate.seconds,
                 peak_rss_bytes: peak_rss_bytes(),
                 estimated_bytes: estimate.memory_bytes,
@@ -147,6 +166,47 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
             show::state(&args.output, "interrupted", output)?;
             Ok(signals::interrupted())
         }
+    }
+}
+
+/// What bundles are made of.
+struct Work<'a> {
+    args: &'a QuantizeArgs,
+    loaded: &'a LoadedModel,
+    recipe: &'a Recipe,
+    gathered: &'a Gathered,
+    output: &'a Path,
+    engine: EngineOptions,
+    pixels: PixelBounds,
+    estimate: &'a Estimate,
+}
+
+/// What came of a bundle.
+struct Made {
+    outcome: Outcome,
+    seconds: f64,
+}
+
+impl Work<'_> {
+    /// Makes a bundle, or goes on with it, and tells how far it is.
+    fn quantize(&self, recipe: &Recipe, output: &Path) -> Result<Made, Failure> {
+        let started = Instant::now();
+        let mut reporter = Reporter::new(self.estimate);
+        let options = QuantizeOptions {
+            recipe,
+            samples: self.gathered,
+            output,
+            engine: self.engine,
+            pixels: self.pixels,
+            provenance: serde_json::json!({"model": self.args.model, "calibration": self.args.calibration}),
+        };
+        let outcome = pipeline::quantize(self.loaded, &options, &RealDisk::shared(), &mut |event| {
+            reporter.event(&event);
+            session::go_on()
+        });
+        drop(reporter);
+        let outcome = outcome.doing(format!("quantise {}", self.args.model))?;
+        Ok(Made { outcome, seconds: started.elapsed().as_secs_f64() })
     }
 }
 
@@ -240,6 +300,12 @@ fn bytes(text: &str) -> Result<u64, String> {
     } else {
         Err("more than 0".to_owned())
     }
+}
+
+/// A share in percent.
+fn percent(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.trim().trim_end_matches('%').trim().parse().ok();
+    share.filter(|share| (0.0..=100.0).contains(share)).ok_or_else(|| "expected 0 to 100".to_owned())
 }
 
 #[cfg(test)]

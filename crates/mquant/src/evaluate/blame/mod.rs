@@ -78,6 +78,8 @@ pub struct Blame {
     pub remedies: Vec<Remedy>,
     /// The cheapest of them that takes most of the cost away, as the last step of a recipe; None if none does.
     pub advice: Option<String>,
+    /// The whole recipe with that step.
+    pub recipe: Option<String>,
 }
 
 /// A quantised model, what it was made of, and by what.
@@ -133,6 +135,7 @@ impl<'a> Suspect<'a> {
         let lost = kl - cost.kl;
         let mends = remedies.iter().find(|remedy| lost > 0.0 && kl - remedy.kl >= WORTH * lost);
         let advice = mends.map(|remedy| self.step(worst, remedy.change)).transpose()?.flatten();
+        let mended = advice.as_ref().map(|step| self.recipe.extended(std::slice::from_ref(step), &all)).transpose()?;
         Ok(Some(Blame {
             samples: referenced.len(),
             tokens: whole.tokens,
@@ -143,6 +146,7 @@ impl<'a> Suspect<'a> {
             blocks: block_costs,
             remedies,
             advice: advice.map(|step| step.to_toml()),
+            recipe: mended.map(|recipe| recipe.to_toml()),
         }))
     }
 
