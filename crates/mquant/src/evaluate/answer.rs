@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::{Benchmark, EvaluateError, Sample};
+use super::{Benchmark, EvaluateError, METRICS, Metric};
 use crate::error::Result;
 use crate::input::{AddGenerationPrompt, SkipSpecial};
 use crate::run::{Engine, LoadedModel, Prompt, RunError, Sequence, best};
@@ -17,11 +17,13 @@ pub struct AnswerOptions {
     pub batch: usize,
     /// Samples answered, from the first; None answers all.
     pub limit: Option<usize>,
+    /// How answers are judged.
+    pub metric: &'static dyn Metric,
 }
 
 impl Default for AnswerOptions {
     fn default() -> Self {
-        Self { max_tokens: 24, batch: 32, limit: None }
+        Self { max_tokens: 24, batch: 32, limit: None, metric: METRICS[0] }
     }
 }
 
@@ -30,7 +32,7 @@ impl Default for AnswerOptions {
 pub struct Answer {
     /// Without outer white space.
     pub text: String,
-    /// From 0 to 1, by the benchmark's metric.
+    /// From 0 to 1, by the metric asked for.
     pub score: f64,
 }
 
@@ -71,26 +73,29 @@ pub fn evaluate(
     watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Evaluation> {
     let started = Instant::now();
-    let samples = &benchmark.samples[..options.limit.unwrap_or(usize::MAX).min(benchmark.samples.len())];
+    let count = options.limit.unwrap_or(usize::MAX).min(benchmark.questions().len());
     let mut done = Evaluation { answers: Vec::new(), prompt_tokens: 0, answer_tokens: 0, duration: Duration::ZERO };
-    for batch in samples.chunks(options.batch.max(1)) {
-        let named = |sample: &Sample, source| EvaluateError::Sample {
-            benchmark: benchmark.name.clone(),
-            index: sample.question.index.chars().take(40).collect(),
+    let all: Vec<usize> = (0..count).collect();
+    for batch in all.chunks(options.batch.max(1)) {
+        let question = |i: usize| &benchmark.questions()[i];
+        let named = |i: usize, source| EvaluateError::Sample {
+            benchmark: benchmark.name().to_owned(),
+            index: question(i).index.chars().take(40).collect(),
             source,
         };
-        let prompts = batch
-            .iter()
-            .map(|sample| loaded.prepare(&sample.messages(), AddGenerationPrompt::Yes).map_err(|e| named(sample, e)));
-        let prompts = prompts.collect::<Result<Vec<Prompt>, _>>()?;
+        let prompts = batch.iter().map(|i| {
+            let messages = benchmark.messages(*i)?;
+            Ok(loaded.prepare(&messages, AddGenerationPrompt::Yes).map_err(|e| named(*i, e))?)
+        });
+        let prompts = prompts.collect::<Result<Vec<Prompt>>>()?;
         let greedy =
             Greedy { engine, max_tokens: options.max_tokens.max(1), end_tokens: &loaded.generation.eos_token_ids };
-        let answered = greedy.answer(&prompts).map_err(|e| named(&batch[0], e.into()))?;
+        let answered = greedy.answer(&prompts).map_err(|e| named(batch[0], e.into()))?;
         done.prompt_tokens += prompts.iter().map(|p| p.ids.len()).sum::<usize>();
-        for (sample, (ids, tokens)) in batch.iter().zip(answered) {
-            let text = loaded.tokenizer.decode(&ids, SkipSpecial::Yes).map_err(|e| named(sample, e.into()))?;
+        for (i, (ids, tokens)) in batch.iter().zip(answered) {
+            let text = loaded.tokenizer.decode(&ids, SkipSpecial::Yes).map_err(|e| named(*i, e.into()))?;
             let text = text.trim().to_owned();
-            let score = benchmark.metric.score(&text, &sample.question);
+            let score = options.metric.score(&text, question(*i));
             done.answers.push(Answer { text, score });
             done.answer_tokens += tokens;
         }

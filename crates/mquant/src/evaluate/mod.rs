@@ -7,15 +7,14 @@
 //! To add a metric: see [`METRICS`].
 
 mod answer;
-mod benchmark;
+pub mod benchmark;
 mod error;
 mod metric;
 mod question;
 mod record;
-mod record_budget;
 
 pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
-pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
+pub use benchmark::{Benchmark, Skipped};
 pub use error::EvaluateError;
 pub use metric::{METRICS, Metric, Total, Unit, metric};
 pub use question::Question;
