@@ -1,5 +1,4 @@
 //! A benchmark's pictures stay in its file, and a file that changes is noticed. Alone in its program, whose memory it measures.
-#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::fs::File;
 use std::io::{BufWriter, Cursor, Write};

@@ -5,7 +5,7 @@
 //! Invariant: every row was looked at once, and is a question, a [`Skipped`] row with a reason, or a row without a picture that
 //! the kit leaves out too; no input panics, and none takes more memory than a record or a page of each column.
 //!
-//! To read another heading: a word in the table of [`forms`].
+//! To read another heading: a word in the table of `forms.rs`.
 
 mod asked;
 mod cell;
