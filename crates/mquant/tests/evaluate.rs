@@ -12,13 +12,21 @@ use mquant::run::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// A benchmark of that text.
+fn read(text: &str) -> Benchmark {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("Tiny.tsv");
+    std::fs::write(&path, text).expect("a file");
+    Benchmark::open(&path).expect("a benchmark")
+}
+
 fn benchmark(folder: &Path) -> Benchmark {
     let image = |name: &str| STANDARD.encode(std::fs::read(folder.join(name)).expect("a readable file"));
     let images = [image("two-0.png"), image("turns-1.png"), image("two-1.png")];
     let questions = ["What?", "How many signs are there?", "Which colour is the largest shape?", "a", "b c d e"];
     let rows = (0..8).map(|i| format!("{i}\t{}\t{} {i}\tx\n", images[i % 3], questions[i % 5]));
     let text = format!("index\timage\tquestion\tanswer\n{}", rows.collect::<String>());
-    Benchmark::parse(text.as_bytes(), "Tiny.tsv").expect("a benchmark")
+    read(&text)
 }
 
 #[test]
@@ -30,11 +38,9 @@ fn batches_do_not_change_answers() {
     loaded.generation.eos_token_ids = (0..768).step_by(6).collect();
     let engine = Engine::new(&loaded, EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
     let benchmark = benchmark(&folder);
-    let plain: Vec<(String, usize)> = benchmark
-        .samples
-        .iter()
-        .map(|sample| {
-            let prompt = loaded.prepare(&sample.messages(), AddGenerationPrompt::Yes).unwrap();
+    let plain: Vec<(String, usize)> = (0..benchmark.questions().len())
+        .map(|i| {
+            let prompt = loaded.prepare(&benchmark.messages(i).unwrap(), AddGenerationPrompt::Yes).unwrap();
             let options = GenerateOptions {
                 max_tokens: Some(10),
                 end_tokens: loaded.generation.eos_token_ids.clone(),
@@ -53,7 +59,7 @@ fn batches_do_not_change_answers() {
     assert!(lengths.contains(&10) || lengths.iter().min() != lengths.iter().max(), "{lengths:?}");
     for batch in [1, 3, 8] {
         let mut told = Vec::new();
-        let options = AnswerOptions { max_tokens: 10, batch, limit: None };
+        let options = AnswerOptions { max_tokens: 10, batch, ..AnswerOptions::default() };
         let mut watch = |n| {
             told.push(n);
             ControlFlow::Continue(())
@@ -79,8 +85,9 @@ fn a_sample_that_cannot_be_answered_is_named() {
     let options = LoadOptions::in_process();
     let loaded = LoadedModel::open(folder.to_str().unwrap(), &options).unwrap();
     let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
-    let text = "index\timage\tquestion\tanswer\nq-17\tAQID\tWhat?\tx\n";
-    let benchmark = Benchmark::parse(text.as_bytes(), "Tiny.tsv").expect("a benchmark");
+    // A header of a picture, and nothing of it.
+    let cut = &std::fs::read(folder.join("two-0.png")).unwrap()[..60];
+    let benchmark = read(&format!("index\timage\tquestion\tanswer\nq-17\t{}\tWhat?\tx\n", STANDARD.encode(cut)));
     let mut watch = |_| ControlFlow::Continue(());
     let wrong = evaluate(&loaded, &engine, &benchmark, &AnswerOptions::default(), &mut watch).unwrap_err();
     assert!(wrong.to_string().starts_with("Tiny: sample q-17: "), "{wrong}");

@@ -30,7 +30,7 @@ fn answers(model: &Path) -> (Vec<String>, f64) {
     files.sort();
     let (mut texts, mut scores) = (Vec::new(), 0.0);
     for file in &files {
-        let benchmark = Benchmark::read(file).expect("a benchmark");
+        let benchmark = Benchmark::open(file).expect("a benchmark");
         let options = AnswerOptions { limit: Some(SAMPLES), ..AnswerOptions::default() };
         let done =
             evaluate(&loaded, &engine, &benchmark, &options, &mut |_| ControlFlow::Continue(())).expect("answers");

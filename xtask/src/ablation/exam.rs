@@ -48,7 +48,7 @@ impl Exam<'_> {
         let mut scores = Vec::new();
         for benchmark in self.benchmarks {
             let done = evaluate(loaded, &engine, benchmark, &options, &mut |_| ControlFlow::Continue(()))?;
-            scores.push((benchmark.name.clone(), done.score()));
+            scores.push((benchmark.name().to_owned(), done.score()));
         }
         Ok(Scores(scores))
     }

@@ -48,7 +48,7 @@ pub(crate) struct Measured {
 /// Measures all rows; `tell` is told of each run.
 pub(crate) fn measure(options: &AblationOptions, tell: &mut dyn FnMut(&str)) -> Result<Vec<Measured>, AblationError> {
     let files = tsv_files(&options.models.join("demo/bench"))?;
-    let benchmarks = files.iter().map(|path| Benchmark::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let benchmarks = files.iter().map(|path| Benchmark::open(path)).collect::<Result<Vec<_>, _>>()?;
     let calibration = tsv_files(&options.models.join("demo/calibration"))?;
     let rows: Vec<Row> = rows::all().map_err(AblationError::from)?;
     let wanted = |row: &&Row| options.only.as_ref().is_none_or(|only| row.name.contains(only));

@@ -1,33 +1,39 @@
-//! Benchmarks: questions about pictures with known answers.
+//! Benchmarks: questions about pictures with known answers, and what answers say of a model.
 //!
-//! Enters: a [`Benchmark`] read from a file as published, and a model. Leaves: an [`Evaluation`], one [`Answer`] for each
-//! sample with its score. Invariant: a benchmark's answers are greedy and do not depend on how samples are batched, and
-//! nothing but picture and question reaches the model.
+//! Enters: a [`Benchmark`] as it was published, what is [`Known`] of it, and a model, perhaps with what it was made of. Leaves:
+//! an [`EvaluationRecord`]: scores as the kits count them, how sure they are, and where two models part. Invariants: answers
+//! are greedy and do not depend on what is computed together; nothing but pictures and published words reaches the model;
+//! a line that was written is never found again.
 //!
-//! To add a metric: see [`METRICS`].
+//! To add a metric: see [`METRICS`]. To add a benchmark: see [`KNOWN`].
 
-mod answer;
-mod answerer;
-mod benchmark;
-mod blame;
-mod compare;
-mod error;
-mod folder;
-mod known;
-mod likelihood;
-mod metric;
+pub mod benchmark;
 mod question;
-mod record;
-mod record_budget;
+mod known;
+mod metric;
+mod answerer;
+mod likelihood;
+mod exam;
+mod folder;
 pub mod statistics;
+mod grade;
+mod examples;
+mod predictions;
+mod record;
+mod evaluation;
+mod compare;
+mod blame;
+mod error;
 
-pub use answer::{Answer, AnswerOptions, Evaluation, evaluate};
 pub use answerer::{Answerer, Said};
-pub use benchmark::{Benchmark, COLUMNS, RECORD_CAP, Sample};
+pub use benchmark::{Benchmark, Skipped};
 pub use blame::{Afforded, Blame, Budget, Choice, Group, GroupCost, Judging, Remedy, Suspect, by_kind, by_tower};
 pub use compare::{Candidate, Comparison, Parting, Side, compare};
 pub use error::EvaluateError;
+pub use evaluation::{EVALUATION, Evaluation, Judged, Progress, SCHEMA, Watch};
+pub use exam::{AnswerLine, Exam, Keep, LikelihoodLine};
 pub use folder::{FolderError, Journal, ResultFolder, Settings};
+pub use grade::{Graded, Mean, mean};
 pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
 pub use likelihood::{Likelihood, Referenced, reference_scores};
 pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Total;
+use super::{Mean, Total};
 
 /// An evaluation of one model, perhaps beside another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct EvaluationRecord {
     pub baseline: Option<ModelRecord>,
     /// How it was computed: threads, instructions, batch, limit, version, seconds.
     pub settings: BTreeMap<String, String>,
+    /// Over all benchmarks, each weighing the same.
+    #[serde(default)]
+    pub mean: Option<Mean>,
     /// In the order they were given.
     pub benchmarks: Vec<BenchmarkRecord>,
 }

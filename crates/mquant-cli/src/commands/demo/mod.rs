@@ -64,7 +64,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
     let folder = demo_model::folder()?;
     let benchmarks = tsv_files(&folder.join(BENCH))?;
-    let benchmarks = benchmarks.iter().map(|path| Benchmark::read(path).doing("read the benchmarks"));
+    let benchmarks = benchmarks.iter().map(|path| Benchmark::open(path).doing("read the benchmarks"));
     let benchmarks = benchmarks.collect::<Result<Vec<_>, _>>()?;
     let model = if args.stress { stress_of(&folder) } else { folder.clone() };
     let opened = session::open(Some(&model.to_string_lossy()), globals)?;
@@ -122,7 +122,7 @@ impl Exam<'_> {
     /// Samples that one model answers.
     fn samples(&self) -> u64 {
         let limit = self.options.limit.unwrap_or(usize::MAX);
-        self.benchmarks.iter().map(|b| limit.min(b.samples.len()) as u64).sum()
+        self.benchmarks.iter().map(|b| limit.min(b.questions().len()) as u64).sum()
     }
 
     /// A model's answers to all benchmarks.
@@ -141,7 +141,7 @@ impl Exam<'_> {
             let evaluation = evaluate(loaded, &engine, benchmark, &self.options, &mut watch);
             let evaluation = evaluation.doing(format!("answer the benchmarks ({name})"))?;
             before += evaluation.answers.len() as u64;
-            reports.push(BenchmarkReport::new(benchmark, evaluation));
+            reports.push(BenchmarkReport::new(benchmark, self.options.metric.name(), evaluation));
             if signals::interrupted() != Done::Complete {
                 break;
             }

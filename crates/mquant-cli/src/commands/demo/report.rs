@@ -70,19 +70,19 @@ impl VariantReport {
 }
 
 impl BenchmarkReport {
-    pub(super) fn new(benchmark: &Benchmark, evaluation: Evaluation) -> Self {
+    pub(super) fn new(benchmark: &Benchmark, metric: &'static str, evaluation: Evaluation) -> Self {
         let (score, tokens_per_s) = (evaluation.score(), evaluation.tokens_per_s());
-        let answers = benchmark.samples.iter().zip(evaluation.answers).map(|(sample, answer)| AnswerReport {
-            index: sample.question.index.clone(),
-            question: sample.question.text.clone(),
-            expected: sample.question.answers.first().cloned().unwrap_or_default(),
+        let answers = benchmark.questions().iter().zip(evaluation.answers).map(|(question, answer)| AnswerReport {
+            index: question.index.clone(),
+            question: question.text.clone(),
+            expected: question.answers.first().cloned().unwrap_or_default(),
             answer: answer.text,
             score: answer.score,
         });
         let answers: Vec<AnswerReport> = answers.collect();
         Self {
-            name: benchmark.name.clone(),
-            metric: benchmark.metric.name(),
+            name: benchmark.name().to_owned(),
+            metric,
             score,
             samples: answers.len(),
             prompt_tokens: evaluation.prompt_tokens,

@@ -58,18 +58,16 @@ pub(super) fn examples(
         let answer = |variant: &VariantReport| {
             Some((variant.name.clone(), variant.benchmarks.get(i)?.answers.first()?.answer.clone()))
         };
-        let (Some(sample), Some(answered)) = (benchmark.samples.first(), answer(first)) else { continue };
-        let mut text = format!("\n{}\n", benchmark.name);
-        if half_blocks::shown() {
-            let picture = image::decode(&sample.image, limits).doing("show a picture")?;
+        let (Some(question), Some(answered)) = (benchmark.questions().first(), answer(first)) else { continue };
+        let mut text = format!("\n{}\n", benchmark.name());
+        let pictures = if half_blocks::shown() { benchmark.pictures(0).doing("show a picture")? } else { Vec::new() };
+        for picture in &pictures {
+            let picture = image::decode(picture, limits).doing("show a picture")?;
             text += &half_blocks::art(&picture, PICTURE_COLUMNS);
         }
-        text += &format!("  {:<14}{}\n", "question", printable(&sample.question.text, true));
-        text += &format!(
-            "  {:<14}{}\n",
-            "expected",
-            printable(sample.question.answers.first().map_or("", String::as_str), true)
-        );
+        text += &format!("  {:<14}{}\n", "question", printable(&question.text, true));
+        text +=
+            &format!("  {:<14}{}\n", "expected", printable(question.answers.first().map_or("", String::as_str), true));
         let last = report.variants[1..].last().and_then(answer);
         for (name, answer) in std::iter::once(answered).chain(last) {
             text += &format!("  {name:<14}{}\n", printable(&answer, true));

@@ -24,7 +24,7 @@ pub enum SamplesError {
         source: std::io::Error,
     },
     /// Something that is none of the kinds of data.
-    #[error("{file}: expected a folder of pictures, a .tsv or a .jsonl file, found another file")]
+    #[error("{file}: expected a folder of pictures, a .tsv, .parquet or .jsonl file, found another file")]
     Kind {
         /// The file.
         file: String,
@@ -39,7 +39,7 @@ pub enum SamplesError {
         /// Bytes.
         limit: u64,
     },
-    /// A benchmark file without its columns.
+    /// A benchmark file that cannot be read.
     #[error(transparent)]
     Benchmark(EvaluateError),
     /// A file without a row.
@@ -84,11 +84,27 @@ pub enum SamplesError {
     },
 }
 
+impl From<EvaluateError> for SamplesError {
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Io { file, source } => SamplesError::Io { file, source },
+            EvaluateError::Empty { file } => SamplesError::Empty { file },
+            EvaluateError::TooLong { file, row, limit } => SamplesError::TooLong { file, row, limit },
+            EvaluateError::Skipped { file, rows, skipped } => {
+                SamplesError::Skipped { file, rows, skipped: skipped.iter().map(Skipped::from).collect() }
+            }
+            EvaluateError::Changed { file, .. } => SamplesError::Changed { file },
+            other => SamplesError::Benchmark(other),
+        }
+    }
+}
+
 impl Explain for SamplesError {
     fn class(&self) -> Class {
         match self {
             SamplesError::Io { source, .. } => io_class(source, Class::Input),
             SamplesError::Count { .. } => Class::Usage,
+            SamplesError::Benchmark(e) => e.class(),
             _ => Class::Input,
         }
     }
@@ -98,7 +114,12 @@ impl Explain for SamplesError {
             SamplesError::Io { .. } => "CALIB_IO",
             SamplesError::Kind { .. } => "CALIB_KIND",
             SamplesError::TooLong { .. } => "CALIB_ROW_LENGTH",
-            SamplesError::Benchmark(_) => "CALIB_COLUMN",
+            SamplesError::Benchmark(
+                EvaluateError::ColumnMissing { .. }
+                | EvaluateError::ColumnTwice { .. }
+                | EvaluateError::ColumnKind { .. },
+            ) => "CALIB_COLUMN",
+            SamplesError::Benchmark(e) => e.code(),
             SamplesError::Empty { .. } => "CALIB_EMPTY",
             SamplesError::Skipped { .. } => "CALIB_SKIPPED",
             SamplesError::Count { .. } => "CALIB_COUNT",

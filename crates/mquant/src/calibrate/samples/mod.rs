@@ -11,7 +11,7 @@ mod json_lines;
 mod media;
 mod overlap;
 mod row;
-mod tsv;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -19,23 +19,23 @@ pub use error::SamplesError;
 pub use media::MediaHash;
 pub use overlap::{Overlap, Shared, overlap};
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::evaluate::{Benchmark, benchmark};
 use crate::input::Message;
-use row::{Read, Row};
+use survey::Surveyed;
+
+pub use crate::evaluate::benchmark::MOST_SKIPPED_PERCENT;
 
 /// What a folder of pictures is asked.
 pub const DEFAULT_PROMPT: &str = "Describe this image.";
-/// Rows of a file that may be unusable, in percent.
-pub const MOST_SKIPPED_PERCENT: usize = 5;
 
 /// Where samples come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataSource {
-    /// A benchmark file in VLMEvalKit's form.
+    /// A benchmark: a table of VLMEvalKit, or Parquet files.
     Benchmark(PathBuf),
     /// Conversations, one a line, as [`messages::parse`](crate::input::messages::parse) reads them; the assistant's message
     /// at the end of one is its reference answer. Media paths are relative to the file.
@@ -118,8 +118,16 @@ impl std::fmt::Display for Skipped {
     }
 }
 
+impl From<&benchmark::Skipped> for Skipped {
+    fn from(skipped: &benchmark::Skipped) -> Self {
+        let benchmark::Skipped { file, row, reason } = skipped.clone();
+        Self { origin: Origin { file, row }, reason }
+    }
+}
+
 impl DataSource {
-    /// The source at a path, told by what is there: a folder, or a file that ends in `.tsv` or `.jsonl`.
+    /// The source at a path, told by what is there: a folder of pictures or Parquet files, or a file that ends in `.tsv`,
+    /// `.parquet` or `.jsonl`.
     ///
     /// # Errors
     /// If there is nothing, or something else.
@@ -127,23 +135,10 @@ impl DataSource {
         let (owned, file) = (path.to_owned(), row::name(path));
         let found = std::fs::metadata(path).map_err(|source| SamplesError::Io { file: file.clone(), source })?;
         match path.extension().and_then(|extension| extension.to_str()) {
+            _ if Benchmark::is_at(path) => Ok(DataSource::Benchmark(owned)),
             _ if found.is_dir() => Ok(DataSource::Folder(owned, prompt.unwrap_or(DEFAULT_PROMPT).to_owned())),
-            Some("tsv") => Ok(DataSource::Benchmark(owned)),
             Some("jsonl") => Ok(DataSource::JsonLines(owned)),
             _ => Err(SamplesError::Kind { file: crate::excerpt::excerpt(&file) }),
-        }
-    }
-
-    /// Gives every row to `visit`, in order.
-    fn rows(&self, visit: &mut row::Visit<'_>) -> Result<(), SamplesError> {
-        let open = |path: &Path| File::open(path).map_err(|source| SamplesError::Io { file: row::name(path), source });
-        match self {
-            DataSource::Benchmark(path) => tsv::rows(open(path)?, &row::name(path), visit),
-            DataSource::JsonLines(path) => {
-                let base = path.parent().unwrap_or(Path::new(""));
-                json_lines::rows(open(path)?, base, &row::name(path), visit)
-            }
-            DataSource::Folder(path, prompt) => folder::rows(path, prompt, visit),
         }
     }
 }
@@ -159,17 +154,17 @@ pub fn gather(request: &Request) -> Result<Gathered, SamplesError> {
     if sources.is_empty() || *count < sources.len() {
         return Err(SamplesError::Count { asked: *count, files: sources.len() });
     }
-    let (mut usable, mut skipped) = (Vec::new(), Vec::new());
+    let (mut surveyed, mut skipped) = (Vec::new(), Vec::new());
     for source in sources {
-        let (rows, bad) = survey(source)?;
-        usable.push(rows);
+        let (rows, bad) = Surveyed::of(source)?;
+        surveyed.push(rows);
         skipped.extend(bad);
     }
-    let chosen = choose::choose(&usable.iter().map(Vec::len).collect::<Vec<_>>(), *count);
+    let chosen = choose::choose(&surveyed.iter().map(Surveyed::len).collect::<Vec<_>>(), *count);
     let mut found: Vec<Vec<Option<Sample>>> = Vec::new();
-    for (file, source) in sources.iter().enumerate() {
+    for (file, surveyed) in surveyed.iter().enumerate() {
         let rows: Vec<usize> = chosen.iter().filter(|at| at.file == file).map(|at| at.row).collect();
-        found.push(fetch(source, &usable[file], &rows)?);
+        found.push(surveyed.fetch(&rows)?);
     }
     let samples: Option<Vec<Sample>> = chosen.iter().map(|at| found[at.file].get_mut(at.row)?.take()).collect();
     let samples = samples.ok_or_else(|| SamplesError::Changed { file: sources[0].to_string() })?;
@@ -178,44 +173,6 @@ pub fn gather(request: &Request) -> Result<Gathered, SamplesError> {
     }
     let hash = hash(&samples);
     Ok(Gathered { samples, skipped, hash })
-}
-
-/// Numbers of the rows that can be used, and the others.
-fn survey(source: &DataSource) -> Result<(Vec<usize>, Vec<Skipped>), SamplesError> {
-    let (mut usable, mut skipped) = (Vec::new(), Vec::new());
-    source.rows(&mut |origin, row| {
-        match row.and_then(|row| media::hashes(&row.messages).map(drop)) {
-            Ok(()) => usable.push(origin.row),
-            Err(reason) => skipped.push(Skipped { origin, reason }),
-        }
-        Read::On
-    })?;
-    let (rows, bad) = (usable.len() + skipped.len(), skipped.len());
-    let file = source.to_string();
-    if rows == 0 {
-        return Err(SamplesError::Empty { file });
-    }
-    if bad * 100 > rows * MOST_SKIPPED_PERCENT {
-        return Err(SamplesError::Skipped { file, rows, skipped });
-    }
-    Ok((usable, skipped))
-}
-
-/// The samples at these indices of the `usable` rows, each at its index.
-fn fetch(source: &DataSource, usable: &[usize], chosen: &[usize]) -> Result<Vec<Option<Sample>>, SamplesError> {
-    let mut found = vec![None; usable.len()];
-    let mut left = chosen.len();
-    source.rows(&mut |origin, row| {
-        let index = usable.binary_search(&origin.row).ok().filter(|index| chosen.contains(index));
-        if let (Some(index), Ok(Row { messages, answer })) = (index, row)
-            && let Ok(media) = media::hashes(&messages)
-        {
-            found[index] = Some(Sample { messages, answer, origin, media });
-            left -= 1;
-        }
-        if left == 0 { Read::Enough } else { Read::On }
-    })?;
-    if left == 0 { Ok(found) } else { Err(SamplesError::Changed { file: source.to_string() }) }
 }
 
 impl std::fmt::Display for DataSource {

@@ -1,11 +1,10 @@
 //! Which calibration samples a benchmark holds as well: figures on such a benchmark would flatter.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
-use super::row::Read;
-use super::{MediaHash, Sample, SamplesError, media, row, tsv};
+use super::{MediaHash, Sample, SamplesError, media, row};
+use crate::evaluate::Benchmark;
 use crate::input::Message;
 
 /// A calibration sample that a benchmark holds as well. Pictures are the same if their encoded bytes are.
@@ -31,10 +30,10 @@ pub enum Shared {
 }
 
 /// The samples that share a picture with a row of the benchmark files, at most one overlap for each sample and file, by file
-/// and sample. Rows of a benchmark that cannot be used are passed over.
+/// and sample. The few rows of a benchmark that cannot be used are passed over.
 ///
 /// # Errors
-/// A file that cannot be read, or lacks a column.
+/// A file that is no benchmark.
 pub fn overlap(samples: &[Sample], benchmarks: &[&Path]) -> Result<Vec<Overlap>, SamplesError> {
     let mut by_picture: HashMap<MediaHash, Vec<usize>> = HashMap::new();
     for (i, sample) in samples.iter().enumerate() {
@@ -44,20 +43,19 @@ pub fn overlap(samples: &[Sample], benchmarks: &[&Path]) -> Result<Vec<Overlap>,
     let mut overlaps = Vec::new();
     for path in benchmarks {
         let file = row::name(path);
-        let source = File::open(path).map_err(|source| SamplesError::Io { file: file.clone(), source })?;
+        let benchmark = Benchmark::open(path)?;
         let mut found: Vec<Option<(Shared, usize)>> = vec![None; samples.len()];
-        tsv::rows(source, &file, &mut |origin, row| {
-            let Ok(row) = row else { return Read::On };
-            let Ok(hashes) = media::hashes(&row.messages) else { return Read::On };
-            let theirs = question(&row.messages);
+        for (i, row) in benchmark.rows().iter().enumerate() {
+            let messages = benchmark.messages(i)?;
+            let hashes = media::hashes(&messages).map_err(|_| SamplesError::Changed { file: file.clone() })?;
+            let theirs = question(&messages);
             for i in hashes.iter().filter_map(|hash| by_picture.get(hash)).flatten() {
                 let shared = if asked[*i] == theirs { Shared::ImageAndQuestion } else { Shared::Image };
                 if found[*i].is_none_or(|(known, _)| known < shared) {
-                    found[*i] = Some((shared, origin.row));
+                    found[*i] = Some((shared, *row));
                 }
             }
-            Read::On
-        })?;
+        }
         let named = found.into_iter().enumerate().filter_map(|(sample, found)| {
             let (shared, row) = found?;
             Some(Overlap { sample, benchmark: file.clone(), row, shared })

@@ -15,6 +15,10 @@ fn picture(name: &str) -> Vec<u8> {
     std::fs::read(goldens.join(name)).unwrap()
 }
 
+fn at(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
 /// A folder that a test writes data into.
 struct Data(TempDir);
 
@@ -212,9 +216,22 @@ fn what_cannot_be_sampled_is_refused() {
     assert_eq!(DataSource::at(&data.0.path().join("none.tsv"), None).unwrap_err().code(), "CALIB_IO");
     let folder = DataSource::at(data.0.path(), Some("Read.")).unwrap();
     assert_eq!(folder, DataSource::Folder(data.0.path().to_owned(), "Read.".to_owned()));
-    let endless = b"index\timage\tquestion\tanswer\n0\t\"";
-    let error = tsv::rows(std::io::Read::chain(&endless[..], std::io::repeat(b'A')), "E.tsv", &mut |_, _| Read::On);
-    assert!(matches!(error, Err(SamplesError::TooLong { row: 1, .. })), "{error:?}");
+    let parquet = at("crates/mquant/tests/fixtures/benchmarks/mme.parquet");
+    assert_eq!(DataSource::at(&parquet, None).unwrap(), DataSource::Benchmark(parquet));
+    let shards = at("crates/mquant/tests/fixtures/benchmarks/textvqa");
+    assert_eq!(DataSource::at(&shards, None).unwrap(), DataSource::Benchmark(shards));
+}
+
+#[test]
+fn parquet_gives_samples_too() {
+    let sources = vec![DataSource::Benchmark(at("crates/mquant/tests/fixtures/benchmarks/textvqa"))];
+    let gathered = gather(&request(sources, 4)).unwrap();
+    let rows: Vec<usize> = gathered.samples.iter().map(|sample| sample.origin.row).collect();
+    assert_eq!(rows, [1, 5, 9, 13], "rows of all shards are counted together");
+    let third = &gathered.samples[2];
+    assert_eq!(third.messages[0].texts().collect::<Vec<_>>(), ["what is in 8?"]);
+    assert_eq!(third.answer.as_deref(), Some("c"), "what most people say");
+    assert_eq!(third.media.len(), 1);
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! `mquant eval --blame`: which sites cost the accuracy, and the lines of a recipe that would mend it.
+
+use mquant::bundle::Manifest;
+use mquant::disk::RealDisk;
+use mquant::evaluate::{Answerer, Blame, Exam, GroupCost, Referenced, Remedy, Suspect};
+use mquant::pipeline::{PipelineError, Restored};
+use mquant::recipe::Recipe;
+
+use super::EvalArgs;
+use crate::args::Globals;
+use crate::exit::{CliError, Doing, Done, Failure};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::session::{self, Opened};
+use crate::signals::{self, Hold};
+
+pub(super) fn run(
+    args: &EvalArgs,
+    exams: &[Exam<'_>],
+    [quantised, float]: [&Opened; 2],
+    globals: &Globals,
+    output: &Output,
+) -> Result<Done, Failure> {
+    let doing = "find what costs the accuracy";
+    let recipe = recipe_of(quantised)?;
+    let engine = session::engine(&float.loaded, globals)?;
+    let referenced =
+        referenced(args, exams, &Answerer { loaded: &float.loaded, engine: &engine, max_tokens: 1, batch: 1 });
+    if referenced.is_empty() {
+        let found = "benchmarks without reference answers".to_owned();
+        let expected = "at least one question with an answer".to_owned();
+        return Err(CliError::Argument { argument: "--bench", found, expected }).doing(doing);
+    }
+    drop(engine);
+    let options = session::options(globals)?;
+    let suspect = Suspect { float: &float.loaded, quantised: &quantised.loaded, recipe: &recipe, engine: options };
+    let hold = Hold::new();
+    let progress = Progress::bar("giving sites their floats back", 1);
+    let found = suspect.blame(&referenced, &mut |done, of| {
+        progress.set_of(done as u64, of as u64);
+        session::go_on()
+    });
+    drop((progress, hold));
+    let Some(blame) = found.doing(doing)? else { return Ok(signals::interrupted()) };
+    if output.is_json() {
+        output.object("blame/1", &blame)?;
+    } else {
+        print(&blame, output)?;
+    }
+    Ok(signals::interrupted())
+}
+
+/// What a bundle was made by.
+fn recipe_of(quantised: &Opened) -> Result<Recipe, Failure> {
+    let doing = "read the bundle";
+    let dir = quantised.loaded.checkpoint.dir();
+    let manifest = Manifest::read(&*RealDisk::shared(), dir).doing(doing)?;
+    let text = manifest.as_ref().and_then(|manifest| manifest.provenance.get("recipe")?.as_str());
+    match text {
+        Some(text) => Recipe::parse(text, "mquant.json").doing(doing),
+        None => Err(PipelineError::NoRecipe { model: quantised.name.clone() }).doing(doing),
+    }
+}
+
+/// Reference answers, as many of each benchmark.
+fn referenced(args: &EvalArgs, exams: &[Exam<'_>], who: &Answerer<'_>) -> Vec<Referenced> {
+    let each = args.blame_samples.get().div_ceil(exams.len().max(1));
+    let of = |exam: &Exam<'_>| {
+        let questions = exam.questions().len();
+        let step = (questions / each).max(1);
+        let found = (0..questions).step_by(step).filter_map(|doc_id| exam.referenced(who, doc_id));
+        found.take(each).collect::<Vec<_>>()
+    };
+    exams.iter().flat_map(of).take(args.blame_samples.get()).collect()
+}
+
+fn print(blame: &Blame, output: &Output) -> Result<(), Failure> {
+    output.text(&format!(
+        "{} tokens of {} reference answers: {:.4} nats a token from the float model, {:.2} % the same top 1\n\n",
+        blame.tokens,
+        blame.samples,
+        blame.kl,
+        100.0 * blame.top1_agreement
+    ))?;
+    table("given back its floats", &blame.towers, output)?;
+    output.text("\n")?;
+    table("", &blame.kinds, output)?;
+    if !blame.blocks.is_empty() {
+        output.text("\n")?;
+        table("", &blame.blocks, output)?;
+    }
+    let Some(worst) = blame.kinds.first() else { return Ok(()) };
+    output.text("\n")?;
+    let row = |remedy: &Remedy| {
+        let bytes = format!("+{:.2} MB", remedy.bytes as f64 / 1e6);
+        vec![describe(remedy.change).to_owned(), format!("{:.4}", remedy.kl), bytes]
+    };
+    let headings = [format!("{}: instead", worst.pattern), "KL (nats)".to_owned(), "bytes".to_owned()];
+    output.table(&[&headings[0], &headings[1], &headings[2]], blame.remedies.iter().map(row).collect())?;
+    output.text(&match &blame.advice {
+        Some(step) => format!("\nadd this step at the end of the recipe (--json has the whole of it):\n\n{step}"),
+        None => "\nno single change mends the costliest sites: the loss is spread\n".to_owned(),
+    })
+}
+
+fn table(heading: &str, costs: &[GroupCost], output: &Output) -> Result<(), Failure> {
+    let row = |cost: &GroupCost| {
+        let bar = "#".repeat((20.0 * cost.share.clamp(0.0, 1.0)).round() as usize);
+        vec![
+            cost.pattern.clone(),
+            cost.sites.to_string(),
+            format!("{:.4}", cost.kl),
+            format!("{:+.1} %", -100.0 * cost.share),
+            format!("{:.2} %", 100.0 * cost.top1_agreement),
+            bar,
+        ]
+    };
+    let heading = if heading.is_empty() { "sites" } else { heading };
+    output.table(&[heading, "sites", "KL (nats)", "change", "same top 1", ""], costs.iter().map(row).collect())
+}
+
+fn describe(change: Restored) -> &'static str {
+    match change {
+        Restored::Float => "float",
+        Restored::EightBits => "weights in 8 bits",
+        Restored::PerToken => "a scale for each token",
+        Restored::EightBitsPerToken => "both",
+    }
+}
