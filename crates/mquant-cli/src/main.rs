@@ -5,6 +5,7 @@ mod output;
 mod exit;
 mod progress;
 mod recipe_arg;
+mod report_page;
 mod signals;
 mod session;
 mod demo_model;

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
+use mquant::evaluate::{AnswerLine, Answerer, Benchmark, Exam, Known, metric};
 use mquant::input::AddGenerationPrompt;
 use mquant::run::{
     Engine, EngineOptions, GenerateOptions, Generator, LoadOptions, LoadedModel, Sampler, SamplerOptions,
@@ -57,26 +57,55 @@ fn batches_do_not_change_answers() {
         .collect();
     let lengths: Vec<usize> = plain.iter().map(|(_, tokens)| *tokens).collect();
     assert!(lengths.contains(&10) || lengths.iter().min() != lengths.iter().max(), "{lengths:?}");
-    for batch in [1, 3, 8] {
-        let mut told = Vec::new();
-        let options = AnswerOptions { max_tokens: 10, batch, ..AnswerOptions::default() };
-        let mut watch = |n| {
-            told.push(n);
-            ControlFlow::Continue(())
-        };
-        let done = evaluate(&loaded, &engine, &benchmark, &options, &mut watch).unwrap();
-        let texts: Vec<&str> = done.answers.iter().map(|a| a.text.as_str()).collect();
+    let known = Known { max_new_tokens: 10, ..Known::declared(metric("exact_match").unwrap()) };
+    for batch in [1, 3, 5, 8] {
+        let mut told: Vec<usize> = Vec::new();
+        let exam = Exam { benchmark: &benchmark, known: &known, limit: None };
+        let who = Answerer { loaded: &loaded, engine: &engine, max_tokens: 10, batch };
+        let lines = exam.answer(&who, Vec::new(), &mut |line| {
+            told.push(line.doc_id);
+            Ok(ControlFlow::Continue(()))
+        });
+        let lines = lines.unwrap();
+        let texts: Vec<&str> = lines.iter().map(|line| line.prediction.as_str()).collect();
         assert_eq!(texts, plain.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), "batch {batch}");
         let ended = lengths.iter().filter(|n| **n < 10).count();
-        assert_eq!(done.answer_tokens, lengths.iter().sum::<usize>() + ended);
-        assert_eq!(told.last(), Some(&8));
-        assert_eq!(told.len(), 8usize.div_ceil(batch));
+        let tokens: usize = lines.iter().map(|line| line.answer_tokens).sum();
+        assert_eq!(tokens, lengths.iter().sum::<usize>() + ended);
+        assert!(lines.iter().enumerate().all(|(i, line)| line.doc_id == i && line.index == i.to_string()));
+        told.sort_unstable();
+        assert_eq!(told, (0..8).collect::<Vec<_>>());
     }
-    let mut stop = |_| ControlFlow::Break(());
-    let options = AnswerOptions { batch: 2, limit: Some(5), ..AnswerOptions::default() };
-    assert_eq!(evaluate(&loaded, &engine, &benchmark, &options, &mut stop).unwrap().answers.len(), 2);
-    let mut go_on = |_| ControlFlow::Continue(());
-    assert_eq!(evaluate(&loaded, &engine, &benchmark, &options, &mut go_on).unwrap().answers.len(), 5);
+}
+
+#[test]
+fn what_was_answered_is_not_asked_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/qwen2_vl_published");
+    let loaded = LoadedModel::open(folder.to_str().unwrap(), &LoadOptions::in_process()).unwrap();
+    let engine = Engine::new(&loaded, EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
+    let benchmark = benchmark(&folder);
+    let known = Known { max_new_tokens: 4, ..Known::declared(metric("exact_match").unwrap()) };
+    let exam = |limit| Exam { benchmark: &benchmark, known: &known, limit };
+    let who = Answerer { loaded: &loaded, engine: &engine, max_tokens: 4, batch: 3 };
+    let go_on = |_: &AnswerLine| Ok(ControlFlow::Continue(()));
+    let whole = exam(None).answer(&who, Vec::new(), &mut { go_on }).unwrap();
+    for stop in 1..8 {
+        let mut kept: Vec<AnswerLine> = Vec::new();
+        let ended = exam(None).answer(&who, Vec::new(), &mut |line| {
+            kept.push(line.clone());
+            Ok(if kept.len() == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        assert_eq!((ended.unwrap().len(), kept.len()), (stop, stop));
+        let mut asked = 0;
+        let rest = exam(None).answer(&who, kept, &mut |_| {
+            asked += 1;
+            Ok(ControlFlow::Continue(()))
+        });
+        let without_time = |line: &AnswerLine| AnswerLine { seconds: 0.0, ..line.clone() };
+        let of = |lines: &[AnswerLine]| lines.iter().map(without_time).collect::<Vec<_>>();
+        assert_eq!((of(&rest.unwrap()), asked), (of(&whole), 8 - stop), "stopped after {stop}");
+    }
+    assert_eq!(exam(Some(5)).answer(&who, whole, &mut { go_on }).unwrap().len(), 5);
 }
 
 #[test]
@@ -88,8 +117,26 @@ fn a_sample_that_cannot_be_answered_is_named() {
     // A header of a picture, and nothing of it.
     let cut = &std::fs::read(folder.join("two-0.png")).unwrap()[..60];
     let benchmark = read(&format!("index\timage\tquestion\tanswer\nq-17\t{}\tWhat?\tx\n", STANDARD.encode(cut)));
-    let mut watch = |_| ControlFlow::Continue(());
-    let wrong = evaluate(&loaded, &engine, &benchmark, &AnswerOptions::default(), &mut watch).unwrap_err();
-    assert!(wrong.to_string().starts_with("Tiny: sample q-17: "), "{wrong}");
+    let known = Known::declared(metric("exact_match").unwrap());
+    let exam = Exam { benchmark: &benchmark, known: &known, limit: None };
+    let who = Answerer { loaded: &loaded, engine: &engine, max_tokens: 4, batch: 2 };
+    // One of one is borne and told.
+    let mut told = Vec::new();
+    let mut keep = |line: &AnswerLine| {
+        told.push(line.clone());
+        Ok(ControlFlow::Continue(()))
+    };
+    assert_eq!(exam.answer(&who, Vec::new(), &mut keep).unwrap(), told);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].problem.is_some() && told[0].index == "q-17" && told[0].score == 0.0);
+    // Two of three are too many.
+    let whole = STANDARD.encode(std::fs::read(folder.join("two-0.png")).unwrap());
+    let cut = STANDARD.encode(cut);
+    let rows = [("a", &cut), ("b", &whole), ("c", &cut)].map(|(index, image)| format!("{index}\t{image}\tWhat?\tx\n"));
+    let benchmark = read(&format!("index\timage\tquestion\tanswer\n{}", rows.concat()));
+    let exam = Exam { benchmark: &benchmark, known: &known, limit: None };
+    let wrong = exam.answer(&who, Vec::new(), &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
+    assert!(wrong.to_string().starts_with("Tiny: 2 of 3 samples cannot be asked"), "{wrong}");
+    assert!(wrong.to_string().contains("a: ") && wrong.to_string().contains("c: "), "{wrong}");
     assert_eq!(wrong.class(), mquant::Class::Input);
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
-use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
+use mquant::evaluate::{Answerer, Benchmark, Exam, Graded, recognise};
 use mquant::kernels::Bits;
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
@@ -31,11 +31,12 @@ fn answers(model: &Path) -> (Vec<String>, f64) {
     let (mut texts, mut scores) = (Vec::new(), 0.0);
     for file in &files {
         let benchmark = Benchmark::open(file).expect("a benchmark");
-        let options = AnswerOptions { limit: Some(SAMPLES), ..AnswerOptions::default() };
-        let done =
-            evaluate(&loaded, &engine, &benchmark, &options, &mut |_| ControlFlow::Continue(())).expect("answers");
-        scores += done.score() / files.len() as f64;
-        texts.extend(done.answers.into_iter().map(|answer| answer.text));
+        let known = recognise(benchmark.name()).expect("a bundled benchmark");
+        let exam = Exam { benchmark: &benchmark, known, limit: Some(SAMPLES) };
+        let who = Answerer { loaded: &loaded, engine: &engine, max_tokens: known.max_new_tokens, batch: 32 };
+        let lines = exam.answer(&who, Vec::new(), &mut |_| Ok(ControlFlow::Continue(()))).expect("answers");
+        scores += Graded::alone(exam, &lines).score().expect("a score").value / files.len() as f64;
+        texts.extend(lines.into_iter().map(|line| line.prediction));
     }
     (texts, scores)
 }

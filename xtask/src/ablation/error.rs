@@ -16,6 +16,9 @@ pub(crate) enum AblationError {
     /// There is no room for bundles.
     #[error("there is no temporary folder: {0}")]
     Temporary(std::io::Error),
+    /// A file in the folder of the benchmarks that is none of them.
+    #[error("{0} is no benchmark that is known by name")]
+    Unknown(String),
     /// A pipeline that nobody interrupts says it was.
     #[error("quantising ended early")]
     Early,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use mquant::bundle::PackedCache;
 use mquant::calibrate::samples::Gathered;
 use mquant::disk::RealDisk;
-use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
+use mquant::evaluate::{Answerer, Benchmark, Exam as Paper, Graded, recognise};
 use mquant::input::vision_processor::PixelBounds;
 use mquant::pipeline::{self, Outcome, QuantizeOptions};
 use mquant::recipe::Recipe;
@@ -13,6 +13,9 @@ use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
 use serde_json::{Value, json};
 
 use super::AblationError;
+
+/// Questions computed together.
+const BATCH: usize = 32;
 
 /// Benchmarks, and how much of them.
 pub(super) struct Exam<'a> {
@@ -44,11 +47,14 @@ impl Exam<'_> {
     /// A model's scores.
     pub(super) fn sit(&self, loaded: &LoadedModel) -> Result<Scores, AblationError> {
         let engine = Engine::new(loaded, EngineOptions::default())?;
-        let options = AnswerOptions { limit: self.limit, ..AnswerOptions::default() };
         let mut scores = Vec::new();
         for benchmark in self.benchmarks {
-            let done = evaluate(loaded, &engine, benchmark, &options, &mut |_| ControlFlow::Continue(()))?;
-            scores.push((benchmark.name().to_owned(), done.score()));
+            let name = benchmark.name();
+            let known = recognise(name).ok_or_else(|| AblationError::Unknown(name.to_owned()))?;
+            let paper = Paper { benchmark, known, limit: self.limit };
+            let who = Answerer { loaded, engine: &engine, max_tokens: known.max_new_tokens, batch: BATCH };
+            let lines = paper.answer(&who, Vec::new(), &mut |_| Ok(ControlFlow::Continue(())))?;
+            scores.push((name.to_owned(), Graded::alone(paper, &lines).score().map_or(0.0, |total| total.value)));
         }
         Ok(Scores(scores))
     }

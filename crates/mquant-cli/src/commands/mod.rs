@@ -8,6 +8,7 @@ mod logits;
 mod report;
 mod bench;
 mod kernels;
+mod eval;
 mod compare;
 mod demo;
 mod recipes;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// Write every score of a conversation to a file, to compare implementations
     Logits(logits::LogitsArgs),
+    /// Judge a model by benchmark files as published
+    Eval(eval::EvalArgs),
     /// Let two models answer side by side, and show where they part
     Compare(compare::CompareArgs),
     /// Show evaluations and bundles on a page
@@ -53,6 +56,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(args, globals, output),
             Command::Verify(args) => verify::run(args, output),
             Command::Logits(args) => logits::run(args, globals, output),
+            Command::Eval(args) => eval::run(args, globals, output),
             Command::Compare(args) => compare::run(args, globals, output),
             Command::Report(args) => report::run(args, output),
             Command::Bench(args) => bench::run(args, globals, output),

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::grade::mean;
 use super::{
-    AnswerLine, Answerer, EvaluationRecord, Exam, FolderError, Graded, Journal, LikelihoodLine, ModelRecord, ResultFolder,
-    Settings, examples, predictions,
+    AnswerLine, Answerer, EvaluationRecord, Exam, FolderError, Graded, Journal, LikelihoodLine, ModelRecord,
+    ResultFolder, Settings, examples, predictions,
 };
 use crate::error::Result;
 use crate::run::{Engine, LoadedModel};
@@ -169,7 +169,13 @@ impl Evaluation<'_> {
         Ok(Some(lines))
     }
 
-    fn answers(&self, stage: Stage, exam: &Exam<'_>, who: &Judged<'_>, tally: &mut Tally<'_, '_>) -> Result<Vec<AnswerLine>> {
+    fn answers(
+        &self,
+        stage: Stage,
+        exam: &Exam<'_>,
+        who: &Judged<'_>,
+        tally: &mut Tally<'_, '_>,
+    ) -> Result<Vec<AnswerLine>> {
         let (mut journal, known) = self.journal::<AnswerLine>(stage, exam)?;
         tally.done += known.iter().filter(|line| line.doc_id < exam.questions().len()).count();
         let lines = exam.answer(&self.answerer(who, exam), known, &mut |line| {

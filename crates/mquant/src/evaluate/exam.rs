@@ -7,7 +7,9 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Answerer, Benchmark, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said, reference_scores};
+use super::{
+    Answerer, Benchmark, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said, reference_scores,
+};
 use crate::error::{Class, Result};
 use crate::input::{AddGenerationPrompt, Content, MediaSource, Message};
 use crate::run::Prompt;

@@ -22,7 +22,7 @@ const TEXT: usize = 2000;
 
 /// At most `most` samples: those that only the baseline answered rightly, then those that only the model did, then others
 /// answered differently, then wrong ones, then the first right ones.
-pub fn examples(graded: &Graded<'_>, most: usize) -> Vec<Example> {
+pub(super) fn examples(graded: &Graded<'_>, most: usize) -> Vec<Example> {
     let theirs = |line: &AnswerLine| {
         let lines = graded.baseline?;
         Some(&lines[lines.binary_search_by_key(&line.doc_id, |line: &AnswerLine| line.doc_id).ok()?])

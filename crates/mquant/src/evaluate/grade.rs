@@ -1,7 +1,7 @@
 //! From lines to numbers: what a benchmark's answers amount to, how sure that is, and how two models differ.
 
 use super::statistics::{Resampled, mcnemar_p, paired_units};
-use super::{Asked, AnswerLine, BenchmarkRecord, Exam, Likelihood, LikelihoodLine, Paired, Question, Sat, Total, Unit};
+use super::{AnswerLine, Asked, BenchmarkRecord, Exam, Likelihood, LikelihoodLine, Paired, Question, Sat, Total, Unit};
 
 /// A score that counts as right where only right and wrong are asked for.
 const RIGHT: f64 = 0.5;
@@ -35,6 +35,11 @@ pub struct Mean {
 }
 
 impl<'a> Graded<'a> {
+    /// Of one model alone.
+    pub fn alone(exam: Exam<'a>, model: &'a [AnswerLine]) -> Self {
+        Self { exam, model, baseline: None, likelihoods: &[] }
+    }
+
     /// The questions that all models answered, with their scores.
     fn common(&self) -> (Vec<&'a Question>, Vec<f64>, Vec<f64>) {
         let questions = self.exam.questions();
@@ -54,6 +59,14 @@ impl<'a> Graded<'a> {
             }
         }
         common
+    }
+
+    /// The benchmark's score; None where nothing can be judged.
+    pub fn score(&self) -> Option<Total> {
+        let (questions, scores, _) = self.common();
+        let asked = Asked { columns: self.exam.benchmark.columns(), questions: &questions };
+        let totals = self.exam.known.metric.totals(asked, &scores);
+        totals.into_iter().next().filter(|_| !questions.is_empty())
     }
 
     /// As it is reported, without examples.

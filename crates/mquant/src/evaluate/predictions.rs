@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{AnswerLine, Exam};
 
 /// The benchmark's own columns but pictures, with a column `prediction`: what VLMEvalKit's `evaluate` reads.
-pub fn table(exam: &Exam<'_>, lines: &[AnswerLine]) -> Vec<u8> {
+pub(super) fn table(exam: &Exam<'_>, lines: &[AnswerLine]) -> Vec<u8> {
     let mut writer = WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
     let mut record: Vec<&str> = exam.benchmark.columns().iter().map(String::as_str).collect();
     record.push("prediction");
@@ -21,7 +21,7 @@ pub fn table(exam: &Exam<'_>, lines: &[AnswerLine]) -> Vec<u8> {
 }
 
 /// One object a line, with the fields of lmms-eval's sample logs (`doc_id`, `target`, `resps`, `filtered_resps`) and ours.
-pub fn lines(exam: &Exam<'_>, lines: &[AnswerLine]) -> Vec<u8> {
+pub(super) fn lines(exam: &Exam<'_>, lines: &[AnswerLine]) -> Vec<u8> {
     let mut text = String::new();
     for line in lines {
         let question = &exam.benchmark.questions()[line.doc_id];

@@ -141,9 +141,7 @@ impl Explain for PipelineError {
             PipelineError::Threads { .. }
             | PipelineError::Memory { .. }
             | PipelineError::Budget { .. }
-            | PipelineError::Disk { .. } => {
-                Class::Resources
-            }
+            | PipelineError::Disk { .. } => Class::Resources,
         }
     }
 

@@ -120,6 +120,7 @@ pub(crate) fn evaluation(loss: Option<&str>) -> EvaluationRecord {
         model: model("demo-stress-w4a8", "mquant-w4a8", 2_709_788, &"ab".repeat(32)),
         baseline: Some(model("demo-stress", "float", 8_421_376, &"cd".repeat(32))),
         settings: settings.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+        mean: None,
         benchmarks: benchmarks.into(),
     }
 }

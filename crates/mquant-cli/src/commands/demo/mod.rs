@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use mquant::evaluate::{AnswerOptions, Benchmark, evaluate};
+use mquant::evaluate::{Answerer, Benchmark, Exam, Known, metric, recognise};
 use mquant::measure::peak_rss_bytes;
 use mquant::recipe::Recipe;
 use mquant::run::LoadedModel;
@@ -29,6 +29,8 @@ const BENCH: &str = "bench";
 const CALIBRATION: &str = "calibration";
 /// What the folder of the model with outliers is called beside the demo model's.
 const STRESS_SUFFIX: &str = "-stress";
+/// Questions computed together.
+const BATCH: usize = 32;
 /// The recipes compared: what static scales cost, what rotation gives back, the per-token reference, and MQuant.
 const RECIPES: [&str; 4] = ["rtn-static", "quarot-static", "w4a8-dynamic", "mquant-w4a8"];
 
@@ -63,9 +65,13 @@ pub(crate) struct DemoArgs {
 
 pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
     let folder = demo_model::folder()?;
-    let benchmarks = tsv_files(&folder.join(BENCH))?;
-    let benchmarks = benchmarks.iter().map(|path| Benchmark::open(path).doing("read the benchmarks"));
+    let files = tsv_files(&folder.join(BENCH))?;
+    let benchmarks = files.iter().map(|path| Benchmark::open(path).doing("read the benchmarks"));
     let benchmarks = benchmarks.collect::<Result<Vec<_>, _>>()?;
+    let known: Vec<Known> = benchmarks.iter().map(known).collect();
+    let limit = args.limit.map(|limit| limit as usize);
+    let exams = benchmarks.iter().zip(&known).map(|(benchmark, known)| Exam { benchmark, known, limit });
+    let exams: Vec<Exam<'_>> = exams.collect();
     let model = if args.stress { stress_of(&folder) } else { folder.clone() };
     let opened = session::open(Some(&model.to_string_lossy()), globals)?;
     let recipes = match args.float || opened.loaded.quantization.is_some() {
@@ -74,22 +80,21 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
     };
     let calibration = if recipes.is_empty() { Vec::new() } else { tsv_files(&folder.join(CALIBRATION))? };
 
-    let limit = args.limit.map(|limit| limit as usize);
-    let options = AnswerOptions { limit, ..AnswerOptions::default() };
     let hold = Hold::new();
     let started = Instant::now();
-    let mut exam = Exam { benchmarks: &benchmarks, options, globals, progress: None, answered: 0 };
-    exam.progress = Some(Progress::bar("answering", exam.samples() * (1 + recipes.len() as u64)));
-    let mut variants = vec![exam.sit("float", &opened.loaded, None)?];
+    let samples: usize = exams.iter().map(|exam| exam.questions().len()).sum();
+    let progress = Progress::bar("answering", (samples * (1 + recipes.len())) as u64);
+    let mut sitting = Sitting { exams: &exams, globals, progress, answered: 0 };
+    let mut variants = vec![sitting.sit("float", &opened.loaded, None)?];
     for recipe in &recipes {
         if signals::interrupted() != Done::Complete {
             break;
         }
         let quantized = variant::quantize(&opened.loaded, recipe, &calibration, globals)?;
         let Some(quantized) = quantized else { break };
-        variants.push(exam.sit(&recipe.name, &quantized.loaded, Some(quantized.seconds))?);
+        variants.push(sitting.sit(&recipe.name, &quantized.loaded, Some(quantized.seconds))?);
     }
-    drop(exam);
+    drop(sitting);
     drop(hold);
     let report = Report {
         model: opened.name,
@@ -108,45 +113,40 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
     Ok(signals::interrupted())
 }
 
+/// How a benchmark of the demo is asked; one of the user's own is judged word for word.
+fn known(benchmark: &Benchmark) -> Known {
+    let exact = || Known::declared(metric("exact_match").expect("it is listed"));
+    recognise(benchmark.name()).copied().unwrap_or_else(exact)
+}
+
 /// The benchmarks, for one model after the other.
-struct Exam<'a> {
-    benchmarks: &'a [Benchmark],
-    options: AnswerOptions,
+struct Sitting<'a> {
+    exams: &'a [Exam<'a>],
     globals: &'a Globals,
-    progress: Option<Progress>,
-    /// By the models before.
+    progress: Progress,
     answered: u64,
 }
 
-impl Exam<'_> {
-    /// Samples that one model answers.
-    fn samples(&self) -> u64 {
-        let limit = self.options.limit.unwrap_or(usize::MAX);
-        self.benchmarks.iter().map(|b| limit.min(b.questions().len()) as u64).sum()
-    }
-
+impl Sitting<'_> {
     /// A model's answers to all benchmarks.
     fn sit(&mut self, name: &str, loaded: &LoadedModel, quantize_s: Option<f64>) -> Result<VariantReport, Failure> {
         let engine = session::engine(loaded, self.globals)?;
         let started = Instant::now();
         let mut reports = Vec::new();
-        let mut before = 0;
-        for benchmark in self.benchmarks {
-            let mut watch = |answered: usize| {
-                if let Some(progress) = &self.progress {
-                    progress.set(self.answered + before + answered as u64);
-                }
-                session::go_on()
-            };
-            let evaluation = evaluate(loaded, &engine, benchmark, &self.options, &mut watch);
-            let evaluation = evaluation.doing(format!("answer the benchmarks ({name})"))?;
-            before += evaluation.answers.len() as u64;
-            reports.push(BenchmarkReport::new(benchmark, self.options.metric.name(), evaluation));
+        for exam in self.exams {
+            let who = Answerer { loaded, engine: &engine, max_tokens: exam.known.max_new_tokens, batch: BATCH };
+            let begun = Instant::now();
+            let lines = exam.answer(&who, Vec::new(), &mut |_| {
+                self.answered += 1;
+                self.progress.set(self.answered);
+                Ok(session::go_on())
+            });
+            let lines = lines.doing(format!("answer the benchmarks ({name})"))?;
+            reports.push(BenchmarkReport::new(exam, lines, begun.elapsed().as_secs_f64()));
             if signals::interrupted() != Done::Complete {
                 break;
             }
         }
-        self.answered += before;
         Ok(VariantReport::new(name, loaded, quantize_s, started.elapsed().as_secs_f64(), reports))
     }
 }

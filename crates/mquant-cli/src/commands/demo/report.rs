@@ -1,6 +1,6 @@
 //! What `mquant demo` found out.
 
-use mquant::evaluate::{Benchmark, Evaluation};
+use mquant::evaluate::{AnswerLine, Exam, Graded};
 use mquant::run::LoadedModel;
 use serde::Serialize;
 
@@ -70,25 +70,30 @@ impl VariantReport {
 }
 
 impl BenchmarkReport {
-    pub(super) fn new(benchmark: &Benchmark, metric: &'static str, evaluation: Evaluation) -> Self {
-        let (score, tokens_per_s) = (evaluation.score(), evaluation.tokens_per_s());
-        let answers = benchmark.questions().iter().zip(evaluation.answers).map(|(question, answer)| AnswerReport {
-            index: question.index.clone(),
-            question: question.text.clone(),
-            expected: question.answers.first().cloned().unwrap_or_default(),
-            answer: answer.text,
-            score: answer.score,
+    pub(super) fn new(exam: &Exam<'_>, lines: Vec<AnswerLine>, total_s: f64) -> Self {
+        let score = Graded::alone(*exam, &lines).score().map_or(0.0, |total| total.value);
+        let sum = |tokens: fn(&AnswerLine) -> usize| lines.iter().map(tokens).sum::<usize>();
+        let (prompt_tokens, answer_tokens) = (sum(|line| line.prompt_tokens), sum(|line| line.answer_tokens));
+        let answers = lines.into_iter().map(|line| {
+            let question = &exam.questions()[line.doc_id];
+            AnswerReport {
+                index: line.index,
+                question: question.text.clone(),
+                expected: question.answers.first().cloned().unwrap_or_default(),
+                answer: line.prediction,
+                score: line.score,
+            }
         });
         let answers: Vec<AnswerReport> = answers.collect();
         Self {
-            name: benchmark.name().to_owned(),
-            metric,
+            name: exam.benchmark.name().to_owned(),
+            metric: exam.known.metric.name(),
             score,
             samples: answers.len(),
-            prompt_tokens: evaluation.prompt_tokens,
-            answer_tokens: evaluation.answer_tokens,
-            total_s: evaluation.duration.as_secs_f64(),
-            tokens_per_s,
+            prompt_tokens,
+            answer_tokens,
+            total_s,
+            tokens_per_s: answer_tokens as f64 / total_s.max(1e-9),
             answers,
         }
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use mquant::bundle::MANIFEST;
 use mquant::disk::RealDisk;
 use mquant::evaluate::{Evaluation, ResultFolder};
 
@@ -16,6 +17,7 @@ use crate::args::Globals;
 use crate::exit::{Doing, Done, Failure};
 use crate::output::{Output, talk};
 use crate::progress::Progress;
+use crate::report_page;
 use crate::session;
 use crate::signals::{self, Hold};
 
@@ -110,6 +112,12 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals, output: &Output) -> Result
         }
         return Ok(signals::interrupted());
     };
+    if let Some(folder) = &args.output {
+        let bundle = opened.loaded.checkpoint.dir();
+        let sources = [Some(folder.as_path()), Some(bundle).filter(|dir| dir.join(MANIFEST).is_file())];
+        let page = report_page::write(sources.into_iter().flatten(), Some(folder))?;
+        talk(&format!("report: {}", page.display()));
+    }
     if output.is_json() {
         output.object("evaluation/1", &show::without_schema(&record))?;
     } else {

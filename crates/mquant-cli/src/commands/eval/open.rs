@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
-use mquant::bundle::Manifest;
+use mquant::bundle::{FileHash, MANIFEST, Manifest};
 use mquant::disk::RealDisk;
 use mquant::evaluate::{Benchmark, Exam, Judged, Known, METRICS, ModelRecord, Settings, metric, recognise};
 use mquant::run::Engine;
@@ -100,7 +100,11 @@ pub(super) fn judged<'a>(opened: &'a Opened, engine: &'a Engine) -> Result<Judge
         name: folder.unwrap_or_else(|| opened.name.clone()),
         form,
         bytes: loaded.checkpoint.entries().iter().map(|tensor| tensor.bytes.as_ref().len() as u64).sum(),
-        identity: loaded.checkpoint.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+        identity: match loaded.quantization {
+            // A report finds the bundle by it.
+            Some(_) => FileHash::of(&loaded.checkpoint.bytes(MANIFEST).unwrap_or_default()).sha256,
+            None => loaded.checkpoint.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
+        },
     };
     Ok(Judged { loaded, engine, record })
 }

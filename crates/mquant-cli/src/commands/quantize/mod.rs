@@ -13,8 +13,8 @@ use mquant::bundle::Quantization;
 use mquant::calibrate::samples::{self, DataSource, Gathered, Overlap, Request, Shared, Visual};
 use mquant::checkpoint::Checkpoint;
 use mquant::disk::RealDisk;
-use mquant::measure::peak_rss_bytes;
 use mquant::input::vision_processor::PixelBounds;
+use mquant::measure::peak_rss_bytes;
 use mquant::models;
 use mquant::nn::SiteId;
 use mquant::pipeline::{self, Estimate, Outcome, PipelineError, QuantizeOptions};
@@ -24,8 +24,8 @@ use mquant::run::{EngineOptions, LoadedModel};
 use crate::args::Globals;
 use crate::exit::{CliError, Doing, Done, Failure};
 use crate::output::{Output, talk};
-use crate::session;
 use crate::signals::{self, Hold};
+use crate::{report_page, session};
 
 use show::Report;
 use watch::Reporter;
@@ -154,6 +154,8 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
                 units: summary.units.clone(),
             };
             show::report(&report, output)?;
+            let page = report_page::write([args.output.as_path()], None)?;
+            talk(&format!("report: {}", page.display()));
             Ok(Done::Complete)
         }
         Outcome::AlreadyComplete => {
