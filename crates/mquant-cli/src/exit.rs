@@ -143,6 +143,11 @@ impl Failure {
         Self { doing: doing.into(), error, reader_left }
     }
 
+    /// In one line, for what goes on without it.
+    pub(crate) fn told(&self) -> String {
+        format!("failed to {}: {}", self.doing, self.error)
+    }
+
     /// Whether it is stdout that cannot be written.
     pub(crate) fn is_of_stdout(&self) -> bool {
         self.error.code() == "STDOUT"

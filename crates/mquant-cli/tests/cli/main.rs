@@ -12,6 +12,7 @@ mod recipes;
 mod logits;
 mod verify;
 mod report;
+mod eval;
 mod quantize;
 mod quantize_stops;
 mod signals;

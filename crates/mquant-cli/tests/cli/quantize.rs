@@ -120,7 +120,7 @@ fn more_memory_than_allowed_is_refused_unless_forced() {
     for enough in [["--memory-limit", "100G"].as_slice(), &["--memory-limit", "1M", "--force"]] {
         let place = Place::new();
         assert_eq!(place.run(enough).status.code(), Some(0));
-        assert_eq!(place.names(), ["out"]);
+        assert_eq!(place.names(), ["out", "out-report"]);
     }
     assert_eq!(place.run(&["--memory-limit", "much"]).status.code(), Some(2));
 }
@@ -172,7 +172,7 @@ fn a_run_reports_as_json_on_stdout_and_a_line_for_each_step_on_stderr() {
         stderr(&again)
     );
     let after = (place.files(), fs::metadata(place.output().join("mquant.json")).unwrap().modified().unwrap());
-    assert!(before == after && place.names() == ["out"]);
+    assert!(before == after && place.names() == ["out", "out-report"]);
     answers(&place);
 }
 

@@ -65,7 +65,10 @@ fn killed_at_any_time_it_goes_on_to_one_result() {
         if place.output().exists() {
             assert!(place.files() == expected, "kill {kills}: another result");
             let again = place.run(&[]);
-            assert_eq!((again.status.code(), place.names()), (Some(0), vec!["out".to_owned()]));
+            assert_eq!(
+                (again.status.code(), place.names()),
+                (Some(0), vec!["out".to_owned(), "out-report".to_owned()])
+            );
             assert_eq!(output(&["verify", place.output().to_str().unwrap()]).status.code(), Some(0));
             (results, place) = (results + 1, Place::new());
         } else {
@@ -125,5 +128,5 @@ fn a_second_run_is_told_who_has_the_output() {
     assert!(error["message"].as_str().unwrap().contains(&holder), "{error}");
     talk.read_to_string(&mut String::new()).unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(0));
-    assert_eq!(place.names(), ["out"]);
+    assert_eq!(place.names(), ["out", "out-report"]);
 }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ use crate::run::Prompt;
 
 /// Share of samples that may turn out unusable when they are asked, beyond the first.
 const MOST_UNUSABLE: f64 = 0.05;
+
+/// Prompts that are ready before they are asked for.
+const AHEAD: usize = 8;
 
 /// A benchmark, how it is asked and how it is judged.
 #[derive(Clone, Copy, Debug)]
@@ -106,31 +111,11 @@ impl<'a> Exam<'a> {
         known: Vec<AnswerLine>,
         keep: &mut Keep<'_, AnswerLine>,
     ) -> Result<Vec<AnswerLine>> {
-        let questions = self.questions();
         let log = RefCell::new(Log::new(self, known, |line: &AnswerLine| line.doc_id, keep));
-        log.borrow().check_unusable(|line| line.problem.is_some())?;
-        let mut rest = log.borrow().missing().into_iter();
-        let mut ended = ControlFlow::Continue(());
-        let mut next = || -> Result<Option<(usize, Prompt)>> {
-            for doc_id in rest.by_ref() {
-                match self.prompt(who, doc_id) {
-                    Ok(prompt) => return Ok(Some((doc_id, prompt))),
-                    Err(e) if matches!(e.class(), Class::Bug | Class::Io) => return Err(self.named(doc_id, e).into()),
-                    Err(e) => {
-                        let (index, problem) = (questions[doc_id].index.clone(), Some(e.to_string()));
-                        let mut log = log.borrow_mut();
-                        ended = log.add(AnswerLine { doc_id, index, problem, ..AnswerLine::default() })?;
-                        log.check_unusable(|line| line.problem.is_some())?;
-                        if ended.is_break() {
-                            return Ok(None);
-                        }
-                    }
-                }
-            }
-            Ok(None)
-        };
+        log.borrow().check_unusable()?;
+        let missing = log.borrow().missing();
         let mut done = |doc_id: usize, said: Said| {
-            let question = &questions[doc_id];
+            let question = &self.questions()[doc_id];
             let mut log = log.borrow_mut();
             let line = AnswerLine {
                 doc_id,
@@ -144,7 +129,38 @@ impl<'a> Exam<'a> {
             };
             log.add(line)
         };
-        who.answer(&mut next, &mut done)?;
+        thread::scope(|scope| {
+            // Pictures are read and resized while those before them are computed.
+            let (send, prepared) = mpsc::sync_channel(AHEAD);
+            scope.spawn(move || {
+                for doc_id in missing {
+                    if send.send((doc_id, self.prompt(who, doc_id))).is_err() {
+                        break;
+                    }
+                }
+            });
+            let mut next = || -> Result<Option<(usize, Prompt)>> {
+                while let Ok((doc_id, prompt)) = prepared.recv() {
+                    match prompt {
+                        Ok(prompt) => return Ok(Some((doc_id, prompt))),
+                        Err(e) if matches!(e.class(), Class::Bug | Class::Io) => {
+                            return Err(self.named(doc_id, e).into());
+                        }
+                        Err(e) => {
+                            let (index, problem) = (self.questions()[doc_id].index.clone(), Some(e.to_string()));
+                            let mut log = log.borrow_mut();
+                            let ended = log.add(AnswerLine { doc_id, index, problem, ..AnswerLine::default() })?;
+                            log.check_unusable()?;
+                            if ended.is_break() {
+                                return Ok(None);
+                            }
+                        }
+                    }
+                }
+                Ok(None)
+            };
+            who.answer(&mut next, &mut done)
+        })?;
         Ok(log.into_inner().finish())
     }
 
@@ -263,8 +279,8 @@ impl<'e, 'k, L> Log<'e, 'k, L> {
 
 impl Log<'_, '_, AnswerLine> {
     /// One that cannot be used is told; many are an error.
-    fn check_unusable(&self, is_unusable: fn(&AnswerLine) -> bool) -> Result<(), EvaluateError> {
-        let unusable: Vec<&AnswerLine> = self.lines.iter().flatten().filter(|line| is_unusable(line)).collect();
+    fn check_unusable(&self) -> Result<(), EvaluateError> {
+        let unusable: Vec<&AnswerLine> = self.lines.iter().flatten().filter(|line| line.problem.is_some()).collect();
         let most = (MOST_UNUSABLE * self.lines.len() as f64).max(1.0);
         if unusable.len() as f64 <= most {
             return Ok(());

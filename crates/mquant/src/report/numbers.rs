@@ -136,7 +136,7 @@ mod tests {
         );
         assert_eq!([size(999), size(2_709_788), size(4_400_000_000)], ["999 bytes", "2.7 MB", "4.40 GB"]);
         assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1\u{202f}234", "1\u{202f}234\u{202f}567"]);
-        assert_eq!([times(3.14159), times(1.066), times(12.3), times(f64::INFINITY)], ["3.1×", "1.07×", "12×", "-"]);
+        assert_eq!([times(3.149), times(1.066), times(12.3), times(f64::INFINITY)], ["3.1×", "1.07×", "12×", "-"]);
         assert_eq!([percent(0.0), percent(0.00012), percent(0.5)], ["0 %", "0.0120 %", "50.0 %"]);
         assert_eq!([probability(0.0004), probability(0.25)], ["< 0.001", "0.250"]);
         assert_eq!([seconds(3.21), seconds(600.0), seconds(7200.0)], ["3.2 s", "10 min", "2.0 h"]);

@@ -1,5 +1,6 @@
 //! Prompts and tokens through the model: one sequence or many, whole or in chunks.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -226,10 +227,7 @@ impl Engine {
             done.push(kept);
         }
         let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
-        let mut encoded = 0;
-        for ((sequence, prompt), kept) in sequences.iter_mut().zip(prompts).zip(&done) {
-            encoded += self.encode_after(sequence, prompt, *kept, again(&mut tap));
-        }
+        let encoded = self.encode_missing(sequences, prompts, &done, again(&mut tap));
         let vision = started.elapsed();
         while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
             let mut room = self.chunk;
@@ -370,18 +368,70 @@ impl Engine {
         self.model.decoder.head.0.linears[0].weight.rows()
     }
 
-    /// Sees to it that the sequence has the features of every medium that has rows at or after `row`, and of no medium that
-    /// the prompt has not. Returns how many passed their tower.
-    fn encode_after(&self, sequence: &mut Sequence, prompt: &Prompt, row: usize, mut tap: Watcher<'_>) -> usize {
-        sequence.features.retain(|(key, _)| prompt.media.iter().any(|m| m.key == *key));
-        let mut encoded = 0;
-        for media in prompt.media.iter().filter(|m| m.rows.end > row) {
-            if sequence.features_of(&media.key).is_none() {
-                sequence.features.push((media.key, self.encode(media, again(&mut tap))));
-                encoded += 1;
+    /// Sees to it that each sequence has the features of every medium that has rows at or after its row of `from`, and of no
+    /// medium that its prompt has not. Media that several prompts share pass their tower once, small ones together. Returns
+    /// how many passed.
+    fn encode_missing(
+        &self,
+        sequences: &mut [&mut Sequence],
+        prompts: &[&Prompt],
+        from: &[usize],
+        mut tap: Watcher<'_>,
+    ) -> usize {
+        let mut missing: Vec<&PlacedMedia> = Vec::new();
+        for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
+            sequence.features.retain(|(key, _)| prompt.media.iter().any(|m| m.key == *key));
+            for media in prompt.media.iter().filter(|m| m.rows.end > *row && sequence.features_of(&m.key).is_none()) {
+                if missing.iter().all(|other| other.key != media.key) {
+                    missing.push(media);
+                }
             }
         }
-        encoded
+        let mut features = HashMap::new();
+        let mut rest = &missing[..];
+        while let Some(first) = rest.first() {
+            let mut patches = first.patches.rows.rows();
+            // Who watches is shown one medium at a time.
+            let fits = |media: &&&PlacedMedia| {
+                patches += media.patches.rows.rows();
+                tap.is_none() && patches <= PATCHES_AT_ONCE
+            };
+            let (together, after) = rest.split_at(1 + rest[1..].iter().take_while(fits).count());
+            match together {
+                [media] => {
+                    features.insert(media.key, self.encode(media, again(&mut tap)));
+                }
+                several => features.extend(several.iter().map(|media| media.key).zip(self.encode_together(several))),
+            }
+            rest = after;
+        }
+        for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
+            for media in prompt.media.iter().filter(|m| m.rows.end > *row) {
+                if let Some(rows) = features.get(&media.key).filter(|_| sequence.features_of(&media.key).is_none()) {
+                    sequence.features.push((media.key, rows.clone()));
+                }
+            }
+        }
+        missing.len()
+    }
+
+    /// Several small media through their tower in one pass.
+    fn encode_together(&self, media: &[&PlacedMedia]) -> Vec<Rows> {
+        let features = media[0].patches.rows.features();
+        let patches: Vec<f32> = media.iter().flat_map(|media| media.patches.rows.as_slice()).copied().collect();
+        let grids: Vec<Grid> = media.iter().map(|media| media.patches.grid).collect();
+        let pass = self.layout.vision_pass(&grids);
+        let rows = self.threads.run(|| {
+            let mut cx = Cx::new(&*self.backend, &pass);
+            self.model.vision.forward(&Rows::from_vec(patches, features), &mut cx)
+        });
+        let mut at = 0;
+        let mut part = |grid: &Grid| {
+            let tokens = self.layout.tokens(*grid);
+            at += tokens;
+            Rows::from_vec(rows.range(at - tokens..at).to_vec(), rows.features())
+        };
+        grids.iter().map(&mut part).collect()
     }
 
     /// Rows `from..to` of the stream's beginning: token embeddings, and media features where placeholders stand.

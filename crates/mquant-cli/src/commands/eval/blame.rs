@@ -1,18 +1,26 @@
 //! `mquant eval --blame`: which sites cost the accuracy, and the lines of a recipe that would mend it.
 
+use std::path::Path;
+
 use mquant::bundle::Manifest;
 use mquant::disk::RealDisk;
-use mquant::evaluate::{Answerer, Blame, Exam, GroupCost, Referenced, Remedy, Suspect};
+use mquant::evaluate::{Answerer, Blame, EVALUATION, Exam, GroupCost, Referenced, Remedy, ResultFolder, Suspect};
 use mquant::pipeline::{PipelineError, Restored};
 use mquant::recipe::Recipe;
 
-use super::EvalArgs;
+use super::{EvalArgs, open};
 use crate::args::Globals;
 use crate::exit::{CliError, Doing, Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, talk};
 use crate::progress::Progress;
+use crate::report_page;
 use crate::session::{self, Opened};
 use crate::signals::{self, Hold};
+
+/// Where it is kept.
+const FILE: &str = "blame.json";
+/// Characters of the whole divergence.
+const BAR: usize = 20;
 
 pub(super) fn run(
     args: &EvalArgs,
@@ -42,12 +50,38 @@ pub(super) fn run(
     });
     drop((progress, hold));
     let Some(blame) = found.doing(doing)? else { return Ok(signals::interrupted()) };
+    if let Some(path) = &args.output {
+        keep(&blame, path, exams, [quantised, float], globals)?;
+    }
     if output.is_json() {
         output.object("blame/1", &blame)?;
     } else {
         print(&blame, output)?;
     }
     Ok(signals::interrupted())
+}
+
+/// Writes it beside the evaluation of the same models, if there is one, whose page then shows it.
+fn keep(
+    blame: &Blame,
+    path: &Path,
+    exams: &[Exam<'_>],
+    [quantised, float]: [&Opened; 2],
+    globals: &Globals,
+) -> Result<(), Failure> {
+    let doing = "write what was found";
+    let settings = open::settings(exams, [Some(&open::record(quantised)?), Some(&open::record(float)?)], globals)?;
+    let folder = ResultFolder::open(&RealDisk::shared(), path, &settings).doing(doing)?;
+    let mut object = serde_json::json!({"schema": "mquant.blame/1"});
+    if let (Some(object), serde_json::Value::Object(found)) = (object.as_object_mut(), serde_json::json!(blame)) {
+        object.extend(found);
+    }
+    folder.write(FILE, object.to_string().as_bytes()).doing(doing)?;
+    if path.join(EVALUATION).is_file() {
+        let page = report_page::write([path, quantised.loaded.checkpoint.dir()], Some(path))?;
+        talk(&format!("report: {}", page.display()));
+    }
+    Ok(())
 }
 
 /// What a bundle was made by.
@@ -105,7 +139,8 @@ fn print(blame: &Blame, output: &Output) -> Result<(), Failure> {
 
 fn table(heading: &str, costs: &[GroupCost], output: &Output) -> Result<(), Failure> {
     let row = |cost: &GroupCost| {
-        let bar = "#".repeat((20.0 * cost.share.clamp(0.0, 1.0)).round() as usize);
+        // As wide as the longest, so that bars begin below one another in a column that is aligned right.
+        let bar = format!("{:<BAR$}", "#".repeat((BAR as f64 * cost.share.clamp(0.0, 1.0)).round() as usize));
         vec![
             cost.pattern.clone(),
             cost.sites.to_string(),

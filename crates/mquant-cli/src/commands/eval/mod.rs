@@ -60,7 +60,7 @@ pub(crate) struct EvalArgs {
     #[arg(long, value_name = "N")]
     max_tokens: Option<NonZeroUsize>,
     /// Find which sites cost the accuracy, and what would mend it; takes the place of answering
-    #[arg(long, requires = "baseline", conflicts_with = "output")]
+    #[arg(long, requires = "baseline")]
     blame: bool,
     /// Reference answers that --blame judges by, spread over the benchmarks
     #[arg(long, value_name = "N", default_value = "32", requires = "blame")]
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals, output: &Output) -> Result
     let base = base.transpose()?;
     let hold = Hold::new();
     let folder = args.output.as_ref().map(|path| {
-        let settings = open::settings(&exams, [Some(&judged), base.as_ref()], globals)?;
+        let settings = open::settings(&exams, [Some(&judged.record), base.as_ref().map(|base| &base.record)], globals)?;
         ResultFolder::open(&RealDisk::shared(), path, &settings).doing("begin")
     });
     let folder = folder.transpose()?;

@@ -87,6 +87,11 @@ pub(super) fn exams<'a>(args: &EvalArgs, papers: &'a [Paper]) -> Vec<Exam<'a>> {
 
 /// A model with what is said of it.
 pub(super) fn judged<'a>(opened: &'a Opened, engine: &'a Engine) -> Result<Judged<'a>, Failure> {
+    Ok(Judged { loaded: &opened.loaded, engine, record: record(opened)? })
+}
+
+/// What is said of a model.
+pub(super) fn record(opened: &Opened) -> Result<ModelRecord, Failure> {
     let loaded = &opened.loaded;
     let manifest = Manifest::read(&*RealDisk::shared(), loaded.checkpoint.dir()).doing("read the bundle")?;
     let recipe = manifest.as_ref().and_then(|manifest| manifest.fingerprint.get("recipe"));
@@ -96,7 +101,7 @@ pub(super) fn judged<'a>(opened: &'a Opened, engine: &'a Engine) -> Result<Judge
         (None, None) => "float".to_owned(),
     };
     let folder = Path::new(&opened.name).file_name().map(|name| name.to_string_lossy().into_owned());
-    let record = ModelRecord {
+    Ok(ModelRecord {
         name: folder.unwrap_or_else(|| opened.name.clone()),
         form,
         bytes: loaded.checkpoint.entries().iter().map(|tensor| tensor.bytes.as_ref().len() as u64).sum(),
@@ -105,19 +110,18 @@ pub(super) fn judged<'a>(opened: &'a Opened, engine: &'a Engine) -> Result<Judge
             Some(_) => FileHash::of(&loaded.checkpoint.bytes(MANIFEST).unwrap_or_default()).sha256,
             None => loaded.checkpoint.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect(),
         },
-    };
-    Ok(Judged { loaded, engine, record })
+    })
 }
 
 /// What decides the answers.
 pub(super) fn settings(
     exams: &[Exam<'_>],
-    judged: [Option<&Judged<'_>>; 2],
+    records: [Option<&ModelRecord>; 2],
     globals: &Globals,
 ) -> Result<Settings, Failure> {
     let mut settings = Settings::new();
-    for (part, judged) in ["model", "baseline"].into_iter().zip(judged) {
-        settings.extend(judged.map(|judged| (part.to_owned(), judged.record.identity.clone())));
+    for (part, record) in ["model", "baseline"].into_iter().zip(records) {
+        settings.extend(record.map(|record| (part.to_owned(), record.identity.clone())));
     }
     let bound = |bound: Option<u64>| bound.map_or_else(|| "as published".to_owned(), |bound| bound.to_string());
     let pixels = session::pixels(globals);

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use mquant::bundle::PackedCache;
-use mquant::disk::RealDisk;
 use mquant::evaluate::{Afforded, Budget, Referenced, Suspect};
 use mquant::input::AddGenerationPrompt;
 use mquant::pipeline::{self, Outcome, PipelineError};

@@ -154,13 +154,13 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
                 units: summary.units.clone(),
             };
             show::report(&report, output)?;
-            let page = report_page::write([args.output.as_path()], None)?;
-            talk(&format!("report: {}", page.display()));
+            tell_page(&args.output);
             Ok(Done::Complete)
         }
         Outcome::AlreadyComplete => {
             talk(&format!("{} is there already, made of the same model, recipe and samples", args.output.display()));
             show::state(&args.output, "complete before", output)?;
+            tell_page(&args.output);
             Ok(Done::Complete)
         }
         Outcome::Interrupted => {
@@ -168,6 +168,14 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
             show::state(&args.output, "interrupted", output)?;
             Ok(signals::interrupted())
         }
+    }
+}
+
+/// Shows the bundle on a page beside it. A bundle is whole without one.
+fn tell_page(bundle: &Path) {
+    match report_page::write([bundle], None) {
+        Ok(page) => talk(&format!("report: {}", page.display())),
+        Err(failure) => talk(&format!("note: there is no report: {}", failure.told())),
     }
 }
 
