@@ -173,7 +173,7 @@ fn bad_rows_are_named_and_borne_within_the_limit() {
 
     let ended = out(&Place::new(40, &[3, 17, 30]));
     let error = object(&ended, "mquant.error/1");
-    assert_eq!((ended.status.code(), &error["code"]), (Some(4), &"BENCHMARK_SKIPPED".into()));
+    assert_eq!((ended.status.code(), &error["code"]), (Some(4), &"BENCHMARK_ROWS".into()));
     for row in ["row 4", "row 18", "row 31"] {
         assert!(error["message"].as_str().unwrap().contains(row), "{error}");
     }
@@ -251,16 +251,19 @@ fn a_budget_is_spent_and_told() {
     let neither = quantize(&[]);
     assert_eq!(neither.status.code(), Some(2));
     assert!(stderr(&neither).contains("--target-drop or --budget"), "{}", stderr(&neither));
-    let ended = quantize(&["--budget", "3k", "--json"]);
+    let ended = quantize(&["--budget", "1M", "--json"]);
     let report = object(&ended, "mquant.quantize/1");
     assert_eq!(report["recipe"], "rtn-static-auto");
     let bits: Vec<u64> =
         report["sites"].as_array().unwrap().iter().map(|site| site[1]["weight_bits"].as_u64().unwrap()).collect();
-    assert!(bits.contains(&4) && bits.contains(&8), "{bits:?}");
+    assert!(bits.iter().filter(|bits| **bits == 8).count() > 2, "{bits:?}");
     assert!(stderr(&ended).contains("groups of sites get 8 bits"), "{}", stderr(&ended));
     let mut names: Vec<String> =
         fs::read_dir(root.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["out", "out-report"]);
     assert_eq!(output(&["verify", out.to_str().unwrap()]).status.code(), Some(0));
+    let again = quantize(&["--budget", "1M"]);
+    assert_eq!(again.status.code(), Some(0));
+    assert!(stderr(&again).contains("is there already"), "{}", stderr(&again));
 }

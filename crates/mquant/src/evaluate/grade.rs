@@ -71,13 +71,13 @@ impl<'a> Graded<'a> {
 
     /// As it is reported, without examples.
     pub fn record(&self) -> BenchmarkRecord {
-        let metric = self.exam.known.metric;
+        let (metric, name) = (self.exam.known.metric, self.exam.benchmark.name());
         let (questions, ours, theirs) = self.common();
         let asked = Asked { columns: self.exam.benchmark.columns(), questions: &questions };
         let our_units = metric.units(asked, &ours);
         let sat = |lines: &[AnswerLine], scores: &[f64], units: &[Unit]| Sat {
             totals: if questions.is_empty() { Vec::new() } else { metric.totals(asked, scores) },
-            interval: Resampled::new(units).interval(),
+            interval: Resampled::new(units, name).interval(),
             prompt_tokens: lines.iter().map(|line| line.prompt_tokens).sum(),
             answer_tokens: lines.iter().map(|line| line.answer_tokens).sum(),
             seconds: lines.iter().map(|line| line.seconds).sum(),
@@ -91,7 +91,7 @@ impl<'a> Graded<'a> {
             let (model_only, baseline_only) = (only(&ours, &theirs), only(&theirs, &ours));
             Paired {
                 difference: differences.iter().map(|unit| unit.value).sum(),
-                interval: Resampled::new(differences).interval(),
+                interval: Resampled::new(differences, name).interval(),
                 model_only,
                 baseline_only,
                 mcnemar_p: mcnemar_p(model_only, baseline_only),
@@ -121,7 +121,7 @@ pub fn mean(graded: &[Graded<'_>]) -> Option<Mean> {
     let mut base = Vec::new();
     let mut paired = Vec::new();
     for graded in graded {
-        let metric = graded.exam.known.metric;
+        let (metric, name) = (graded.exam.known.metric, graded.exam.benchmark.name());
         let (questions, ours, theirs) = graded.common();
         let asked = Asked { columns: graded.exam.benchmark.columns(), questions: &questions };
         let Some(Total { value, of, .. }) = metric.totals(asked, &ours).into_iter().next() else { continue };
@@ -132,9 +132,9 @@ pub fn mean(graded: &[Graded<'_>]) -> Option<Mean> {
         if graded.baseline.is_some() {
             let their_units = metric.units(asked, &theirs);
             base.push(100.0 * their_units.iter().map(|unit| unit.value).sum::<f64>() / of);
-            paired.push((Resampled::new(&paired_units(&units, &their_units)), of));
+            paired.push((Resampled::new(&paired_units(&units, &their_units), name), of));
         }
-        own.push((100.0 * value / of, Resampled::new(&units), of));
+        own.push((100.0 * value / of, Resampled::new(&units, name), of));
     }
     let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     if own.is_empty() {

@@ -33,7 +33,7 @@ pub struct ModelRecord {
     pub form: String,
     /// Bytes of its tensors.
     pub bytes: u64,
-    /// SHA-256 of what identifies it: of a bundle, its manifest; else of names and lengths of its files.
+    /// SHA-256 of what identifies it: of a bundle, its manifest; else of names, lengths and times of its files.
     pub identity: String,
 }
 

@@ -70,7 +70,7 @@ pub enum PipelineError {
         /// Which.
         recipe: String,
     },
-    /// No choice of sites in 8 bits is as near to the float model as was asked for.
+    /// 8 bits at all of the sites that have 4 are not as near to the float model as was asked for.
     #[error(
         "8 bits at every site that has 4 leave {reached:.2} % of the tokens other than the float model's, at most {asked} % \
          were asked for"
@@ -82,6 +82,14 @@ pub enum PipelineError {
         reached: f64,
         /// The bundle by the recipe as it is, which stays.
         base: String,
+    },
+    /// A float model that a bundle was not made of.
+    #[error("the float model is not the one the bundle was made of: expected fingerprint {expected}, found {found}")]
+    Origin {
+        /// What the bundle says.
+        expected: String,
+        /// Of the float model.
+        found: String,
     },
     /// A model that does not say what it was made by.
     #[error("{model} has no recipe in its mquant.json: expected a bundle that was made here")]
@@ -134,6 +142,7 @@ impl Explain for PipelineError {
                 Class::Unsupported
             }
             PipelineError::Skipped { .. } => Class::Input,
+            PipelineError::Origin { .. } => Class::Usage,
             PipelineError::NotFinite { .. } => Class::Numeric,
             PipelineError::Weight { source, .. } => source.class(),
             PipelineError::Unit { .. } | PipelineError::Packed { .. } | PipelineError::Tensors { .. } => Class::Bug,
@@ -155,6 +164,7 @@ impl Explain for PipelineError {
             PipelineError::Packed { .. } => "QUANTIZE_SITE",
             PipelineError::Restore { .. } => "RESTORE_SMOOTHED",
             PipelineError::NoRecipe { .. } => "RECIPE_UNKNOWN",
+            PipelineError::Origin { .. } => "BASELINE_ORIGIN",
             PipelineError::Budget { .. } => "BUDGET_TARGET",
             PipelineError::Tensors { .. } => "QUANTIZE_TENSORS",
             PipelineError::Damaged { .. } => "QUANTIZE_DAMAGED",
@@ -174,6 +184,9 @@ impl Explain for PipelineError {
                 Some("the model overflows on this sample: leave it out, or check the model's weights".to_owned())
             }
             PipelineError::Damaged { .. } => Some("run the same command again: the unit is computed anew".to_owned()),
+            PipelineError::Origin { .. } => {
+                Some("name the very folder that was quantised: a copy has other file times".to_owned())
+            }
             PipelineError::Budget { base, .. } => Some(format!(
                 "ask for less, or begin with a recipe of 8 bits or with a scale for each token; {base} is the recipe as it is"
             )),

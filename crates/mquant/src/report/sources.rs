@@ -7,15 +7,11 @@ use serde_json::Value;
 use super::{BundleRecord, Provenance, Report, ReportError, SCHEMA, trim};
 use crate::bundle::{FileHash, MANIFEST, Manifest, ManifestError};
 use crate::disk::{Disk, Entry, Links, folder_of, read_at_most};
-use crate::evaluate::EvaluationRecord;
+use crate::evaluate::{EVALUATION, EvaluationRecord, SCHEMA as EVALUATION_SCHEMA};
 use crate::excerpt::{excerpt, quoted};
 use crate::nn::SiteId;
 use crate::pipeline::SiteReport;
 
-/// The file of an evaluation.
-const EVALUATION: &str = "evaluation.json";
-/// What its `schema` says.
-const EVALUATION_SCHEMA: &str = "mquant.evaluation/1";
 /// Longest such file that is read, in bytes.
 const CAP: u64 = 64 << 20;
 /// Most folders of one report.

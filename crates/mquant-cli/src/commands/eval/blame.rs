@@ -98,14 +98,15 @@ fn recipe_of(quantised: &Opened) -> Result<Recipe, Failure> {
 
 /// Reference answers, as many of each benchmark.
 fn referenced(args: &EvalArgs, exams: &[Exam<'_>], who: &Answerer<'_>) -> Vec<Referenced> {
-    let each = args.blame_samples.get().div_ceil(exams.len().max(1));
-    let of = |exam: &Exam<'_>| {
+    let (all, files) = (args.blame_samples.get(), exams.len().max(1));
+    let of = |(i, exam): (usize, &Exam<'_>)| {
+        let each = (all / files + usize::from(i < all % files)).max(1);
         let questions = exam.questions().len();
         let step = (questions / each).max(1);
         let found = (0..questions).step_by(step).filter_map(|doc_id| exam.referenced(who, doc_id));
         found.take(each).collect::<Vec<_>>()
     };
-    exams.iter().flat_map(of).take(args.blame_samples.get()).collect()
+    exams.iter().enumerate().flat_map(of).collect()
 }
 
 fn print(blame: &Blame, output: &Output) -> Result<(), Failure> {
@@ -133,7 +134,7 @@ fn print(blame: &Blame, output: &Output) -> Result<(), Failure> {
     output.table(&[&headings[0], &headings[1], &headings[2]], blame.remedies.iter().map(row).collect())?;
     output.text(&match &blame.advice {
         Some(step) => format!("\nadd this step at the end of the recipe (--json has the whole of it):\n\n{step}"),
-        None => "\nno single change mends the costliest sites: the loss is spread\n".to_owned(),
+        None => "\nnothing to mend there: little is lost, or no single change gives it back\n".to_owned(),
     })
 }
 

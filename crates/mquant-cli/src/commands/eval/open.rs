@@ -55,6 +55,9 @@ pub(super) fn papers(args: &EvalArgs) -> Result<Vec<Paper>, Failure> {
         if let more @ 1.. = benchmark.skipped().len().saturating_sub(TOLD) {
             talk(&format!("note: and {more} more rows of {}", benchmark.name()));
         }
+        if let missing @ 1.. = benchmark.without_picture() {
+            talk(&format!("note: left out {missing} rows of {} that have no picture", benchmark.name()));
+        }
         papers.push(Paper { benchmark, known });
     }
     Ok(papers)

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use mquant::bundle::PackedCache;
+use mquant::bundle::{Manifest, PackedCache};
+use mquant::disk::RealDisk;
 use mquant::evaluate::{Afforded, Budget, Referenced, Suspect};
 use mquant::input::AddGenerationPrompt;
 use mquant::pipeline::{self, Outcome, PipelineError};
@@ -17,8 +18,17 @@ use crate::output::talk;
 use crate::progress::Progress;
 use crate::session;
 
+/// What the name of an extended recipe ends with.
+const EXTENDED: &str = "-auto";
 /// What the name of the bundle by the unchanged recipe ends with.
 const BASE: &str = ".base";
+
+/// Whether the output is a bundle that a budget was spent on, by the recipe extended or, where nothing was needed, as it is.
+pub(super) fn is_complete(recipe: &Recipe, output: &Path) -> bool {
+    let manifest = Manifest::read(&*RealDisk::shared(), output).ok().flatten();
+    let made_by = manifest.as_ref().and_then(|manifest| manifest.fingerprint.get("recipe")?.split(' ').next());
+    made_by.is_some_and(|name| name == recipe.name || name == format!("{}{EXTENDED}", recipe.name))
+}
 
 /// What is asked for.
 pub(super) fn budget(target_drop: Option<f64>, bytes: Option<u64>) -> Result<Budget, Failure> {
@@ -62,7 +72,7 @@ pub(super) fn extend(work: &Work<'_>, budget: Budget, globals: &Globals) -> Resu
     }
     let mut recipe = work.recipe.extended(&afforded.steps, &pipeline::sites(&work.loaded.model)).doing(doing)?;
     if !afforded.steps.is_empty() {
-        recipe.name = format!("{}-auto", recipe.name);
+        recipe.name = format!("{}{EXTENDED}", recipe.name);
     }
     Ok(Some(recipe))
 }

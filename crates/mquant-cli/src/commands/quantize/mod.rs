@@ -52,7 +52,7 @@ pub(crate) struct QuantizeArgs {
     /// A recipe that `mquant recipes` lists, or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     recipe: String,
-    /// What the model is shown: .tsv, .jsonl, or folders of pictures
+    /// What the model is shown: .tsv, .parquet, .jsonl, or folders of pictures
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     calibration: Vec<PathBuf>,
     /// The bundle to make
@@ -126,7 +126,13 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
         estimate: &estimate,
     };
     let extended = match budget {
-        Some(budget) if !args.output.exists() => auto::extend(&work, budget, globals)?,
+        Some(_) if auto::is_complete(&recipe, &args.output) => {
+            drop(hold);
+            talk(&format!("{} is there already, made of this recipe with a budget", args.output.display()));
+            show::state(&args.output, "complete before", output)?;
+            return Ok(Done::Complete);
+        }
+        Some(budget) => auto::extend(&work, budget, globals)?,
         _ => Some(recipe.clone()),
     };
     let made = match &extended {

@@ -15,7 +15,7 @@ use crate::recipe::Step;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// At most this share of the tokens of reference answers, in percent, may be others than the float model finds most
-    /// likely: what a benchmark can lose by the wrong token, and more.
+    /// likely. No score: an answer of several tokens is wrong with any of them.
     Drop(f64),
     /// The model may grow by at most so many bytes.
     Bytes(u64),

@@ -17,8 +17,10 @@ use std::ops::ControlFlow;
 use serde::Serialize;
 
 use super::{Likelihood, Referenced};
+use crate::bundle::Manifest;
+use crate::disk::RealDisk;
 use crate::error::Result;
-use crate::pipeline::{Restored, sites};
+use crate::pipeline::{PipelineError, Restored, sites};
 use crate::recipe::{Quantize, Recipe, SitePattern, SiteSelector, Step};
 use crate::run::{EngineOptions, LoadedModel};
 use groups::BLOCK_GROUPS;
@@ -26,6 +28,8 @@ use jury::Jury;
 
 /// A remedy is worth its bytes if it takes away at least this part of what the group costs.
 const WORTH: f64 = 0.5;
+/// Nats a token below which nothing is worth mending as long as no token differs.
+const LITTLE: f64 = 0.01;
 /// What is tried on the costliest kind of site, the cheapest first.
 const REMEDIES: [Restored; 3] = [Restored::PerToken, Restored::EightBits, Restored::EightBitsPerToken];
 
@@ -104,6 +108,7 @@ impl<'a> Suspect<'a> {
     /// # Errors
     /// The recipe changes floats by what it saw; models that do not fit each other; scores that are not finite.
     pub fn blame(&self, referenced: &'a [Referenced], watch: &mut Judging<'_>) -> Result<Option<Blame>> {
+        self.check_origin()?;
         let all = sites(&self.quantised.model);
         let (towers, kinds) = (by_tower(&all), by_kind(&all));
         let mut steps = Steps { done: 0, of: 2 + towers.len() + kinds.len() + BLOCK_GROUPS + REMEDIES.len(), watch };
@@ -133,7 +138,8 @@ impl<'a> Suspect<'a> {
         }
         let kl = per_token(&whole);
         let lost = kl - cost.kl;
-        let mends = remedies.iter().find(|remedy| lost > 0.0 && kl - remedy.kl >= WORTH * lost);
+        let is_lost = lost > 0.0 && (kl >= LITTLE || agreement(&whole) < 1.0);
+        let mends = remedies.iter().find(|remedy| is_lost && kl - remedy.kl >= WORTH * lost);
         let advice = mends.map(|remedy| self.step(worst, remedy.change)).transpose()?.flatten();
         let mended = advice.as_ref().map(|step| self.recipe.extended(std::slice::from_ref(step), &all)).transpose()?;
         Ok(Some(Blame {
@@ -146,8 +152,22 @@ impl<'a> Suspect<'a> {
             blocks: block_costs,
             remedies,
             advice: advice.map(|step| step.to_toml()),
-            recipe: mended.map(|recipe| recipe.to_toml()),
+            recipe: mended.map(|mut recipe| {
+                recipe.name += "-mended";
+                recipe.to_toml()
+            }),
         }))
+    }
+
+    /// Whether the float model is the one that the bundle was made of, as far as the bundle says.
+    fn check_origin(&self) -> Result<()> {
+        let manifest = Manifest::read(&*RealDisk::shared(), self.quantised.checkpoint.dir())?;
+        let Some(made_of) = manifest.and_then(|manifest| manifest.fingerprint.get("model").cloned()) else {
+            return Ok(());
+        };
+        let found: String = self.float.checkpoint.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = made_of;
+        if expected == found { Ok(()) } else { Err(PipelineError::Origin { expected, found }.into()) }
     }
 
     /// The step that decides a group again; None of a pattern that no recipe has.

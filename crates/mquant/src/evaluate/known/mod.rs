@@ -42,15 +42,24 @@ impl Known {
 const OWNERS: [&str; 4] = ["lmms-lab", "lmms-lab-encoder", "echo840", "MMMU"];
 
 /// The benchmark published under that name, in any letter case: a file's name without its ending, a set's with or without
-/// its owner. The number of a shard (`-00000-of-00005`, with or without a hash) does not count.
+/// its owner. The number of a shard (`-00000-of-00005`, with or without a hash) does not count, nor does a split at the end
+/// (`_validation`) where nothing is published under the whole name.
 pub fn recognise(name: &str) -> Option<&'static Known> {
     let name = match name.split_once('/') {
         Some((owner, name)) => OWNERS.iter().any(|known| known.eq_ignore_ascii_case(owner)).then_some(name)?,
         None => name,
     };
     let name = without_shard(name);
-    KNOWN.iter().find(|known| known.names.iter().any(|published| published.eq_ignore_ascii_case(name)))
+    let published = |name: &str| KNOWN.iter().find(|known| known.names.iter().any(|n| n.eq_ignore_ascii_case(name)));
+    let without_split = || {
+        let (set, split) = name.rsplit_once('_')?;
+        SPLITS.iter().any(|known| known.eq_ignore_ascii_case(split)).then_some(set)
+    };
+    published(name).or_else(|| published(without_split()?))
 }
+
+/// What sets of the Hub call their splits.
+const SPLITS: [&str; 6] = ["train", "val", "validation", "dev", "test", "testmini"];
 
 /// Digits of a shard's number.
 const SHARD_DIGITS: usize = 5;
@@ -93,12 +102,19 @@ mod tests {
             ("MMBench_DEV_EN_V11", "choice_circular"),
             ("ScienceQA_TEST", "choice"),
             ("mme-00000-of-00004-a26ff10e5d2a2f5f", "mme"),
+            ("textvqa_validation", "vqa"),
+            ("OCRBench_test", "ocrbench"),
+            ("MME_test", "mme"),
+            ("DocVQA_validation", "anls"),
         ] {
             assert_eq!(metric(name), Some(expected), "{name}");
         }
         for name in [
             "",
             "MyTextVQA_VAL",
+            "MyTextVQA_validation",
+            "OCRBench_v2_test",
+            "_test",
             "TextVQA_VAL2",
             "OCRBench_v2",
             "MME-RealWorld",

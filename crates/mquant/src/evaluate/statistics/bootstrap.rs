@@ -3,6 +3,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 use crate::evaluate::Unit;
 
@@ -16,8 +17,9 @@ const TAIL: f64 = 0.025;
 pub struct Resampled(Vec<f64>);
 
 impl Resampled {
-    /// Resamples a score whose parts are these units.
-    pub fn new(units: &[Unit]) -> Self {
+    /// Resamples a score whose parts are these units. Scores of other samples need another name, so that they are drawn
+    /// apart.
+    pub fn new(units: &[Unit], name: &str) -> Self {
         let mut strata: Vec<Vec<f64>> = Vec::new();
         for unit in units {
             if strata.len() <= unit.stratum {
@@ -26,7 +28,7 @@ impl Resampled {
             strata[unit.stratum].push(unit.value);
         }
         strata.retain(|values| !values.is_empty());
-        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let mut random = ChaCha8Rng::from_seed(Sha256::digest(name).into());
         let mut resampled = Vec::with_capacity(RESAMPLINGS);
         for _ in 0..RESAMPLINGS {
             let sum = |values: &Vec<f64>| -> f64 {
@@ -54,7 +56,8 @@ impl Resampled {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         let last = sorted.len().saturating_sub(1) as f64;
-        let at = |share: f64| sorted.get((share * last).round() as usize).copied().unwrap_or(0.0);
+        // Sums of many parts miss a whole number by rounding.
+        let at = |share: f64| (sorted.get((share * last).round() as usize).copied().unwrap_or(0.0) * 1e9).round() / 1e9;
         [at(TAIL), at(1.0 - TAIL)]
     }
 }
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn the_interval_of_a_share_is_that_of_the_normal_approximation() {
         // 300 of 400 right: the standard error of the score in percent is 100·√(0.75·0.25/400) = 2.165.
-        let found = Resampled::new(&units((0..400).map(|i| (0, if i % 4 == 0 { 0.0 } else { 0.25 })))).interval();
+        let found = Resampled::new(&units((0..400).map(|i| (0, if i % 4 == 0 { 0.0 } else { 0.25 }))), "a").interval();
         let expected = [75.0 - 1.96 * 2.165, 75.0 + 1.96 * 2.165];
         found.iter().zip(expected).for_each(|(f, e)| assert!((f - e).abs() < 0.4, "{found:?} for {expected:?}"));
     }
@@ -88,23 +91,24 @@ mod tests {
     #[test]
     fn strata_keep_their_sizes() {
         // All of one stratum are right, all of the other wrong: nothing can vary.
-        let found = Resampled::new(&units((0..10).map(|i| (i % 2, if i % 2 == 0 { 20.0 } else { 0.0 })))).interval();
+        let found =
+            Resampled::new(&units((0..10).map(|i| (i % 2, if i % 2 == 0 { 20.0 } else { 0.0 }))), "a").interval();
         assert_eq!(found, [100.0, 100.0]);
     }
 
     #[test]
     fn equal_models_differ_by_nothing_however_uncertain_their_scores_are() {
         let scores = units((0..50).map(|i| (0, f64::from(i % 3))));
-        assert_eq!(Resampled::new(&paired_units(&scores, &scores)).interval(), [0.0, 0.0]);
-        let [low, high] = Resampled::new(&scores).interval();
+        assert_eq!(Resampled::new(&paired_units(&scores, &scores), "a").interval(), [0.0, 0.0]);
+        let [low, high] = Resampled::new(&scores, "a").interval();
         assert!(low < high);
     }
 
     #[test]
     fn means_weigh_benchmarks_alike_whatever_they_count_to() {
-        let percent = Resampled::new(&units([(0, 50.0)]));
-        let points = Resampled::new(&units([(0, 2000.0)]));
+        let percent = Resampled::new(&units([(0, 50.0)]), "a");
+        let points = Resampled::new(&units([(0, 2000.0)]), "b");
         assert_eq!(Resampled::mean_percent([(&percent, 100.0), (&points, 2000.0)]).interval(), [75.0, 75.0]);
-        assert_eq!(Resampled::new(&[]).interval(), [0.0, 0.0]);
+        assert_eq!(Resampled::new(&[], "a").interval(), [0.0, 0.0]);
     }
 }

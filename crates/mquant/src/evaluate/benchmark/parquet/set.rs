@@ -85,6 +85,12 @@ fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>, EvaluateError> {
     Ok(files)
 }
 
+/// Whether a folder of the Hub's cache stands between a set's own folder and its files: `snapshots`, and a revision in it.
+fn is_of_cache(folder: &str) -> bool {
+    let is_revision = folder.len() == 40 && folder.bytes().all(|byte| byte.is_ascii_hexdigit());
+    folder == "snapshots" || is_revision
+}
+
 /// What a benchmark is called: its set, and before it the folder where the set is only a split.
 pub(in crate::evaluate::benchmark) fn name(first: &Path) -> String {
     let set = place(&file_name(first)).map_or_else(|| file_name(first), |place| place.set);
@@ -92,8 +98,12 @@ pub(in crate::evaluate::benchmark) fn name(first: &Path) -> String {
         return set;
     }
     let folders = first.ancestors().skip(1).map(file_name);
-    match folders.into_iter().find(|folder| !folder.is_empty() && folder != DATA && folder != ".") {
-        Some(folder) => format!("{folder}_{set}"),
+    match folders
+        .into_iter()
+        .find(|folder| !folder.is_empty() && folder != DATA && folder != "." && !is_of_cache(folder))
+    {
+        // In the Hub's cache a set's folder is `datasets--OWNER--NAME`.
+        Some(folder) => format!("{}_{set}", folder.rsplit("--").next().unwrap_or(&folder)),
         None => set,
     }
 }
