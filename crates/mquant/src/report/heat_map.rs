@@ -23,7 +23,9 @@ pub(super) struct HeatMap {
     /// What it is, in a sentence or two.
     pub(super) help: &'static str,
     pub(super) tables: Vec<HeatTable>,
-    /// From the worst colour to the best: the numbers they stand for.
+    /// The numbers of the worst colour and of the best.
+    pub(super) ends: [String; 2],
+    /// Worst, median and best number.
     pub(super) legend: [String; 3],
 }
 
@@ -83,7 +85,7 @@ impl Quantity {
             Quantity::Output => {
                 "SQNR, the signal-to-quantisation-noise ratio, compares the size of a signal with the size of the error that \
                  integers add to it. Every 10 dB more are a tenth of the error power: at 20 dB the error is a tenth of the signal, \
-                 at 40 dB a hundredth. The column \"block\" is the error of the whole block."
+                 at 40 dB a hundredth. A column \"block\" is the error of the whole block."
             }
             Quantity::Clipped => {
                 "An 8-bit scale covers a fixed range; values beyond it are set to its end, which is called clipping. The table \
@@ -180,9 +182,16 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
             .map(|(name, cells)| HeatRow { name, cells: cells.into_iter().map(|value| value.map(cell)).collect() })
             .collect(),
     });
-    let middle = all[all.len() / 2];
-    let legend = [worst, middle, best].map(|value| quantity.text(value));
-    Some(HeatMap { title: quantity.title(coloured), help: quantity.help(), tables: tables.collect(), legend })
+    let median = all[all.len() / 2];
+    let legend = [worst, median, best].map(|value| quantity.text(value));
+    let best_colour = if high > quantity.goodness(best) { high } else { best };
+    Some(HeatMap {
+        title: quantity.title(coloured),
+        help: quantity.help(),
+        tables: tables.collect(),
+        ends: [worst, best_colour].map(|value| quantity.text(value)),
+        legend,
+    })
 }
 
 struct PlainTable {

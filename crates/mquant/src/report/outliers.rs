@@ -4,16 +4,13 @@
 use serde::Serialize;
 
 use super::BundleRecord;
-use super::anatomy::{Column, columns, stage_words};
+use super::anatomy::{Column, Wish, columns, remarkable, stage_words};
 use super::box_plot::{self, Row};
 use super::depth_plot::{self, Mark, Series, Stroke};
 use super::numbers::{median, number, times};
 use super::ranges::{Plot, StageTable, peak, stage_table};
 use crate::nn::SiteId;
 use crate::pipeline::{SiteReport, Spread, StageReport};
-
-/// Sites that are drawn stage by stage.
-const DRAWN: usize = 3;
 
 /// The section.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -30,8 +27,8 @@ type Moment = fn(&SiteReport) -> Option<&StageReport>;
 /// As published, when all is rotated, and when columns are split off.
 const MOMENTS: [(&str, &str, Mark, Stroke, Moment); 3] = [
     ("as published", "soft", Mark::Circle, Stroke::Dashed, |site| site.stages.first()),
-    ("rotated", "vision", Mark::Square, Stroke::Solid, rotated),
-    ("columns split", "text", Mark::Triangle, Stroke::Solid, split),
+    ("rotated", "rotated", Mark::Square, Stroke::Solid, rotated),
+    ("columns split", "split", Mark::Triangle, Stroke::Solid, split),
 ];
 
 fn rotated(site: &SiteReport) -> Option<&StageReport> {
@@ -69,12 +66,12 @@ fn plot(column: &Column<'_>) -> Option<Plot> {
 }
 
 fn sentences(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
-    let middle =
+    let half =
         |moment: Moment| median(sites.iter().filter_map(|(_, site)| Some(peak(&moment(site)?.weight))).collect());
     let mut sentences = Vec::new();
-    if let (Some(before), Some(after)) = (middle(|site| site.stages.first()), middle(|site| site.stages.last())) {
+    if let (Some(before), Some(after)) = (half(|site| site.stages.first()), half(|site| site.stages.last())) {
         sentences.push(format!(
-            "At the middle site the largest channel is {} the median one as published, and {} as it is quantised.",
+            "At half of the sites the largest channel is at most {} the median one as published, and at most {} as it is quantised.",
             times(before),
             times(after)
         ));
@@ -89,27 +86,30 @@ fn sentences(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
     sentences
 }
 
+/// The colour and the mark of a stage: those of the moment it belongs to.
+fn colour(stage: &str) -> (&'static str, Mark) {
+    let [(_, published, circle, ..), (_, rotated, square, ..), (_, split, triangle, ..)] = MOMENTS;
+    match stage {
+        "split_columns" => (split, triangle),
+        stage if stage.starts_with("rotate_") => (rotated, square),
+        _ => (published, circle),
+    }
+}
+
 /// The sites with the largest outliers as published, and those that rotation left the largest.
 fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
-    let mut chosen: Vec<(SiteId, Plot)> = Vec::new();
-    let wishes: [(&str, Moment); DRAWN] = [
-        ("largest as published", |site| site.stages.first()),
-        ("largest when rotated", rotated),
-        ("largest at the end", |site| site.stages.last()),
+    let wishes: [Wish<'_>; 3] = [
+        ("largest as published", &|site| Some(peak(&site.stages.first()?.weight))),
+        ("largest when rotated", &|site| Some(peak(&rotated(site)?.weight))),
+        ("largest at the end", &|site| Some(peak(&site.stages.last()?.weight))),
     ];
-    for (why, moment) in wishes {
-        let all = sites.iter().filter_map(|(id, site)| Some((*id, *site, peak(&moment(site)?.weight))));
-        let all = all.filter(|(id, _, peak)| peak.is_finite() && chosen.iter().all(|(other, _)| other != id));
-        let Some((id, site, _)) = all.max_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
-        let rows = site.stages.iter().map(|StageReport { stage, weight, .. }| Row {
-            label: stage_words(stage),
-            colour: "text",
-            mark: Mark::Circle,
-            spread: weight,
+    let plot = |(title, site): (String, &SiteReport)| {
+        let rows = site.stages.iter().map(|StageReport { stage, weight, .. }| {
+            let (colour, mark) = colour(stage);
+            Row { label: stage_words(stage), colour, mark, spread: weight }
         });
         let rows: Vec<Row<'_>> = rows.collect();
-        let title = format!("{id}: {why}");
-        chosen.extend(box_plot::draw(&title, &rows).map(|svg| (id, Plot { title, svg })));
-    }
-    chosen.into_iter().map(|(_, plot)| plot).collect()
+        Some(Plot { svg: box_plot::draw(&title, &rows)?, title })
+    };
+    remarkable(sites, &wishes).into_iter().filter_map(plot).collect()
 }
