@@ -16,6 +16,8 @@ use crate::pipeline::{SiteReport, Spread, StageReport};
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Outliers {
     pub(super) sentences: Vec<String>,
+    /// Names of what is drawn: see [`MOMENTS`].
+    pub(super) moments: Vec<&'static str>,
     pub(super) plots: Vec<Plot>,
     pub(super) boxes: Vec<Plot>,
     pub(super) table: StageTable,
@@ -51,7 +53,9 @@ pub(super) fn outliers(bundle: &BundleRecord) -> Option<Outliers> {
         let cell = format!("{} · {} · {}", number(f64::from(*max)), times(peak(&stage.weight)), number(*kurtosis));
         vec![("weights".to_owned(), cell)]
     });
-    Some(Outliers { sentences: sentences(&sites), plots, boxes: boxes(&sites), table })
+    let seen = |moment: Moment| sites.iter().any(|(_, site)| moment(site).is_some());
+    let moments = MOMENTS.into_iter().filter(|(.., moment)| seen(*moment)).map(|(name, ..)| name).collect();
+    Some(Outliers { sentences: sentences(&sites), moments, plots, boxes: boxes(&sites), table })
 }
 
 fn plot(column: &Column<'_>) -> Option<Plot> {
@@ -69,12 +73,15 @@ fn sentences(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
     let half =
         |moment: Moment| median(sites.iter().filter_map(|(_, site)| Some(peak(&moment(site)?.weight))).collect());
     let mut sentences = Vec::new();
-    if let (Some(before), Some(after)) = (half(|site| site.stages.first()), half(|site| site.stages.last())) {
-        sentences.push(format!(
-            "At half of the sites the largest channel is at most {} the median one as published, and at most {} as it is quantised.",
-            times(before),
-            times(after)
-        ));
+    let before = half(|site| site.stages.first()).map(times);
+    let is_changed = sites.iter().any(|(_, site)| site.stages.len() > 1);
+    let after = half(|site| site.stages.last()).filter(|_| is_changed).map(times);
+    let at_most = "At half of the sites the largest channel is at most";
+    match (before, after) {
+        (Some(before), Some(after)) => sentences
+            .push(format!("{at_most} {before} the median one as published, and at most {after} as it is quantised.")),
+        (Some(before), None) => sentences.push(format!("{at_most} {before} the median one.")),
+        (None, _) => {}
     }
     let split: Vec<usize> = sites.iter().map(|(_, site)| site.side_columns.len()).filter(|n| *n > 0).collect();
     if !split.is_empty() {

@@ -19,6 +19,8 @@ pub(super) struct Ranges {
     pub(super) modalities: Vec<&'static str>,
     /// Whether there is a before and an after.
     pub(super) has_stages: bool,
+    /// Whether the state as published is known, changed later or not.
+    pub(super) is_known: bool,
     pub(super) plots: Vec<Plot>,
     pub(super) boxes: Vec<Plot>,
     pub(super) table: StageTable,
@@ -59,6 +61,7 @@ pub(super) fn ranges(bundle: &BundleRecord) -> Option<Ranges> {
         sentences: gaps(&sites),
         modalities: Modality::ALL.iter().filter(|m| present(m)).map(|m| m.name).collect(),
         has_stages: sites.iter().any(|(_, site)| site.stages.len() > 1),
+        is_known: sites.iter().any(|(_, site)| !site.stages.is_empty()),
         plots,
         boxes: boxes(&sites),
         table: stage_table(&sites, |stage| {

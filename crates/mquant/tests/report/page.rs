@@ -60,7 +60,7 @@ fn the_mean_over_benchmarks_has_an_interval_where_it_is_known() {
         row.contains("<b>98.41</b>") && row.contains("98.00 to 99.20") && row.contains("(−0.60 to 0.00)</span>"),
         "{row}"
     );
-    assert_eq!((row.matches("<svg").count(), row.matches(", p ").count()), (1, 0));
+    assert_eq!((row.matches("<svg").count(), row.matches(", p").count()), (1, 0));
     assert!(unclear.find("Mean of 4").unwrap() < unclear.find("<bdi>DemoOCRBench").unwrap());
     assert!(!html(&report(vec![evaluation(None)], Vec::new())).contains("Mean of"));
 }
@@ -229,6 +229,21 @@ fn what_is_absent_is_left_out_with_a_sentence() {
     stranger.model.identity = "another".to_owned();
     assert!(html(&report(vec![stranger], vec![bundle(SMALL)])).contains("judged another model than the bundle"));
     assert!(!html(&report(vec![evaluation(None)], vec![bundle(SMALL)])).contains("judged another model"));
+}
+
+#[test]
+fn a_model_without_transforms_is_not_called_unknown() {
+    let mut made = bundle(SMALL);
+    for site in made.provenance.sites.values_mut() {
+        site.stages.truncate(1);
+        site.side_columns.clear();
+    }
+    let page = html(&report(Vec::new(), vec![made]));
+    assert!(page.contains("No transform changed this model") && !page.contains("does not tell"));
+    let outliers = between(&page, "<h2>Weight outliers</h2>", "</section>");
+    let legend = between(outliers, "<p class=\"legend\">", "</p>");
+    assert!(legend.contains("as published") && !legend.contains("rotated") && !legend.contains("split"), "{legend}");
+    assert!(outliers.contains("the median one.</b>") && !outliers.contains("as it is quantised"));
 }
 
 #[test]
