@@ -13,6 +13,12 @@ use crate::pipeline::SiteReport;
 const WORST: usize = 3;
 /// Least share of clipped values that is told from none.
 const LEAST_CLIPPED: f64 = 1e-6;
+/// Title and explanation where no value was clipped.
+const NOTHING_CLIPPED: [&str; 2] = [
+    "Clipped share: nothing was clipped",
+    "An 8-bit scale covers a fixed range; values beyond it are set to its end, which is called clipping. Where that was \
+     measured, no value of any site lay beyond.",
+];
 /// Least range of a scale of dB: less is no difference worth a colour.
 const LEAST_RANGE_DB: f64 = 12.0;
 
@@ -22,6 +28,7 @@ pub(super) struct HeatMap {
     pub(super) title: &'static str,
     /// What it is, in a sentence or two.
     pub(super) help: &'static str,
+    /// Empty where there is nothing to tell apart.
     pub(super) tables: Vec<HeatTable>,
     /// The numbers of the worst colour and of the best.
     pub(super) ends: [String; 2],
@@ -152,6 +159,11 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
     let mut all = values(&|cell| cell.of == coloured);
     all.sort_by(|a, b| quantity.goodness(*a).total_cmp(&quantity.goodness(*b)));
     let (worst, best) = (*all.first()?, *all.last()?);
+    if quantity == Quantity::Clipped && all.iter().all(|share| *share == 0.0) {
+        let legend = [worst, worst, best].map(|value| quantity.text(value));
+        let ends = [worst, best].map(|value| quantity.text(value));
+        return Some(HeatMap { title: NOTHING_CLIPPED[0], help: NOTHING_CLIPPED[1], tables: Vec::new(), ends, legend });
+    }
     let (low, mut high) = (quantity.goodness(worst), quantity.goodness(best));
     if quantity != Quantity::Clipped {
         high = high.max(low + LEAST_RANGE_DB);

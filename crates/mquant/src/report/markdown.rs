@@ -166,6 +166,10 @@ fn write_toml(text: &mut String, toml: &str) {
 fn write_bundle(text: &mut String, bundle: &BundleRecord) {
     let _ = write!(text, "\n## Sites of {}\n", escaped(&bundle.name));
     for map in heat_maps(bundle) {
+        if map.tables.is_empty() {
+            let _ = write!(text, "\n{}\n", map.title);
+            continue;
+        }
         let _ = write!(
             text,
             "\n{}: worst {}, median {}, best {}\n",

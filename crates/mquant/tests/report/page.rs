@@ -192,6 +192,17 @@ fn every_cell_of_the_map_is_a_number_with_its_colour() {
 }
 
 #[test]
+fn nothing_clipped_is_said_without_a_map() {
+    let mut made = bundle(SMALL);
+    let clipped = |page: &str| between(page, "<summary>Clipped share", "</details>").matches("<td class=\"q").count();
+    assert_eq!(clipped(&html(&report(Vec::new(), vec![made.clone()]))), 68);
+    made.provenance.sites.values_mut().flat_map(|site| site.clipped.values_mut()).for_each(|share| *share = 0.0);
+    let page = html(&report(Vec::new(), vec![made]));
+    assert!(page.contains("Clipped share: nothing was clipped</summary>"));
+    assert_eq!(clipped(&page), 0);
+}
+
+#[test]
 fn drawings_show_before_and_after() {
     let page = html(&report(Vec::new(), vec![bundle(SMALL)]));
     let ranges = between(&page, "<h2>Activation ranges</h2>", "</section>");
