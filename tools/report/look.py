@@ -7,11 +7,19 @@ Every page is opened as a file, with the network off, at 360, 800 and 1440 pixel
 no message in the console, asks for nothing but itself, has no script, does not scroll sideways, has no text below 4.5:1 against
 what is behind it, is at most 3 MB long, and shows all tables with scripts disabled. Exit code 1 if one does not. Without --browser
 playwright's own Chromium is used (`playwright install chromium`).
+
+With --self-test every page is spoilt in one way after the other, and it is the checks that pass or not: each has to find what was
+spoilt, and nothing else may be found. Copies with another style have a policy that allows it, or their style would not count.
 """
 
 import argparse
+import base64
+import hashlib
+import html
 import pathlib
+import re
 import sys
+import tempfile
 
 from playwright.sync_api import sync_playwright
 
@@ -83,10 +91,62 @@ def look(browser, page_file, shots):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(url)
-    for table in page.locator("main section > div table, main section > details[open] table").all():
+    # What is folded unfolds without scripts.
+    for table in page.locator("table:not(details:not([open]) table)").all():
         if not table.is_visible():
             problems.append("without scripts: a table is not visible")
     context.close()
+    return problems
+
+
+def styled(rule):
+    """Spoils a page by a rule of style, which its policy then allows."""
+    def spoil(page):
+        style = re.search("<style>(.*?)</style>", page, re.S).group(1) + rule
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        policy = re.search('Content-Security-Policy" content="(.*?)"', page).group(1)
+        allowed = re.sub("'sha256-.*?'", lambda _: f"'sha256-{digest}'", html.unescape(policy))
+        page = page.replace(policy, html.escape(allowed))
+        return re.sub("<style>.*?</style>", lambda _: f"<style>{style}</style>", page, flags=re.S)
+    return spoil
+
+
+def added(text):
+    """Spoils a page by something at its end."""
+    return lambda page: page.replace("</footer>", text + "</footer>")
+
+
+# How a page is spoilt, and what every problem then found has in it.
+FAULTS = {
+    "nothing": (styled("h1{font-weight:600}"), ()),
+    "faint in light": (styled("@media(prefers-color-scheme:light){.brand{color:#999}}"), ("light: faint: P.brand",)),
+    "faint in dark": (styled("@media(prefers-color-scheme:dark){.brand{color:#555}}"), ("dark: faint: P.brand",)),
+    "faint drawing": (styled(".brand{color:var(--ink)}svg text{fill:var(--card)!important}"), ("faint: text.",)),
+    "style not allowed": (lambda page: page.replace("</style>", "h1{color:red}</style>"), ("console:", "scrolls", "faint", "asks")),
+    "too wide": (styled(".brand{width:2000px}"), ("scrolls sideways",)),
+    "folded, too wide": (styled("details:not(.map)>p{width:2000px;max-width:none}"), ("unfolded, scrolls sideways",)),
+    "script": (added("<script>1</script>"), ("has a script", "console:")),
+    "network": (added('<img src="https://example.org/a.png" alt="">'), ("asks for https", "console:")),
+    "too long": (added(f"<!--{' ' * LONGEST}-->"), ("bytes, at most",)),
+    "hidden table": (styled("main table{visibility:hidden}"), ("without scripts",)),
+}
+
+
+def self_test(browser, page_file):
+    """What the checks do not find in spoilt copies of a page, or find without reason."""
+    problems = []
+    page = page_file.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (spoil, expected) in FAULTS.items():
+            spoilt = spoil(page)
+            if spoilt == page:
+                problems.append(f"{name}: this page has nothing of the kind")
+                continue
+            copy = pathlib.Path(folder, "spoilt.html")
+            copy.write_text(spoilt, encoding="utf-8")
+            found = look(browser, copy, None)
+            problems += [f"{name}: not found: {text}" for text in expected[:1] if not any(text in f for f in found)]
+            problems += [f"{name}: found: {f}" for f in found if not any(text in f for text in expected)]
     return problems
 
 
@@ -94,6 +154,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("pages", nargs="+", type=pathlib.Path)
     arguments.add_argument("--shots", type=pathlib.Path, help="folder for pictures")
+    arguments.add_argument("--self-test", action="store_true", help="whether the checks find what is spoilt")
     arguments.add_argument("--browser", help="path of a Chromium")
     arguments = arguments.parse_args()
     if arguments.shots:
@@ -102,7 +163,7 @@ def main():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.browser, args=["--no-sandbox"])
         for page_file in arguments.pages:
-            problems = look(browser, page_file, arguments.shots)
+            problems = self_test(browser, page_file) if arguments.self_test else look(browser, page_file, arguments.shots)
             failed |= bool(problems)
             print(f"{page_file}: {'ok' if not problems else ''}")
             for problem in problems:

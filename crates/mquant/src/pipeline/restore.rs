@@ -18,7 +18,7 @@ use crate::run::LoadedModel;
 use crate::transform::SeenChannels;
 
 /// What a site becomes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restored {
     /// Weights and input as they were before rounding.

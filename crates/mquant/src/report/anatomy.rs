@@ -49,6 +49,24 @@ pub(super) fn columns(bundle: &BundleRecord) -> Vec<Column<'_>> {
     columns
 }
 
+/// A number of a site, and why the site that has the largest is worth a look.
+pub(super) type Wish<'w> = (&'static str, &'w dyn Fn(&SiteReport) -> Option<f64>);
+
+/// The sites that are the largest by some measure, each once, with a title that says by which.
+pub(super) fn remarkable<'s>(sites: &[(SiteId, &'s SiteReport)], wishes: &[Wish<'_>]) -> Vec<(String, &'s SiteReport)> {
+    let mut chosen: Vec<(SiteId, String, &SiteReport)> = Vec::new();
+    for (why, measure) in wishes {
+        let all = sites.iter().filter_map(|(id, site)| Some((*id, *site, measure(site)?)));
+        let best = all.filter(|(.., size)| size.is_finite()).max_by(|a, b| a.2.total_cmp(&b.2));
+        let Some((id, site, _)) = best else { continue };
+        match chosen.iter_mut().find(|(other, ..)| *other == id) {
+            Some((_, title, _)) => title.extend(["; ", why]),
+            None => chosen.push((id, format!("{id}: {why}"), site)),
+        }
+    }
+    chosen.into_iter().map(|(_, title, site)| (title, site)).collect()
+}
+
 /// How a modality is named and drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Modality {
@@ -65,16 +83,44 @@ impl Modality {
     ];
 }
 
+/// Stages and their words, in the order in which recipes have them.
+const STAGES: [(&str, &str); 7] = [
+    ("published", "as published"),
+    ("fuse_norms", "norms fused"),
+    ("smooth", "smoothed"),
+    ("rotate_stream", "stream rotated"),
+    ("rotate_heads", "heads rotated"),
+    ("rotate_online", "rotated online"),
+    ("split_columns", "columns split"),
+];
+
+/// Where a stage stands among others; those without a name of ours are last.
+pub(super) fn stage_place(stage: &str) -> usize {
+    STAGES.iter().position(|(name, _)| *name == stage).unwrap_or(STAGES.len())
+}
+
 /// A stage in words.
 pub(super) fn stage_words(stage: &str) -> String {
-    match stage {
-        "published" => "as published".to_owned(),
-        "fuse_norms" => "norms fused".to_owned(),
-        "rotate_stream" => "stream rotated".to_owned(),
-        "rotate_heads" => "heads rotated".to_owned(),
-        "rotate_online" => "rotated online".to_owned(),
-        "smooth" => "smoothed".to_owned(),
-        "split_columns" => "columns split".to_owned(),
-        other => visible_line(other),
+    STAGES.get(stage_place(stage)).map_or_else(|| visible_line(stage), |(_, words)| (*words).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_that_is_the_largest_twice_is_shown_once() {
+        let bits = |weight_bits| SiteReport { weight_bits, ..SiteReport::default() };
+        let reports = [bits(4), bits(8), bits(2)];
+        let ids = ["vision.0.qkv", "vision.1.qkv", "head"].map(|name| SiteId::parse(name).unwrap());
+        let sites: Vec<_> = ids.into_iter().zip(&reports).collect();
+        let wishes: [Wish<'_>; 4] = [
+            ("most bits", &|site| Some(f64::from(site.weight_bits))),
+            ("fewest bits", &|site| Some(-f64::from(site.weight_bits))),
+            ("most again", &|site| Some(f64::from(site.weight_bits * 2))),
+            ("nothing", &|_| None),
+        ];
+        let titles: Vec<String> = remarkable(&sites, &wishes).into_iter().map(|(title, _)| title).collect();
+        assert_eq!(titles, ["vision.1.qkv: most bits; most again", "head: fewest bits"]);
     }
 }

@@ -45,7 +45,10 @@ pub(super) fn draw(title: &str, rows: &[Row<'_>]) -> Option<String> {
     for tick in x.ticks() {
         let at = x.place(tick);
         let _ = write!(svg, "<path class=\"grid\" d=\"M{at:.1} 2V{bottom}\"/>");
-        let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{:.1}\" class=\"mid\">{}</text>", bottom + 16.0, label(tick));
+        let text = label(tick);
+        // Half of a label of 11 pixels a line, whose digits are 7 wide at most.
+        let inside = WIDTH - 3.5 * text.chars().count() as f64;
+        let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" class=\"mid\">{text}</text>", at.min(inside), bottom + 16.0);
     }
     for (i, row) in rows.iter().enumerate() {
         let y = ROW * (i as f64 + 0.5);

@@ -65,9 +65,8 @@ pub(super) fn draw(title: &str, series: &[Series]) -> Option<String> {
         let _ = write!(svg, "<path class=\"grid\" d=\"M{left} {at:.1}H{right}\"/>");
         let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" class=\"end\">{}</text>", left - 4.0, at + 4.0, label(tick));
     }
-    let mut blocks = vec![first, first + (last - first) / 2, last];
-    blocks.dedup();
-    for block in blocks {
+    let every = label_step(last - first);
+    for block in (first..=last).filter(|block| block.is_multiple_of(every)) {
         let _ = write!(svg, "<text x=\"{:.1}\" y=\"{:.1}\" class=\"mid\">{block}</text>", x(block), bottom + 16.0);
     }
     for line in series {
@@ -102,6 +101,19 @@ pub(super) fn mark(svg: &mut String, mark: Mark, x: f64, y: f64) {
     };
 }
 
+/// Most blocks that have their number below.
+const NUMBERED: usize = 10;
+
+/// Every which block has its number below: round, and the same for drawings of towers alike.
+fn label_step(blocks: usize) -> usize {
+    let mut step = 1;
+    while blocks / step >= NUMBERED {
+        // 1, 2, 5, 10, 20, 50 ...
+        step = if step.to_string().starts_with('2') { step / 2 * 5 } else { step * 2 };
+    }
+    step
+}
+
 /// What it shows, for those who do not see it.
 fn description(title: &str, series: &[Series]) -> String {
     let ranges = series.iter().filter_map(|line| {
@@ -128,6 +140,16 @@ mod tests {
         assert_eq!(svg.matches("<circle").count(), 4);
         assert!(svg.contains("aria-label=\"qkv: text, &lt;now&gt; from 1.00 to 10.0\""), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn blocks_are_numbered_evenly() {
+        let found = [0, 3, 9, 10, 27, 31, 79, 99, 100].map(label_step);
+        assert_eq!(found, [1, 1, 1, 2, 5, 5, 10, 10, 20]);
+        let svg = draw("qkv", &[line((0..5).map(|i| (i, 1.0 + i as f64)).collect())]).unwrap();
+        for block in 0..5 {
+            assert!(svg.contains(&format!("class=\"mid\">{block}</text>")), "{svg}");
+        }
     }
 
     #[test]

@@ -27,9 +27,8 @@ pub(super) struct AnswerView {
     /// How its own words are marked.
     pub(super) side: Side,
     pub(super) stretches: Vec<Stretch>,
-    pub(super) score: String,
-    /// In a word.
-    pub(super) judged: &'static str,
+    /// In a word or two.
+    pub(super) judged: String,
 }
 
 /// Whose answer it is.
@@ -64,12 +63,11 @@ pub(super) fn examples(report: &Report) -> Vec<ExampleView> {
                     who: who.to_owned(),
                     side,
                     stretches,
-                    score: score.map_or_else(|| "-".to_owned(), |score| fixed(score, 2)),
                     judged: match score {
-                        Some(s) if s >= 0.995 => "right",
-                        Some(s) if s <= 0.005 => "wrong",
-                        Some(_) => "partly right",
-                        None => "not judged",
+                        Some(1.0) => "right".to_owned(),
+                        Some(0.0) => "wrong".to_owned(),
+                        Some(s) => format!("scored {}", fixed(s, 2)),
+                        None => "not judged".to_owned(),
                     },
                 };
                 let mut answers = Vec::new();

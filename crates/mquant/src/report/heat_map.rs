@@ -13,6 +13,12 @@ use crate::pipeline::SiteReport;
 const WORST: usize = 3;
 /// Least share of clipped values that is told from none.
 const LEAST_CLIPPED: f64 = 1e-6;
+/// Title and explanation where no value was clipped.
+const NOTHING_CLIPPED: [&str; 2] = [
+    "Clipped share: nothing was clipped",
+    "An 8-bit scale covers a fixed range; values beyond it are set to its end, which is called clipping. Where that was \
+     measured, no value of any site lay beyond.",
+];
 /// Least range of a scale of dB: less is no difference worth a colour.
 const LEAST_RANGE_DB: f64 = 12.0;
 
@@ -22,8 +28,11 @@ pub(super) struct HeatMap {
     pub(super) title: &'static str,
     /// What it is, in a sentence or two.
     pub(super) help: &'static str,
+    /// Empty where there is nothing to tell apart.
     pub(super) tables: Vec<HeatTable>,
-    /// From the worst colour to the best: the numbers they stand for.
+    /// The numbers of the worst colour and of the best.
+    pub(super) ends: [String; 2],
+    /// Worst, median and best number.
     pub(super) legend: [String; 3],
 }
 
@@ -83,7 +92,7 @@ impl Quantity {
             Quantity::Output => {
                 "SQNR, the signal-to-quantisation-noise ratio, compares the size of a signal with the size of the error that \
                  integers add to it. Every 10 dB more are a tenth of the error power: at 20 dB the error is a tenth of the signal, \
-                 at 40 dB a hundredth. The column \"block\" is the error of the whole block."
+                 at 40 dB a hundredth. A column \"block\" is the error of the whole block."
             }
             Quantity::Clipped => {
                 "An 8-bit scale covers a fixed range; values beyond it are set to its end, which is called clipping. The table \
@@ -150,6 +159,11 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
     let mut all = values(&|cell| cell.of == coloured);
     all.sort_by(|a, b| quantity.goodness(*a).total_cmp(&quantity.goodness(*b)));
     let (worst, best) = (*all.first()?, *all.last()?);
+    if quantity == Quantity::Clipped && all.iter().all(|share| *share == 0.0) {
+        let legend = [worst, worst, best].map(|value| quantity.text(value));
+        let ends = [worst, best].map(|value| quantity.text(value));
+        return Some(HeatMap { title: NOTHING_CLIPPED[0], help: NOTHING_CLIPPED[1], tables: Vec::new(), ends, legend });
+    }
     let (low, mut high) = (quantity.goodness(worst), quantity.goodness(best));
     if quantity != Quantity::Clipped {
         high = high.max(low + LEAST_RANGE_DB);
@@ -180,9 +194,16 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
             .map(|(name, cells)| HeatRow { name, cells: cells.into_iter().map(|value| value.map(cell)).collect() })
             .collect(),
     });
-    let middle = all[all.len() / 2];
-    let legend = [worst, middle, best].map(|value| quantity.text(value));
-    Some(HeatMap { title: quantity.title(coloured), help: quantity.help(), tables: tables.collect(), legend })
+    let median = all[all.len() / 2];
+    let legend = [worst, median, best].map(|value| quantity.text(value));
+    let best_colour = if high > quantity.goodness(best) { high } else { best };
+    Some(HeatMap {
+        title: quantity.title(coloured),
+        help: quantity.help(),
+        tables: tables.collect(),
+        ends: [worst, best_colour].map(|value| quantity.text(value)),
+        legend,
+    })
 }
 
 struct PlainTable {

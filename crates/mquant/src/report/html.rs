@@ -8,6 +8,7 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::costs::{Costs, costs};
 use super::examples::{ExampleView, examples};
 use super::heat_map::{HeatMap, heat_maps};
 use super::numbers::count;
@@ -19,15 +20,18 @@ use super::scores::{Scores, scores};
 use super::shown_text::visible_line;
 use super::site_table::{SiteRow, site_table};
 use super::verdict::{Verdict, verdict};
-use super::{BundleRecord, PAGE_BYTES, Report};
+use super::{BlameRecord, BundleRecord, PAGE_BYTES, Report};
 
 /// Names and texts of the templates; the first is the page.
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("page.html", include_str!("templates/page.html")),
     ("scores.html", include_str!("templates/scores.html")),
     ("heat_maps.html", include_str!("templates/heat_maps.html")),
+    ("score_row.html", include_str!("templates/score_row.html")),
+    ("costs.html", include_str!("templates/costs.html")),
     ("ranges.html", include_str!("templates/ranges.html")),
     ("outliers.html", include_str!("templates/outliers.html")),
+    ("example.html", include_str!("templates/example.html")),
     ("examples.html", include_str!("templates/examples.html")),
     ("origins.html", include_str!("templates/origins.html")),
 ];
@@ -72,6 +76,8 @@ struct Page {
     style: String,
     verdict: Verdict,
     scores: Scores,
+    /// Of models that no bundle here is.
+    costs: Vec<Costs>,
     bundles: Vec<BundleView>,
     /// Whether evaluations are of other models than the bundles.
     strangers: bool,
@@ -86,6 +92,7 @@ struct Page {
 struct BundleView {
     name: String,
     heat_maps: Vec<HeatMap>,
+    costs: Vec<Costs>,
     ranges: Option<Ranges>,
     outliers: Option<Outliers>,
     sites: Vec<SiteRow>,
@@ -112,12 +119,17 @@ impl Page {
     fn new(report: &Report) -> Self {
         let style = format!("{STYLE}{}", palette::rules());
         let hash = STANDARD.encode(Sha256::digest(&style));
+        let of = |wanted: &dyn Fn(&str) -> bool| -> Vec<Costs> {
+            let all = report.blames.iter().filter(|blame: &&BlameRecord| wanted(&blame.identity));
+            all.map(costs).collect()
+        };
         let mut left = SITES;
         let bundles = report.bundles.iter().map(|bundle| {
             let sites = bundle.provenance.sites.len();
             let fits = sites <= left;
             left -= if fits { sites } else { 0 };
-            if fits { bundle_view(bundle) } else { BundleView::too_many(bundle) }
+            let view = if fits { bundle_view(bundle) } else { BundleView::too_many(bundle) };
+            BundleView { costs: of(&|identity| identity == bundle.identity), ..view }
         });
         let identities: Vec<&str> = report.bundles.iter().map(|bundle| bundle.identity.as_str()).collect();
         let is_stranger = |identity: &str| !identities.contains(&identity);
@@ -130,6 +142,7 @@ impl Page {
             style,
             verdict: verdict(report),
             scores: scores(report),
+            costs: of(&is_stranger),
             bundles: bundles.collect(),
             strangers: !identities.is_empty() && report.evaluations.iter().any(|e| is_stranger(&e.model.identity)),
             evaluated: !report.evaluations.is_empty(),
@@ -145,8 +158,9 @@ impl Page {
         match detail {
             Detail::Everything => {}
             Detail::NoPictures => self.examples.iter_mut().for_each(|example| example.picture = None),
-            Detail::NoSites => self.bundles.clear(),
+            Detail::NoSites => self.costs.extend(self.bundles.drain(..).flat_map(|bundle| bundle.costs)),
             Detail::Scores => {
+                self.costs.clear();
                 self.examples.clear();
                 self.origins.clear();
             }
@@ -172,6 +186,7 @@ impl BundleView {
         Self {
             name: visible_line(&bundle.name),
             heat_maps: Vec::new(),
+            costs: Vec::new(),
             ranges: None,
             outliers: None,
             sites: Vec::new(),
@@ -184,6 +199,7 @@ fn bundle_view(bundle: &BundleRecord) -> BundleView {
     BundleView {
         name: visible_line(&bundle.name),
         heat_maps: heat_maps(bundle),
+        costs: Vec::new(),
         ranges: ranges(bundle),
         outliers: outliers(bundle),
         sites: site_table(bundle),
@@ -193,7 +209,13 @@ fn bundle_view(bundle: &BundleRecord) -> BundleView {
 
 /// What the page is called.
 pub(super) fn title(report: &Report) -> String {
-    let evaluated = report.evaluations.iter().map(|e| &e.model.name);
-    let mut names = evaluated.chain(report.bundles.iter().map(|bundle| &bundle.name));
-    names.next().map_or_else(|| "report".to_owned(), |name| visible_line(name))
+    let mut names: Vec<&String> = report.evaluations.iter().map(|e| &e.model.name).collect();
+    if names.is_empty() {
+        names.extend(report.bundles.iter().map(|bundle| &bundle.name));
+    }
+    match &names[..] {
+        [] => "report".to_owned(),
+        [name] => visible_line(name),
+        [name, rest @ ..] => format!("{} and {} more", visible_line(name), rest.len()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::costs::{Costs, costs};
 use super::examples::examples;
 use super::heat_map::heat_maps;
 use super::html::title;
@@ -11,7 +12,7 @@ use super::outliers::outliers;
 use super::ranges::{StageTable, ranges};
 use super::scores::{Cell, scores};
 use super::shown_text::markdown as escaped;
-use super::verdict::verdict;
+use super::verdict::{Overview, verdict};
 use super::{BundleRecord, Report};
 
 /// Examples that are shown.
@@ -36,8 +37,10 @@ pub fn markdown(report: &Report) -> String {
     for figure in &verdict.figures {
         let _ = writeln!(text, "- {}: **{}**, {}", figure.label, escaped(&figure.value), escaped(&figure.more));
     }
+    write_overview(&mut text, verdict.overview);
     write_scores(&mut text, report);
     report.bundles.iter().for_each(|bundle| write_bundle(&mut text, bundle));
+    report.blames.iter().for_each(|blame| write_costs(&mut text, &costs(blame)));
     write_examples(&mut text, report);
     write_origins(&mut text, report);
     text
@@ -71,17 +74,26 @@ fn write_scores(text: &mut String, report: &Report) {
     let cell = |cell: &Option<Cell>| {
         let Some(cell) = cell else { return "–".to_owned() };
         let mut words = format!("**{}**", cell.value);
-        if let Some(interval) = &cell.interval {
+        if let Some(interval) = &cell.more {
             words += &format!(" [{interval}]");
         }
         if let Some(d) = &cell.difference {
-            words += &format!("; {} [{}], p {}, {}", d.value, d.interval, escaped(&d.p), d.words);
+            let interval = d.interval.iter().map(|interval| format!(" [{interval}]"));
+            let p = d.p.iter().map(|p| format!(", p {}", escaped(p)));
+            words += &format!("; {}{}, {}", d.value, interval.chain(p).collect::<String>(), d.words);
         }
         words
     };
-    for line in &scores.rows {
+    for line in scores.means.iter().chain(&scores.rows) {
         let name = format!("{} ({})", escaped(&line.name), escaped(&line.more));
         row(text, [name].into_iter().chain(line.cells.iter().map(cell)));
+    }
+    for parts in &scores.parts {
+        heading(text, [format!("parts of {}", escaped(&parts.benchmark))].into_iter().chain(names()).collect());
+        for line in &parts.rows {
+            let name = format!("{} ({})", escaped(&line.name), escaped(&line.more));
+            row(text, [name].into_iter().chain(line.cells.iter().map(plain)));
+        }
     }
     if !scores.tokens.is_empty() {
         let names = ["benchmark", "model", "tokens", "perplexity", "before", "KL", "largest KL", "same token"];
@@ -95,20 +107,72 @@ fn write_scores(text: &mut String, report: &Report) {
     text.push_str("\n### Speed\n");
     heading(text, [String::from("benchmark")].into_iter().chain(names()).collect());
     for line in &scores.speeds {
-        let cell = |cell: &Option<Cell>| match cell {
-            Some(cell) => format!("{}, {}", cell.value, cell.interval.as_deref().unwrap_or("-")),
-            None => "–".to_owned(),
-        };
-        row(text, [escaped(&line.name)].into_iter().chain(line.cells.iter().map(cell)));
+        row(text, [escaped(&line.name)].into_iter().chain(line.cells.iter().map(plain)));
     }
+}
+
+fn plain(cell: &Option<Cell>) -> String {
+    match cell {
+        Some(Cell { value, more: Some(more), .. }) => format!("{value}, {more}"),
+        Some(Cell { value, .. }) => value.clone(),
+        None => "–".to_owned(),
+    }
+}
+
+fn write_overview(text: &mut String, overview: Option<Overview>) {
+    let Some(Overview { labels, rows }) = overview else { return };
+    heading(text, [String::from("model")].into_iter().chain(labels).collect());
+    for line in rows {
+        let figures = line.figures.iter().map(|figure| match figure {
+            Some(figure) => format!("**{}**, {}", escaped(&figure.value), escaped(&figure.more)),
+            None => "–".to_owned(),
+        });
+        row(text, [escaped(&line.name)].into_iter().chain(figures));
+    }
+}
+
+fn write_costs(text: &mut String, costs: &Costs) {
+    let _ = write!(text, "\n## What costs the accuracy of {}\n", escaped(&costs.model));
+    for sentence in &costs.sentences {
+        let _ = write!(text, "\n{}\n", escaped(sentence));
+    }
+    for table in &costs.tables {
+        heading(text, vec![escaped(&table.name), "sites".into(), "share".into(), "KL".into(), "same token".into()]);
+        for line in &table.rows {
+            let numbers = [&line.sites, &line.share, &line.kl, &line.top1].map(|text| escaped(text));
+            row(text, [escaped(&line.pattern)].into_iter().chain(numbers));
+        }
+    }
+    if !costs.remedies.is_empty() {
+        let title = format!("{}, instead", escaped(&costs.mended));
+        heading(text, vec![title, "KL".into(), "share".into(), "grows by".into()]);
+        for line in &costs.remedies {
+            row(text, [&line.change, &line.kl, &line.share, &line.bytes].map(|text| escaped(text)));
+        }
+    }
+    if let Some(advice) = &costs.advice {
+        text.push_str("\nTo be added at the end of the recipe:\n");
+        write_toml(text, advice);
+    }
+}
+
+/// TOML in a fence that nothing in it can close.
+fn write_toml(text: &mut String, toml: &str) {
+    let longest = toml.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let _ = write!(text, "\n{fence}toml\n{}\n{fence}\n", toml.trim_end());
 }
 
 fn write_bundle(text: &mut String, bundle: &BundleRecord) {
     let _ = write!(text, "\n## Sites of {}\n", escaped(&bundle.name));
     for map in heat_maps(bundle) {
+        if map.tables.is_empty() {
+            let _ = write!(text, "\n{}\n", map.title);
+            continue;
+        }
         let _ = write!(
             text,
-            "\n{}: worst {}, middle {}, best {}\n",
+            "\n{}: worst {}, median {}, best {}\n",
             map.title, map.legend[0], map.legend[1], map.legend[2]
         );
     }
@@ -179,10 +243,7 @@ fn write_origins(text: &mut String, report: &Report) {
             let _ = writeln!(text, "- {}: {}", escaped(&fact.name), escaped(&fact.text));
         }
         if let Some(recipe) = &origin.recipe {
-            // A fence that nothing in it can close.
-            let longest = recipe.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-            let fence = "`".repeat(longest.max(2) + 1);
-            let _ = write!(text, "\n{fence}toml\n{}\n{fence}\n", recipe.trim_end());
+            write_toml(text, recipe);
         }
     }
 }

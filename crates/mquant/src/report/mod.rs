@@ -1,6 +1,7 @@
 //! What was done to a model and what came of it, on one page.
 //!
-//! Enters: folders that hold an `evaluation.json`, a bundle's `mquant.json`, or both ([`Sources`]). Leaves: a [`Report`], which
+//! Enters: folders that hold an `evaluation.json`, perhaps with a `blame.json` beside it, a bundle's `mquant.json`, or both
+//! ([`Sources`]). Leaves: a [`Report`], which
 //! is `report.json`, and from it alone a page ([`html()`]) and a Markdown text ([`markdown()`]).
 //!
 //! Invariants: names, answers and pictures come from strangers, so everything is cut to size and checked when it is gathered, and
@@ -25,7 +26,9 @@ mod box_plot;
 mod anatomy;
 mod verdict;
 mod scores;
+mod parts;
 mod heat_map;
+mod costs;
 mod ranges;
 mod outliers;
 mod site_table;
@@ -40,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bundle::{FileHash, Fingerprint};
-use crate::evaluate::EvaluationRecord;
+use crate::evaluate::{Blame, EvaluationRecord};
 use crate::nn::SiteId;
 use crate::pipeline::{SiteReport, UnitReport};
 
@@ -66,6 +69,20 @@ pub struct Report {
     pub evaluations: Vec<EvaluationRecord>,
     /// In the order they were given.
     pub bundles: Vec<BundleRecord>,
+    /// Of those evaluations that were followed up, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blames: Vec<BlameRecord>,
+}
+
+/// What costs a model its accuracy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BlameRecord {
+    /// Name of the model that was evaluated.
+    pub model: String,
+    /// What identifies it: see [`crate::evaluate::ModelRecord`].
+    pub identity: String,
+    /// What was found.
+    pub blame: Blame,
 }
 
 /// What a bundle says of itself.

@@ -6,6 +6,7 @@ pub(super) fn number(value: f64) -> String {
         _ if !value.is_finite() => return "-".to_owned(),
         0.0 => return "0".to_owned(),
         a if a >= 1e6 => return sign(format!("{value:.1e}")),
+        a if a >= 9999.5 => return grouped(&sign(format!("{value:.0}"))),
         a if a >= 99.95 => 0,
         a if a >= 9.995 => 1,
         a if a >= 0.995 => 2,
@@ -33,14 +34,25 @@ pub(super) fn signed(value: f64, digits: usize) -> String {
     }
 }
 
+/// The ends of an interval around a difference; 0 has no sign.
+pub(super) fn signed_range(interval: [f64; 2], digits: usize) -> String {
+    let [low, high] = interval.map(|bound| signed(bound, digits));
+    format!("{} to {}", low.trim_start_matches('±'), high.trim_start_matches('±'))
+}
+
 /// Digits behind the point for a score out of `of`: MME's 2,800 points need none that 100 % do.
 pub(super) fn score_digits(of: f64) -> usize {
     if of > 300.0 { 1 } else { 2 }
 }
 
-/// A share from 0 to 1, in percent.
+/// A share from 0 to 1, in percent; what is not quite all is not called 100.
 pub(super) fn percent(share: f64) -> String {
-    if share == 0.0 { "0 %".to_owned() } else { number(100.0 * share) + " %" }
+    match share {
+        0.0 => "0 %".to_owned(),
+        s if (0.9995..0.99995).contains(&s) => fixed(100.0 * s, 2) + " %",
+        s if (0.99995..1.0).contains(&s) => "> 99.99 %".to_owned(),
+        s => number(100.0 * s) + " %",
+    }
 }
 
 /// How often one number is in another, such as `3.1×`.
@@ -66,10 +78,14 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A whole number in groups of three digits.
 pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+    grouped(&number.to_string())
+}
+
+fn grouped(number: &str) -> String {
+    let digits = number.chars().filter(char::is_ascii_digit).count();
+    let mut grouped: String = number.chars().filter(|c| !c.is_ascii_digit()).collect();
+    for (i, digit) in number.chars().filter(char::is_ascii_digit).enumerate() {
+        if i > 0 && (digits - i).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
@@ -113,6 +129,7 @@ mod tests {
         let expected = [
             (0.0, "0"),
             (1234.5, "1234"),
+            (-14_620.4, "−14\u{202f}620"),
             (99.96, "100"),
             (12.34, "12.3"),
             (9.999, "10.0"),
@@ -136,8 +153,10 @@ mod tests {
         );
         assert_eq!([size(999), size(2_709_788), size(4_400_000_000)], ["999 bytes", "2.7 MB", "4.40 GB"]);
         assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1\u{202f}234", "1\u{202f}234\u{202f}567"]);
-        assert_eq!([times(3.149), times(1.066), times(12.3), times(f64::INFINITY)], ["3.1×", "1.07×", "12×", "-"]);
+        assert_eq!([times(3.06), times(1.066), times(12.3), times(f64::INFINITY)], ["3.1×", "1.07×", "12×", "-"]);
         assert_eq!([percent(0.0), percent(0.00012), percent(0.5)], ["0 %", "0.0120 %", "50.0 %"]);
+        assert_eq!([percent(0.99957), percent(0.999_999), percent(1.0)], ["99.96 %", "> 99.99 %", "100 %"]);
+        assert_eq!(signed_range([-0.625, 0.0], 2), "−0.62 to 0.00");
         assert_eq!([probability(0.0004), probability(0.25)], ["< 0.001", "0.250"]);
         assert_eq!([seconds(3.21), seconds(600.0), seconds(7200.0)], ["3.2 s", "10 min", "2.0 h"]);
         assert_eq!(median(vec![3.0, f64::NAN, 1.0, 2.0]), Some(2.0));

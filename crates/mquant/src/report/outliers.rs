@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::BundleRecord;
-use super::anatomy::{Column, columns, stage_words};
+use super::anatomy::{Column, Wish, columns, remarkable, stage_words};
 use super::box_plot::{self, Row};
 use super::depth_plot::{self, Mark, Series, Stroke};
 use super::numbers::{median, number, times};
@@ -12,13 +12,12 @@ use super::ranges::{Plot, StageTable, peak, stage_table};
 use crate::nn::SiteId;
 use crate::pipeline::{SiteReport, Spread, StageReport};
 
-/// Sites that are drawn stage by stage.
-const DRAWN: usize = 3;
-
 /// The section.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Outliers {
     pub(super) sentences: Vec<String>,
+    /// Names of what is drawn: see [`MOMENTS`].
+    pub(super) moments: Vec<&'static str>,
     pub(super) plots: Vec<Plot>,
     pub(super) boxes: Vec<Plot>,
     pub(super) table: StageTable,
@@ -30,8 +29,8 @@ type Moment = fn(&SiteReport) -> Option<&StageReport>;
 /// As published, when all is rotated, and when columns are split off.
 const MOMENTS: [(&str, &str, Mark, Stroke, Moment); 3] = [
     ("as published", "soft", Mark::Circle, Stroke::Dashed, |site| site.stages.first()),
-    ("rotated", "vision", Mark::Square, Stroke::Solid, rotated),
-    ("columns split", "text", Mark::Triangle, Stroke::Solid, split),
+    ("rotated", "rotated", Mark::Square, Stroke::Solid, rotated),
+    ("columns split", "split", Mark::Triangle, Stroke::Solid, split),
 ];
 
 fn rotated(site: &SiteReport) -> Option<&StageReport> {
@@ -54,7 +53,9 @@ pub(super) fn outliers(bundle: &BundleRecord) -> Option<Outliers> {
         let cell = format!("{} · {} · {}", number(f64::from(*max)), times(peak(&stage.weight)), number(*kurtosis));
         vec![("weights".to_owned(), cell)]
     });
-    Some(Outliers { sentences: sentences(&sites), plots, boxes: boxes(&sites), table })
+    let seen = |moment: Moment| sites.iter().any(|(_, site)| moment(site).is_some());
+    let moments = MOMENTS.into_iter().filter(|(.., moment)| seen(*moment)).map(|(name, ..)| name).collect();
+    Some(Outliers { sentences: sentences(&sites), moments, plots, boxes: boxes(&sites), table })
 }
 
 fn plot(column: &Column<'_>) -> Option<Plot> {
@@ -69,15 +70,18 @@ fn plot(column: &Column<'_>) -> Option<Plot> {
 }
 
 fn sentences(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
-    let middle =
+    let half =
         |moment: Moment| median(sites.iter().filter_map(|(_, site)| Some(peak(&moment(site)?.weight))).collect());
     let mut sentences = Vec::new();
-    if let (Some(before), Some(after)) = (middle(|site| site.stages.first()), middle(|site| site.stages.last())) {
-        sentences.push(format!(
-            "At the middle site the largest channel is {} the median one as published, and {} as it is quantised.",
-            times(before),
-            times(after)
-        ));
+    let before = half(|site| site.stages.first()).map(times);
+    let is_changed = sites.iter().any(|(_, site)| site.stages.len() > 1);
+    let after = half(|site| site.stages.last()).filter(|_| is_changed).map(times);
+    let at_most = "At half of the sites the largest channel is at most";
+    match (before, after) {
+        (Some(before), Some(after)) => sentences
+            .push(format!("{at_most} {before} the median one as published, and at most {after} as it is quantised.")),
+        (Some(before), None) => sentences.push(format!("{at_most} {before} the median one.")),
+        (None, _) => {}
     }
     let split: Vec<usize> = sites.iter().map(|(_, site)| site.side_columns.len()).filter(|n| *n > 0).collect();
     if !split.is_empty() {
@@ -89,27 +93,30 @@ fn sentences(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
     sentences
 }
 
+/// The colour and the mark of a stage: those of the moment it belongs to.
+fn colour(stage: &str) -> (&'static str, Mark) {
+    let [(_, published, circle, ..), (_, rotated, square, ..), (_, split, triangle, ..)] = MOMENTS;
+    match stage {
+        "split_columns" => (split, triangle),
+        stage if stage.starts_with("rotate_") => (rotated, square),
+        _ => (published, circle),
+    }
+}
+
 /// The sites with the largest outliers as published, and those that rotation left the largest.
 fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
-    let mut chosen: Vec<(SiteId, Plot)> = Vec::new();
-    let wishes: [(&str, Moment); DRAWN] = [
-        ("largest as published", |site| site.stages.first()),
-        ("largest when rotated", rotated),
-        ("largest at the end", |site| site.stages.last()),
+    let wishes: [Wish<'_>; 3] = [
+        ("largest as published", &|site| Some(peak(&site.stages.first()?.weight))),
+        ("largest when rotated", &|site| Some(peak(&rotated(site)?.weight))),
+        ("largest at the end", &|site| Some(peak(&site.stages.last()?.weight))),
     ];
-    for (why, moment) in wishes {
-        let all = sites.iter().filter_map(|(id, site)| Some((*id, *site, peak(&moment(site)?.weight))));
-        let all = all.filter(|(id, _, peak)| peak.is_finite() && chosen.iter().all(|(other, _)| other != id));
-        let Some((id, site, _)) = all.max_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
-        let rows = site.stages.iter().map(|StageReport { stage, weight, .. }| Row {
-            label: stage_words(stage),
-            colour: "text",
-            mark: Mark::Circle,
-            spread: weight,
+    let plot = |(title, site): (String, &SiteReport)| {
+        let rows = site.stages.iter().map(|StageReport { stage, weight, .. }| {
+            let (colour, mark) = colour(stage);
+            Row { label: stage_words(stage), colour, mark, spread: weight }
         });
         let rows: Vec<Row<'_>> = rows.collect();
-        let title = format!("{id}: {why}");
-        chosen.extend(box_plot::draw(&title, &rows).map(|svg| (id, Plot { title, svg })));
-    }
-    chosen.into_iter().map(|(_, plot)| plot).collect()
+        Some(Plot { svg: box_plot::draw(&title, &rows)?, title })
+    };
+    remarkable(sites, &wishes).into_iter().filter_map(plot).collect()
 }

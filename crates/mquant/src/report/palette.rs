@@ -16,7 +16,7 @@ const WORST: [f64; 3] = [0.27, 0.11, 310.0];
 const BEST: [f64; 3] = [0.94, 0.13, 108.0];
 
 /// A name used in the style sheet, and its colours on a light and on a dark page.
-const NAMED: [(&str, Rgb, Rgb); 13] = [
+const NAMED: [(&str, Rgb, Rgb); 15] = [
     ("page", [0xff, 0xff, 0xff], [0x13, 0x16, 0x1b]),
     ("card", [0xf4, 0xf6, 0xf8], [0x1d, 0x22, 0x2a]),
     ("ink", [0x1a, 0x1e, 0x24], [0xe8, 0xec, 0xf1]),
@@ -26,6 +26,8 @@ const NAMED: [(&str, Rgb, Rgb); 13] = [
     ("text", [0x00, 0x5f, 0xa8], [0x6c, 0xb8, 0xf5]),
     ("vision", [0xb8, 0x4a, 0x00], [0xff, 0xa4, 0x57]),
     ("audio", [0x00, 0x74, 0x5a], [0x4f, 0xd0, 0xa8]),
+    ("rotated", [0x73, 0x3f, 0xb5], [0xc8, 0xa6, 0xf7]),
+    ("split", [0xa3, 0x21, 0x72], [0xf7, 0x9a, 0xcf]),
     ("good", [0x0b, 0x6b, 0x3a], [0x6f, 0xd6, 0x9b]),
     ("bad", [0xa8, 0x1c, 0x2e], [0xff, 0x94, 0x94]),
     ("ins", [0xd9, 0xef, 0xdf], [0x17, 0x3d, 0x27]),
@@ -125,7 +127,10 @@ mod tests {
             assert!(contrast(colour, on(colour)) >= 4.5, "step {step}: {}", contrast(colour, on(colour)));
         }
         for (inks, papers) in [
-            (&["ink", "soft", "accent", "good", "bad", "text", "vision", "audio"][..], &["page", "card"][..]),
+            (
+                &["ink", "soft", "accent", "good", "bad", "text", "vision", "audio", "rotated", "split"][..],
+                &["page", "card"][..],
+            ),
             (&["ink"][..], &["ins", "del"][..]),
         ] {
             for (ink, paper) in inks.iter().flat_map(|ink| papers.iter().map(move |paper| (ink, paper))) {

@@ -3,15 +3,12 @@
 use serde::Serialize;
 
 use super::BundleRecord;
-use super::anatomy::{Column, Modality, columns, stage_words};
+use super::anatomy::{Column, Modality, Wish, columns, remarkable, stage_place, stage_words};
 use super::box_plot::{self, Row};
 use super::depth_plot::{self, Series, Stroke};
 use super::numbers::{median, number, times};
 use crate::nn::SiteId;
 use crate::pipeline::{SiteReport, Spread, StageReport};
-
-/// Sites that are drawn stage by stage.
-const DRAWN: usize = 4;
 
 /// The section.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -22,6 +19,8 @@ pub(super) struct Ranges {
     pub(super) modalities: Vec<&'static str>,
     /// Whether there is a before and an after.
     pub(super) has_stages: bool,
+    /// Whether the state as published is known, changed later or not.
+    pub(super) is_known: bool,
     pub(super) plots: Vec<Plot>,
     pub(super) boxes: Vec<Plot>,
     pub(super) table: StageTable,
@@ -49,9 +48,6 @@ pub(super) struct StageRow {
     pub(super) cells: Vec<String>,
 }
 
-/// A number by which sites are chosen, the largest first.
-type Measure<'m> = &'m dyn Fn(&SiteReport) -> Option<f64>;
-
 /// The section; None if the bundle tells of no activation.
 pub(super) fn ranges(bundle: &BundleRecord) -> Option<Ranges> {
     let columns = columns(bundle);
@@ -65,6 +61,7 @@ pub(super) fn ranges(bundle: &BundleRecord) -> Option<Ranges> {
         sentences: gaps(&sites),
         modalities: Modality::ALL.iter().filter(|m| present(m)).map(|m| m.name).collect(),
         has_stages: sites.iter().any(|(_, site)| site.stages.len() > 1),
+        is_known: sites.iter().any(|(_, site)| !site.stages.is_empty()),
         plots,
         boxes: boxes(&sites),
         table: stage_table(&sites, |stage| {
@@ -117,7 +114,7 @@ fn gaps(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
     };
     let words = |when: &str, (middle, (id, widest)): (f64, (&SiteId, f64))| {
         format!(
-            "{when}, the largest value of vision is {} that of text at the middle site, and {} at {id}, where they are furthest apart.",
+            "{when}, the largest value of vision is at most {} that of text at half of the sites that see both, and {} at {id}, where they are furthest apart.",
             times(middle),
             times(widest)
         )
@@ -128,29 +125,24 @@ fn gaps(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
 
 /// Sites worth a look: the widest gap between modalities, the largest single channels, before and after, the largest error.
 fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
-    let with_stages: Vec<_> = sites.iter().filter(|(_, site)| !site.stages.is_empty()).collect();
+    let with_stages: Vec<_> = sites.iter().copied().filter(|(_, site)| !site.stages.is_empty()).collect();
     let gap = |site: &SiteReport| Some((before(site, "vision")? / before(site, "text")?).ln().abs());
     let outlier = |stage: Option<&StageReport>| {
         let of = stage?.activation.values().map(peak);
         of.filter(|peak| peak.is_finite()).reduce(f64::max)
     };
     let error = |site: &SiteReport| site.output_sqnr_db.values().copied().reduce(f64::min).map(|db| -db);
-    let wishes: [(&str, Measure<'_>); DRAWN] = [
+    let wishes: [Wish<'_>; 4] = [
         ("modalities furthest apart", &gap),
         ("largest channel of all, as published", &|site| outlier(site.stages.first())),
         ("largest channel of all, at the end", &|site| outlier(site.stages.last())),
         ("largest error", &error),
     ];
-    let mut chosen: Vec<(SiteId, Plot)> = Vec::new();
-    for (why, measure) in wishes {
-        let best = with_stages.iter().filter_map(|(id, site)| Some((*id, *site, measure(site)?)));
-        let best = best.filter(|(id, _, m)| m.is_finite() && chosen.iter().all(|(other, _)| other != id));
-        let Some((id, site, _)) = best.max_by(|a, b| a.2.total_cmp(&b.2)) else { continue };
+    let plot = |(title, site): (String, &SiteReport)| {
         let rows: Vec<Row<'_>> = site.stages.iter().flat_map(rows_of).collect();
-        let title = format!("{id}: {why}");
-        chosen.extend(box_plot::draw(&title, &rows).map(|svg| (id, Plot { title, svg })));
-    }
-    chosen.into_iter().map(|(_, plot)| plot).collect()
+        Some(Plot { svg: box_plot::draw(&title, &rows)?, title })
+    };
+    remarkable(&with_stages, &wishes).into_iter().filter_map(plot).collect()
 }
 
 fn rows_of(stage: &StageReport) -> Vec<Row<'_>> {
@@ -183,11 +175,8 @@ pub(super) fn stage_table(
             keys.push(&stage.stage);
         }
     }
-    // In the order of the longest one; sites that lack a stage leave its cell empty.
-    if let Some((_, longest)) = sites.iter().max_by_key(|(_, site)| site.stages.len()) {
-        let place = |key: &&str| longest.stages.iter().position(|stage| stage.stage == **key).unwrap_or(usize::MAX);
-        keys.sort_by_key(place);
-    }
+    // Sites that lack a stage leave its cell empty.
+    keys.sort_by_key(|key| stage_place(key));
     table.stages = keys.iter().map(|key| stage_words(key)).collect();
     for (id, site) in sites {
         let mut names: Vec<String> = Vec::new();

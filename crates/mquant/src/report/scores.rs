@@ -5,21 +5,28 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::Report;
-use super::numbers::{count, fixed, number, percent, probability, score_digits, seconds, signed, size};
+use super::examples::Side;
+use super::numbers::{count, fixed, number, percent, probability, score_digits, seconds, signed, signed_range, size};
+use super::parts::{Parts, parts};
 use super::shown_text::visible_line;
-use super::verdict::{Tone, tone};
-use crate::evaluate::{BenchmarkRecord, ModelRecord, Paired, Sat};
+use super::verdict::{Tone, scored, tone};
+use crate::evaluate::{BenchmarkRecord, EvaluationRecord, Mean, ModelRecord, Paired, Sat};
 
 /// Most rows of a table.
 const ROWS: usize = 150;
-/// Totals of a benchmark that are shown, the score first.
-const TOTALS: usize = 12;
+/// Benchmarks that the row of a mean names.
+const NAMED: usize = 6;
+/// Digits behind the point of a mean.
+const MEAN_DIGITS: usize = 2;
 
 /// The tables of scores.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Scores {
     pub(super) columns: Vec<Heading>,
+    /// Over several benchmarks; one for each choice of them that a model was given.
+    pub(super) means: Vec<Row>,
     pub(super) rows: Vec<Row>,
+    pub(super) parts: Vec<Parts>,
     pub(super) speeds: Vec<Row>,
     pub(super) tokens: Vec<Tokens>,
     /// Of all benchmarks, why samples were left out.
@@ -34,13 +41,11 @@ pub(super) struct Heading {
     pub(super) size: String,
 }
 
-/// A benchmark or a part of it.
+/// A benchmark, a part of it, or several.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) more: String,
-    /// Whether it is a part of the row above.
-    pub(super) part: bool,
     /// For each column.
     pub(super) cells: Vec<Option<Cell>>,
 }
@@ -49,8 +54,8 @@ pub(super) struct Row {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Cell {
     pub(super) value: String,
-    /// Its interval in words.
-    pub(super) interval: Option<String>,
+    /// Its interval, or what else is to be said of it.
+    pub(super) more: Option<String>,
     /// Its interval as a drawing.
     pub(super) bar: Option<String>,
     pub(super) difference: Option<Difference>,
@@ -61,8 +66,9 @@ pub(super) struct Cell {
 pub(super) struct Difference {
     pub(super) tone: Tone,
     pub(super) value: String,
-    pub(super) interval: String,
-    pub(super) p: String,
+    /// Its interval; None where all samples agree.
+    pub(super) interval: Option<String>,
+    pub(super) p: Option<String>,
     pub(super) words: &'static str,
 }
 
@@ -80,9 +86,11 @@ pub(super) struct Tokens {
 }
 
 /// What one model reached in all benchmarks that it was given.
-struct Judged<'a> {
+pub(super) struct Judged<'a> {
     model: &'a ModelRecord,
-    of: Vec<(&'a BenchmarkRecord, &'a Sat, Option<&'a Paired>)>,
+    pub(super) side: Side,
+    evaluations: Vec<&'a EvaluationRecord>,
+    pub(super) of: Vec<(&'a BenchmarkRecord, &'a Sat, Option<&'a Paired>)>,
 }
 
 /// The tables of a report.
@@ -103,17 +111,16 @@ pub(super) fn scores(report: &Report) -> Scores {
         scores.skipped.extend(
             benchmark.skipped.iter().map(|why| format!("{}: {}", visible_line(&benchmark.name), visible_line(why))),
         );
-        let totals =
-            judged.iter().flat_map(|c| &c.of).filter(|(b, ..)| same(b, benchmark)).map(|(_, sat, _)| sat.totals.len());
-        for total in 0..totals.max().unwrap_or(0).min(TOTALS) {
-            scores.rows.push(row(benchmark, total, &judged));
-        }
+        scores.rows.push(row(benchmark, &judged));
+        scores.parts.extend(parts(benchmark, &judged));
         scores.speeds.push(speed_row(benchmark, &judged));
     }
     scores.rows.truncate(ROWS);
     scores.speeds.truncate(ROWS);
-    for evaluation in &report.evaluations {
-        let rows = evaluation.benchmarks.iter().filter_map(|benchmark| {
+    scores.means = means(report, &judged);
+    for benchmark in seen {
+        let all = report.evaluations.iter().flat_map(|e| e.benchmarks.iter().map(move |b| (e, b)));
+        let rows = all.filter(|(_, other)| same(other, benchmark)).filter_map(|(evaluation, benchmark)| {
             let t = benchmark.tokens.as_ref()?;
             Some(Tokens {
                 benchmark: visible_line(&benchmark.name),
@@ -133,7 +140,7 @@ pub(super) fn scores(report: &Report) -> Scores {
 }
 
 /// Whether two records are of the same questions judged in the same way.
-fn same(a: &BenchmarkRecord, b: &BenchmarkRecord) -> bool {
+pub(super) fn same(a: &BenchmarkRecord, b: &BenchmarkRecord) -> bool {
     (&a.name, &a.metric, a.samples) == (&b.name, &b.metric, b.samples)
 }
 
@@ -152,63 +159,134 @@ fn columns(report: &Report) -> Vec<Judged<'_>> {
                 column.model == model && !column.of.iter().any(differs)
             };
             match baselines.iter_mut().find(|column| agrees(column)) {
-                Some(column) => column.of.extend(of),
-                None => baselines.push(Judged { model, of }),
+                Some(column) => {
+                    column.of.extend(of);
+                    column.evaluations.push(evaluation);
+                }
+                None => {
+                    baselines.push(Judged { model, side: Side::Baseline, evaluations: vec![evaluation], of });
+                }
             }
         }
         let of = evaluation.benchmarks.iter().map(|b| (b, &b.model, b.paired.as_ref())).collect();
-        models.push(Judged { model: &evaluation.model, of });
+        models.push(Judged { model: &evaluation.model, side: Side::Model, evaluations: vec![evaluation], of });
     }
     baselines.extend(models);
     baselines
 }
 
-fn row(benchmark: &BenchmarkRecord, total: usize, judged: &[Judged<'_>]) -> Row {
-    let of_row = |column: &Judged<'_>| {
-        let (_, sat, paired) = *column.of.iter().find(|(b, ..)| same(b, benchmark))?;
-        let total = sat.totals.get(total)?;
-        Some((total.clone(), sat.interval, paired.copied()))
-    };
-    let found: Vec<_> = judged.iter().map(of_row).collect();
-    let is_score = total == 0;
-    let bounds = found.iter().flatten().flat_map(|(_, interval, _)| *interval).filter(|bound| bound.is_finite());
+/// A value with its interval, and how it differs.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    value: f64,
+    interval: Option<[f64; 2]>,
+    difference: Option<(f64, [f64; 2])>,
+    p: Option<f64>,
+    digits: usize,
+}
+
+/// The cells of a row, whose bars have one scale.
+fn cells(found: &[Option<Reached>]) -> Vec<Option<Cell>> {
+    let bounds = found.iter().flatten().filter_map(|reached| reached.interval).flatten().filter(|b| b.is_finite());
     let bounds = bounds.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], b| [low.min(b), high.max(b)]);
-    let cells = found.iter().map(|found| {
-        let (total, interval, paired) = found.as_ref()?;
-        let digits = score_digits(total.of);
-        let has_interval = is_score && interval.iter().all(|bound| bound.is_finite()) && interval[1] > interval[0];
-        let range = |[low, high]: [f64; 2]| format!("{} to {}", fixed(low, digits), fixed(high, digits));
-        Some(Cell {
-            value: fixed(total.value, digits),
-            interval: has_interval.then(|| range(*interval)),
-            bar: has_interval.then(|| bar(total.value, *interval, bounds)),
-            difference: paired.filter(|_| is_score).map(|paired| Difference {
-                tone: tone(&paired),
-                value: signed(paired.difference, digits),
-                interval: format!("{} to {}", signed(paired.interval[0], digits), signed(paired.interval[1], digits)),
-                p: probability(paired.mcnemar_p),
-                words: match tone(&paired) {
-                    Tone::Bad => "measurably worse",
-                    Tone::Good => "measurably better",
-                    Tone::Neutral => "no measurable difference",
-                },
-            }),
+    let cell = |reached: &Reached| {
+        let Reached { value, digits, .. } = *reached;
+        let interval = reached.interval.filter(|[low, high]| low.is_finite() && high.is_finite() && high > low);
+        Cell {
+            value: fixed(value, digits),
+            more: interval.map(|[low, high]| format!("{} to {}", fixed(low, digits), fixed(high, digits))),
+            bar: interval.map(|interval| bar(value, interval, bounds)),
+            difference: reached.difference.map(|(by, interval)| difference(by, interval, reached)),
+        }
+    };
+    found.iter().map(|reached| reached.as_ref().map(cell)).collect()
+}
+
+fn difference(by: f64, interval: [f64; 2], reached: &Reached) -> Difference {
+    let value = signed(by, reached.digits);
+    if by == 0.0 && interval == [0.0; 2] {
+        return Difference { tone: Tone::Neutral, value, interval: None, p: None, words: "the same score" };
+    }
+    Difference {
+        tone: tone(interval),
+        value,
+        interval: Some(signed_range(interval, reached.digits)),
+        p: reached.p.map(probability),
+        words: match tone(interval) {
+            Tone::Bad => "measurably worse",
+            Tone::Good => "measurably better",
+            Tone::Neutral => "no measurable difference",
+        },
+    }
+}
+
+fn row(benchmark: &BenchmarkRecord, judged: &[Judged<'_>]) -> Row {
+    let mut of = None;
+    let found = judged.iter().map(|column| {
+        let (_, sat, paired) = *column.of.iter().find(|(b, ..)| same(b, benchmark))?;
+        let total = sat.totals.first()?;
+        of.get_or_insert(total.of);
+        Some(Reached {
+            value: total.value,
+            interval: Some(sat.interval),
+            difference: paired.map(|paired| (paired.difference, paired.interval)),
+            p: paired.map(|paired| paired.mcnemar_p),
+            digits: score_digits(total.of),
         })
     });
-    let first = found.iter().flatten().next();
-    let of = first.map_or_else(String::new, |(total, ..)| format!(", of {}", number(total.of)));
+    let found: Vec<_> = found.collect();
+    let of = of.map_or_else(String::new, |of| format!(", of {}", number(of)));
     Row {
-        name: match (is_score, first) {
-            (false, Some((total, ..))) => visible_line(&total.name),
-            _ => visible_line(&benchmark.name),
-        },
-        more: if is_score {
-            format!("{}{of}, {} samples", visible_line(&benchmark.metric), count(benchmark.samples as u64))
-        } else {
-            of.trim_start_matches(", ").to_owned()
-        },
-        part: !is_score,
-        cells: cells.collect(),
+        name: visible_line(&benchmark.name),
+        more: format!("{}{of}, {} samples", visible_line(&benchmark.metric), count(benchmark.samples as u64)),
+        cells: cells(&found),
+    }
+}
+
+/// A row for each choice of benchmarks, since means over others cannot be compared.
+fn means(report: &Report, judged: &[Judged<'_>]) -> Vec<Row> {
+    let alike = |a: &[&BenchmarkRecord], b: &[&BenchmarkRecord]| {
+        a.len() == b.len() && a.iter().all(|benchmark| b.iter().any(|other| same(benchmark, other)))
+    };
+    let mut choices: Vec<Vec<&BenchmarkRecord>> = Vec::new();
+    for choice in report.evaluations.iter().filter(|e| e.mean.is_some()).map(chosen) {
+        if choice.len() > 1 && !choices.iter().any(|other| alike(other, &choice)) {
+            choices.push(choice);
+        }
+    }
+    let row = |choice: &Vec<&BenchmarkRecord>| {
+        let found = judged.iter().map(|column| {
+            let evaluation = column.evaluations.iter().find(|e| e.mean.is_some() && alike(&chosen(e), choice))?;
+            reached_on_average(evaluation.mean.as_ref()?, column.side)
+        });
+        let names: Vec<String> = choice.iter().take(NAMED).map(|benchmark| visible_line(&benchmark.name)).collect();
+        let rest = choice.len() - names.len();
+        Row {
+            name: format!("Mean of {} benchmarks", choice.len()),
+            more: match (choices.len(), rest) {
+                (1, _) => "in percent, each weighs the same".to_owned(),
+                (_, 0) => format!("in percent: {}", names.join(", ")),
+                (_, rest) => format!("in percent: {} and {rest} more", names.join(", ")),
+            },
+            cells: cells(&found.collect::<Vec<_>>()),
+        }
+    };
+    choices.iter().map(row).collect()
+}
+
+/// The benchmarks that a mean is over.
+fn chosen(evaluation: &EvaluationRecord) -> Vec<&BenchmarkRecord> {
+    evaluation.benchmarks.iter().filter(|benchmark| scored(benchmark)).collect()
+}
+
+fn reached_on_average(mean: &Mean, side: Side) -> Option<Reached> {
+    let plain = Reached { value: mean.model, interval: None, difference: None, p: None, digits: MEAN_DIGITS };
+    match side {
+        Side::Baseline => Some(Reached { value: mean.baseline?, ..plain }),
+        Side::Model => {
+            let difference = mean.difference.zip(mean.difference_interval);
+            Some(Reached { interval: Some(mean.interval), difference, ..plain })
+        }
     }
 }
 
@@ -231,9 +309,9 @@ fn speed_row(benchmark: &BenchmarkRecord, judged: &[Judged<'_>]) -> Row {
             s if s > 0.0 => format!("{} tokens/s", number((sat.prompt_tokens as f64 + sat.answer_tokens as f64) / s)),
             _ => "-".to_owned(),
         };
-        Some(Cell { value, interval: Some(seconds(sat.seconds)), ..Cell::default() })
+        let tokens = format!("{} + {}", count(sat.prompt_tokens as u64), count(sat.answer_tokens as u64));
+        Some(Cell { value, more: Some(format!("{tokens} in {}", seconds(sat.seconds))), ..Cell::default() })
     });
-    let Sat { prompt_tokens, answer_tokens, .. } = benchmark.model;
-    let more = format!("{} prompt and {} answer tokens", count(prompt_tokens as u64), count(answer_tokens as u64));
-    Row { name: visible_line(&benchmark.name), more, part: false, cells: cells.collect() }
+    let more = format!("{} samples", count(benchmark.samples as u64));
+    Row { name: visible_line(&benchmark.name), more, cells: cells.collect() }
 }

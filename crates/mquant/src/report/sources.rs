@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{BundleRecord, Provenance, Report, ReportError, SCHEMA, trim};
+use super::{BlameRecord, BundleRecord, Provenance, Report, ReportError, SCHEMA, trim};
 use crate::bundle::{FileHash, MANIFEST, Manifest, ManifestError};
 use crate::disk::{Disk, Entry, Links, folder_of, read_at_most};
-use crate::evaluate::{EVALUATION, EvaluationRecord, SCHEMA as EVALUATION_SCHEMA};
+use crate::evaluate::{Blame, EVALUATION, EvaluationRecord, SCHEMA as EVALUATION_SCHEMA};
 use crate::excerpt::{excerpt, quoted};
 use crate::nn::SiteId;
 use crate::pipeline::SiteReport;
 
+/// The file that tells what costs the evaluated model its accuracy.
+const BLAME: &str = "blame.json";
+/// What its `schema` says.
+const BLAME_SCHEMA: &str = "mquant.blame/1";
 /// Longest such file that is read, in bytes.
 const CAP: u64 = 64 << 20;
 /// Most folders of one report.
@@ -30,6 +35,7 @@ pub struct Sources {
 struct Found {
     dir: PathBuf,
     evaluation: bool,
+    blame: bool,
     bundle: bool,
 }
 
@@ -46,8 +52,8 @@ impl Sources {
             return Err(ReportError::TooMany { most: FOLDERS, found: folders.len() });
         }
         let found = folders.iter().map(|dir| {
-            let found =
-                Found { dir: dir.clone(), evaluation: has(disk, dir, EVALUATION)?, bundle: has(disk, dir, MANIFEST)? };
+            let [evaluation, blame, bundle] = [EVALUATION, BLAME, MANIFEST].map(|name| has(disk, dir, name));
+            let found = Found { dir: dir.clone(), evaluation: evaluation?, blame: blame?, bundle: bundle? };
             if found.evaluation || found.bundle { Ok(found) } else { Err(ReportError::Nothing { dir: dir.clone() }) }
         });
         Ok(Self { found: found.collect::<Result<_, _>>()? })
@@ -68,9 +74,15 @@ impl Sources {
     pub fn gather(&self, disk: &dyn Disk) -> Result<Report, ReportError> {
         let mut report =
             Report { schema: SCHEMA.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), ..Report::default() };
-        for Found { dir, evaluation, bundle } in &self.found {
+        for Found { dir, evaluation, blame, bundle } in &self.found {
             if *evaluation {
-                report.evaluations.push(read_evaluation(disk, &dir.join(EVALUATION))?);
+                let found: EvaluationRecord = read_record(disk, &dir.join(EVALUATION), EVALUATION_SCHEMA)?;
+                if *blame {
+                    let (model, identity) = (found.model.name.clone(), found.model.identity.clone());
+                    let blame: Blame = read_record(disk, &dir.join(BLAME), BLAME_SCHEMA)?;
+                    report.blames.push(BlameRecord { model, identity, blame });
+                }
+                report.evaluations.push(found);
             }
             if *bundle {
                 report.bundles.push(read_bundle(disk, dir)?);
@@ -102,15 +114,15 @@ fn has(disk: &dyn Disk, dir: &Path, name: &str) -> Result<bool, ReportError> {
     }
 }
 
-fn read_evaluation(disk: &dyn Disk, path: &Path) -> Result<EvaluationRecord, ReportError> {
+fn read_record<T: DeserializeOwned>(disk: &dyn Disk, path: &Path, schema: &'static str) -> Result<T, ReportError> {
     let bytes = read_at_most(disk, path, CAP).map_err(|source| ReportError::Io { path: path.to_owned(), source })?;
     let bytes = bytes.ok_or_else(|| ReportError::TooLong { path: path.to_owned(), most: CAP })?;
     let form = |e: serde_json::Error| ReportError::Form { path: path.to_owned(), problem: excerpt(&e.to_string()) };
     // The schema first: a file of another one differs in more than this, which would then be told instead.
     let value: Value = serde_json::from_slice(&bytes).map_err(form)?;
-    if value["schema"] != EVALUATION_SCHEMA {
+    if value["schema"] != schema {
         let found = excerpt(&value["schema"].to_string());
-        return Err(ReportError::Schema { path: path.to_owned(), expected: EVALUATION_SCHEMA, found });
+        return Err(ReportError::Schema { path: path.to_owned(), expected: schema, found });
     }
     drop(value);
     // From the text, whose errors have a line and a column.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Report, picture};
+use super::{BlameRecord, Report, picture};
 use crate::evaluate::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord};
 use crate::pipeline::SiteReport;
 
@@ -44,6 +44,7 @@ pub(super) fn trim(report: &mut Report) {
             }
         }
     }
+    report.blames.iter_mut().for_each(trim_blame);
     for bundle in &mut report.bundles {
         cut(&mut bundle.name, NAME);
         bundle.fingerprint = cut_map(&bundle.fingerprint);
@@ -73,6 +74,17 @@ fn trim_evaluation(evaluation: &mut EvaluationRecord) {
     evaluation.settings = cut_map(&evaluation.settings);
     evaluation.benchmarks.truncate(ENTRIES);
     evaluation.benchmarks.iter_mut().for_each(trim_benchmark);
+}
+
+fn trim_blame(BlameRecord { model, identity, blame }: &mut BlameRecord) {
+    [model, identity].into_iter().for_each(|text| cut(text, NAME));
+    for costs in [&mut blame.towers, &mut blame.kinds, &mut blame.blocks] {
+        costs.truncate(ENTRIES);
+        costs.iter_mut().for_each(|cost| cut(&mut cost.pattern, NAME));
+    }
+    blame.remedies.truncate(ENTRIES);
+    blame.remedies.iter_mut().for_each(|remedy| cut(&mut remedy.pattern, NAME));
+    blame.advice.iter_mut().chain(&mut blame.recipe).for_each(|text| cut(text, RECIPE));
 }
 
 fn trim_model(model: &mut ModelRecord) {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use mquant::report::{Report, html, markdown};
 use sha2::{Digest, Sha256};
 
-use crate::made::{SMALL, bundle, evaluation, picture, report};
+use crate::made::{SMALL, blame, bundle, evaluation, picture, report};
 use crate::sources::gathered;
 
 const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}evil\u{0}&lt;`|";
@@ -41,7 +41,16 @@ fn hostile() -> Report {
         (site.input, site.hessian, site.notes) = (SCRIPT.to_owned(), Some(SCRIPT.to_owned()), vec![SCRIPT.to_owned()]);
         site.stages[1].stage = SCRIPT.to_owned();
     }
-    report(vec![judged], vec![made])
+    let mut found = blame();
+    found.model = SCRIPT.to_owned();
+    for cost in found.blame.towers.iter_mut().chain(&mut found.blame.kinds).chain(&mut found.blame.blocks) {
+        cost.pattern = SCRIPT.to_owned();
+    }
+    found.blame.remedies.iter_mut().for_each(|remedy| remedy.pattern = SCRIPT.to_owned());
+    for text in [&mut found.blame.advice, &mut found.blame.recipe] {
+        *text = Some(format!("{SCRIPT}\n```\n# heading\n</pre>"));
+    }
+    Report { blames: vec![found], ..report(vec![judged], vec![made]) }
 }
 
 #[test]
@@ -56,17 +65,20 @@ fn markup_of_strangers_is_text() {
         assert!(!page.contains(wrong), "{wrong:?}");
     }
     assert!(page.contains("[U+202E]evil[U+0000]"));
-    assert_eq!(page.matches("</pre>").count(), 1);
+    // The bundle's recipe, the advice, and the recipe with it.
+    assert_eq!(page.matches("</pre>").count(), 3);
 }
 
 #[test]
 fn markdown_has_no_markup_of_strangers() {
     let text = markdown(&hostile());
-    // The recipe has three backticks, so its fence has four.
+    // Recipe and advice have three backticks, so their fences have four.
     let parts: Vec<&str> = text.split("\n````").collect();
-    assert_eq!(parts.len(), 3);
-    assert!(parts[1].starts_with("toml\n") && parts[1].contains("<script") && !parts[1].contains('\u{202e}'));
-    let text = format!("{}{}", parts[0], parts[2]);
+    assert_eq!(parts.len(), 5);
+    for fenced in [parts[1], parts[3]] {
+        assert!(fenced.starts_with("toml\n") && fenced.contains("<script") && !fenced.contains('\u{202e}'));
+    }
+    let text = format!("{}{}{}", parts[0], parts[2], parts[4]);
     for wrong in ["<script", "<img", "\u{202e}", "\u{0}", "\n```", "\n# heading"] {
         assert!(!text.contains(wrong), "{wrong:?}");
     }

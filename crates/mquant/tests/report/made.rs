@@ -7,9 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use image::{ImageFormat, Rgb, RgbImage};
 use mquant::bundle::FileHash;
-use mquant::evaluate::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord, Total};
-use mquant::pipeline::{SiteReport, Spread, StageReport, UnitReport};
-use mquant::report::{BundleRecord, Provenance, Report, SCHEMA};
+use mquant::evaluate::{
+    BenchmarkRecord, Blame, EvaluationRecord, Example, GroupCost, Mean, ModelRecord, Paired, Remedy, Sat, TokenRecord,
+    Total,
+};
+use mquant::pipeline::{Restored, SiteReport, Spread, StageReport, UnitReport};
+use mquant::report::{BlameRecord, BundleRecord, Provenance, Report, SCHEMA};
 use serde_json::json;
 
 /// A number from 0 to 1 that follows from another.
@@ -125,6 +128,54 @@ pub(crate) fn evaluation(loss: Option<&str>) -> EvaluationRecord {
     }
 }
 
+/// A mean that is `difference` points from the baseline's.
+pub(crate) fn mean(difference: f64, interval: [f64; 2]) -> Mean {
+    let baseline = 98.7;
+    Mean {
+        model: baseline + difference,
+        interval: [98.0, 99.2],
+        baseline: Some(baseline),
+        difference: Some(difference),
+        difference_interval: Some(interval),
+    }
+}
+
+/// What costs the accuracy of the model that [`evaluation`] judges.
+pub(crate) fn blame() -> BlameRecord {
+    let whole = 0.02;
+    let cost = |pattern: &str, sites, share: f64| GroupCost {
+        pattern: pattern.to_owned(),
+        sites,
+        kl: whole * (1.0 - share),
+        share,
+        top1_agreement: 0.99 + 0.005 * share,
+    };
+    let remedy = |change, kl, bytes| Remedy { pattern: "language.*.down".to_owned(), change, kl, bytes };
+    let evaluated = evaluation(None).model;
+    BlameRecord {
+        model: evaluated.name,
+        identity: evaluated.identity,
+        blame: Blame {
+            samples: 32,
+            tokens: 1_234,
+            kl: whole,
+            top1_agreement: 0.9912,
+            towers: vec![cost("language", 24, 0.8), cost("head", 1, 0.01), cost("vision", 17, -0.25)],
+            kinds: vec![cost("language.*.down", 6, 0.75), cost("vision.*.qkv", 4, -0.1)],
+            blocks: (0..6)
+                .map(|block| cost(&format!("language.{block}.down"), 1, 0.1 + 0.01 * f64::from(block)))
+                .collect(),
+            remedies: vec![
+                remedy(Restored::PerToken, 0.018, 0),
+                remedy(Restored::EightBits, 0.006, 245_760),
+                remedy(Restored::EightBitsPerToken, 0.0055, 245_760),
+            ],
+            advice: Some("[[step]]\ndo = \"quantize\"\nsites = [\"language.*.down\"]\nbits = 8\n".to_owned()),
+            recipe: Some("name = \"mended\"\n".to_owned()),
+        },
+    }
+}
+
 /// How large a model is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
@@ -235,5 +286,5 @@ pub(crate) fn bundle(shape: Shape) -> BundleRecord {
 
 /// A report of both.
 pub(crate) fn report(evaluations: Vec<EvaluationRecord>, bundles: Vec<BundleRecord>) -> Report {
-    Report { schema: SCHEMA.to_owned(), version: "0.0.0".to_owned(), evaluations, bundles }
+    Report { schema: SCHEMA.to_owned(), version: "0.0.0".to_owned(), evaluations, bundles, blames: Vec::new() }
 }

@@ -1,9 +1,9 @@
 //! However much there is to show, the page stays short, and nothing makes it fail.
 
 use mquant::evaluate::{Example, Total};
-use mquant::report::{PAGE_BYTES, html, markdown};
+use mquant::report::{PAGE_BYTES, Report, html, markdown};
 
-use crate::made::{LARGE, SMALL, Shape, bundle, evaluation, report};
+use crate::made::{LARGE, SMALL, Shape, blame, bundle, evaluation, report};
 use crate::sources::gathered;
 
 #[test]
@@ -82,7 +82,16 @@ fn odd_numbers_do_no_harm() {
         }
     }
     made.files.values_mut().for_each(|file| file.bytes = u64::MAX);
-    let report = report(vec![judged.clone(), judged], vec![made.clone(), made]);
+    let mut found = blame();
+    for (i, cost) in found.blame.kinds.iter_mut().chain(&mut found.blame.towers).enumerate() {
+        let odd = [f64::NAN, f64::NEG_INFINITY, -1e300, 1e300, 0.0][i];
+        (cost.kl, cost.share, cost.top1_agreement, cost.sites) = (odd, odd, odd, usize::MAX);
+    }
+    found.blame.kl = f64::NAN;
+    found.blame.remedies[0].bytes = u64::MAX;
+    judged.mean = Some(crate::made::mean(f64::NAN, [f64::INFINITY, f64::NAN]));
+    let found = vec![found];
+    let report = Report { blames: found, ..report(vec![judged.clone(), judged], vec![made.clone(), made]) };
     let page = html(&report);
     for wrong in ["NaN", "\"inf", " inf", ">inf"] {
         assert!(

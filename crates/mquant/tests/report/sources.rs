@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use mquant::bundle::Manifest;
 use mquant::disk::RealDisk;
 use mquant::evaluate::EvaluationRecord;
-use mquant::report::{BundleRecord, FILES, Report, Sources};
+use mquant::report::{BlameRecord, BundleRecord, FILES, Report, Sources};
 use mquant::{Class, Explain};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::made::{SMALL, bundle, evaluation};
+use crate::made::{SMALL, blame, bundle, evaluation};
 
 fn write_evaluation(dir: &Path, record: &EvaluationRecord) {
     fs::create_dir_all(dir).unwrap();
@@ -55,6 +55,45 @@ fn folders_of_both_kinds_make_one_report() {
     assert_eq!(provenance.sites.len(), bundle(SMALL).provenance.sites.len());
     let again: Report = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(again.bundles[0].provenance.sites.len(), provenance.sites.len());
+}
+
+#[test]
+fn what_costs_the_accuracy_lies_beside_the_evaluation() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |blame: serde_json::Value| {
+        fs::write(dir.path().join("blame.json"), blame.to_string()).unwrap();
+        gather(&[dir.path()])
+    };
+    let mut value = serde_json::to_value(blame().blame).unwrap();
+    value["schema"] = json!("mquant.blame/1");
+    // Alone it says nothing of any model.
+    assert!(with(value.clone()).unwrap_err().starts_with("REPORT_NOTHING "));
+    write_evaluation(dir.path(), &evaluation(None));
+    let report = with(value.clone()).unwrap();
+    // Numbers lose their last bit in JSON.
+    let told = |record: &BlameRecord| {
+        let BlameRecord { model, identity, blame } = record.clone();
+        let patterns =
+            [blame.towers, blame.kinds, blame.blocks].map(|costs| costs.into_iter().map(|cost| cost.pattern));
+        let patterns: Vec<String> = patterns.into_iter().flatten().collect();
+        (model, identity, patterns, blame.remedies, blame.advice, blame.recipe, blame.tokens)
+    };
+    let again: Report = serde_json::from_str(&report.to_json()).unwrap();
+    for found in [&report, &again] {
+        assert_eq!(found.blames.iter().map(told).collect::<Vec<_>>(), [told(&blame())]);
+    }
+    let mut long = value.clone();
+    long["advice"] = json!("x".repeat(1_000_000));
+    long["kinds"][0]["pattern"] = json!("y".repeat(1_000_000));
+    let grown = with(long).unwrap().to_json().len() - report.to_json().len();
+    // A recipe's length and a name's.
+    assert!((32_000..34_000).contains(&grown), "{grown}");
+    value["remedies"][0]["change"] = json!("prayer");
+    let wrong = with(value.clone()).unwrap_err();
+    assert!(wrong.starts_with("REPORT_FORM ") && wrong.contains("blame.json") && wrong.contains("prayer"), "{wrong}");
+    value["schema"] = json!("mquant.blame/2");
+    let newer = with(value).unwrap_err();
+    assert!(newer.starts_with("REPORT_SCHEMA ") && newer.contains("expected \"mquant.blame/1\""), "{newer}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The Markdown text.
 
-use mquant::report::markdown;
+use mquant::report::{Report, markdown};
 
-use crate::made::{SMALL, bundle, evaluation, report};
+use crate::made::{SMALL, blame, bundle, evaluation, mean, report};
 
 #[test]
 fn it_says_what_the_page_says() {
@@ -21,6 +21,23 @@ fn it_says_what_the_page_says() {
         "\n```toml\nname = \"mquant-w4a8\"\n",
     ] {
         let text = text.replace("&#58;", ":").replace("\\(", "(").replace("\\)", ")");
+        assert!(text.contains(expected), "no {expected} in\n{text}");
+    }
+}
+
+#[test]
+fn it_has_means_parts_and_costs() {
+    let mut judged = evaluation(None);
+    judged.mean = Some(mean(-0.29, [-0.6, 0.0]));
+    let text = markdown(&Report { blames: vec![blame()], ..report(vec![judged], vec![bundle(SMALL)]) });
+    for expected in [
+        "| Mean of 4 benchmarks (in percent, each weighs the same) | **98.70** | **98.41** [98.00 to 99.20]; −0.29 [−0.60 to 0.00], no measurable difference |",
+        "| perception (of 2000) | 1934.1 | 1935.5, +1.4 |",
+        "| vision | 17 | −25.0 % | 0.0250 | 98.9 % |",
+        "| weights in 8 bits | 6.0e−3 | 70.0 % | 245.8 kB |",
+        "\n```toml\n[[step]]\ndo = \"quantize\"\n",
+    ] {
+        let text = text.replace("\\(", "(").replace("\\)", ")");
         assert!(text.contains(expected), "no {expected} in\n{text}");
     }
 }

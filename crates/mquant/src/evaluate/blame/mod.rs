@@ -14,7 +14,7 @@ pub use groups::{Group, by_kind, by_tower};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Likelihood, Referenced};
 use crate::bundle::Manifest;
@@ -34,7 +34,7 @@ const LITTLE: f64 = 0.01;
 const REMEDIES: [Restored; 3] = [Restored::PerToken, Restored::EightBits, Restored::EightBitsPerToken];
 
 /// What a group costs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupCost {
     /// As a recipe selects it.
     pub pattern: String,
@@ -49,7 +49,7 @@ pub struct GroupCost {
 }
 
 /// Something that would mend a group.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Remedy {
     /// The group.
     pub pattern: String,
@@ -62,7 +62,7 @@ pub struct Remedy {
 }
 
 /// What was found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Blame {
     /// Answers it was found on.
     pub samples: usize,
