@@ -154,8 +154,8 @@ fn a_run_reports_as_json_on_stdout_and_a_line_for_each_step_on_stderr() {
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect();
     let events: Vec<&str> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["unit", "committed"].repeat(8));
-    for (i, pair) in lines.chunks(2).enumerate() {
+    assert_eq!(events, [["unit", "committed"].repeat(8), vec!["report"]].concat());
+    for (i, pair) in lines[..16].chunks(2).enumerate() {
         let [begun, done] = pair else { panic!("{pair:?}") };
         assert_eq!((&begun["index"], &begun["of"], &begun["known"]), (&i.into(), &8.into(), &false.into()));
         assert!(begun["unit"] == done["unit"] && done["seconds"].is_number() && done["left_s"].is_number(), "{done}");

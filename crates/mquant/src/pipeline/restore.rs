@@ -2,6 +2,7 @@
 //! float, or had other codes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use mquant_kernels::{Bits, Dtype, PackedWeight};
 
@@ -29,6 +30,17 @@ pub enum Restored {
     PerToken,
     /// Both.
     EightBitsPerToken,
+}
+
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Restored::Float => "floats",
+            Restored::EightBits => "weights in 8 bits",
+            Restored::PerToken => "a scale for each token",
+            Restored::EightBitsPerToken => "weights in 8 bits and a scale for each token",
+        })
+    }
 }
 
 impl Restored {

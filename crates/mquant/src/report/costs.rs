@@ -131,21 +131,12 @@ fn remedies(blame: &Blame) -> Vec<RemedyRow> {
     let mut rows = vec![RemedyRow { share: String::new(), ..row("as it is", blame.kl, "") }];
     rows.extend(blame.remedies.iter().map(|remedy| {
         let bytes = if remedy.bytes == 0 { "nothing".to_owned() } else { size(remedy.bytes) };
-        row(words(remedy.change), remedy.kl, &bytes)
+        row(&remedy.change.to_string(), remedy.kl, &bytes)
     }));
     let pattern = &blame.remedies[0].pattern;
     let floats = blame.kinds.iter().find(|cost| cost.pattern == *pattern);
-    rows.extend(floats.map(|cost| row(words(Restored::Float), cost.kl, "-")));
+    rows.extend(floats.map(|cost| row(&Restored::Float.to_string(), cost.kl, "-")));
     rows
-}
-
-fn words(change: Restored) -> &'static str {
-    match change {
-        Restored::Float => "floats",
-        Restored::EightBits => "weights in 8 bits",
-        Restored::PerToken => "a scale for each token",
-        Restored::EightBitsPerToken => "weights in 8 bits and a scale for each token",
-    }
 }
 
 /// A share that may be negative, in percent.

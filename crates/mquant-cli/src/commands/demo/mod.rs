@@ -16,7 +16,7 @@ use mquant::run::LoadedModel;
 
 use crate::args::Globals;
 use crate::exit::{CliError, Doing, Done, Failure};
-use crate::output::Output;
+use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::signals::{self, Hold};
 use crate::{demo_model, session};
@@ -29,6 +29,8 @@ const BENCH: &str = "bench";
 const CALIBRATION: &str = "calibration";
 /// What the folder of the model with outliers is called beside the demo model's.
 const STRESS_SUFFIX: &str = "-stress";
+/// Most tokens of an answer to a benchmark of the user's own.
+const MAX_TOKENS: usize = 24;
 /// Questions computed together.
 const BATCH: usize = 32;
 /// The recipes compared: what static scales cost, what rotation gives back, the per-token reference, and MQuant.
@@ -68,6 +70,9 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
     let files = tsv_files(&folder.join(BENCH))?;
     let benchmarks = files.iter().map(|path| Benchmark::open(path).doing("read the benchmarks"));
     let benchmarks = benchmarks.collect::<Result<Vec<_>, _>>()?;
+    for skipped in benchmarks.iter().flat_map(Benchmark::skipped) {
+        talk(&format!("note: left out {skipped}"));
+    }
     let known: Vec<Known> = benchmarks.iter().map(known).collect();
     let limit = args.limit.map(|limit| limit as usize);
     let exams = benchmarks.iter().zip(&known).map(|(benchmark, known)| Exam { benchmark, known, limit });
@@ -115,7 +120,8 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
 
 /// How a benchmark of the demo is asked; one of the user's own is judged word for word.
 fn known(benchmark: &Benchmark) -> Known {
-    let exact = || Known::declared(metric("exact_match").expect("it is listed"));
+    let exact =
+        || Known { max_new_tokens: MAX_TOKENS, ..Known::declared(metric("exact_match").expect("it is listed")) };
     recognise(benchmark.name()).copied().unwrap_or_else(exact)
 }
 

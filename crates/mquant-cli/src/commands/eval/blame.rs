@@ -5,7 +5,7 @@ use std::path::Path;
 use mquant::bundle::Manifest;
 use mquant::disk::RealDisk;
 use mquant::evaluate::{Answerer, Blame, EVALUATION, Exam, GroupCost, Referenced, Remedy, ResultFolder, Suspect};
-use mquant::pipeline::{PipelineError, Restored};
+use mquant::pipeline::PipelineError;
 use mquant::recipe::Recipe;
 
 use super::{EvalArgs, open};
@@ -128,7 +128,7 @@ fn print(blame: &Blame, output: &Output) -> Result<(), Failure> {
     output.text("\n")?;
     let row = |remedy: &Remedy| {
         let bytes = format!("+{:.2} MB", remedy.bytes as f64 / 1e6);
-        vec![describe(remedy.change).to_owned(), format!("{:.4}", remedy.kl), bytes]
+        vec![remedy.change.to_string(), format!("{:.4}", remedy.kl), bytes]
     };
     let headings = [format!("{}: instead", worst.pattern), "KL (nats)".to_owned(), "bytes".to_owned()];
     output.table(&[&headings[0], &headings[1], &headings[2]], blame.remedies.iter().map(row).collect())?;
@@ -153,13 +153,4 @@ fn table(heading: &str, costs: &[GroupCost], output: &Output) -> Result<(), Fail
     };
     let heading = if heading.is_empty() { "sites" } else { heading };
     output.table(&[heading, "sites", "KL (nats)", "change", "same top 1", ""], costs.iter().map(row).collect())
-}
-
-fn describe(change: Restored) -> &'static str {
-    match change {
-        Restored::Float => "float",
-        Restored::EightBits => "weights in 8 bits",
-        Restored::PerToken => "a scale for each token",
-        Restored::EightBitsPerToken => "both",
-    }
 }

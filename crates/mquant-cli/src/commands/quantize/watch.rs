@@ -1,6 +1,7 @@
 //! How far a job is: a bar on a terminal, elsewhere a JSON object a line.
 
 use std::io::{IsTerminal, stderr};
+use std::path::Path;
 use std::time::Instant;
 
 use mquant::pipeline::{Estimate, Event};
@@ -11,6 +12,16 @@ use crate::progress::Progress;
 
 /// Parts of the bar for a second of the estimate.
 const PARTS: f64 = 100.0;
+
+/// Tells where the page is that shows what was made.
+pub(super) fn page(path: &Path) {
+    let path = path.display().to_string();
+    talk(&if stderr().is_terminal() {
+        format!("report: {path}")
+    } else {
+        json!({"event": "report", "page": path}).to_string()
+    });
+}
 
 /// Tells of a job's events.
 #[derive(Debug)]

@@ -18,8 +18,8 @@ Examples:
   mquant report evaluation/ path/to/bundle
   mquant report evaluation-a/ evaluation-b/ --output comparison
 
-A folder holds what `mquant eval` wrote (evaluation.json) or is a bundle (mquant.json); several are
-shown together. Written are report.html, a page that needs neither network nor scripts, report.md
+A folder holds what `mquant eval` wrote (evaluation.json, and blame.json of --blame) or is a bundle
+(mquant.json); several are shown together. Written are report.html, a page that needs neither network nor scripts, report.md
 and report.json: into --output, else into the first folder with an evaluation, else into
 BUNDLE-report. Nothing is ever written into a bundle.")]
 pub(crate) struct ReportArgs {
