@@ -22,6 +22,9 @@ const MOST_UNUSABLE: f64 = 0.05;
 /// Prompts that are ready before they are asked for.
 const AHEAD: usize = 8;
 
+/// Tokens of reference answers from which on no other is computed with them: each has a score for the whole vocabulary.
+const TOKENS_AT_ONCE: usize = 256;
+
 /// A benchmark, how it is asked and how it is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Exam<'a> {
@@ -175,30 +178,31 @@ impl<'a> Exam<'a> {
         keep: &mut Keep<'_, LikelihoodLine>,
     ) -> Result<Vec<LikelihoodLine>> {
         let mut log = Log::new(self, known, |line: &LikelihoodLine| line.doc_id, keep);
-        let mut rest = log.missing();
-        rest.reverse();
-        while !rest.is_empty() {
-            let mut together = Vec::new();
-            while let Some(doc_id) = rest.pop().filter(|_| together.len() < model.batch.max(1)) {
+        let mut rest = log.missing().into_iter();
+        loop {
+            let (mut together, mut tokens) = (Vec::new(), 0);
+            for doc_id in rest.by_ref() {
                 match self.referenced(model, doc_id).zip(self.referenced(baseline, doc_id)) {
-                    Some(pair) => together.push((doc_id, pair)),
-                    None => {
-                        if log.add(LikelihoodLine { doc_id, ..LikelihoodLine::default() })?.is_break() {
-                            return Ok(log.finish());
-                        }
+                    Some((ours, theirs)) => {
+                        tokens += ours.answer;
+                        together.push((doc_id, ours, theirs));
                     }
+                    None if log.add(LikelihoodLine { doc_id, ..LikelihoodLine::default() })?.is_break() => {
+                        return Ok(log.finish());
+                    }
+                    None => {}
                 }
-                if together.len() == model.batch.max(1) {
+                if together.len() >= model.batch.max(1) || tokens >= TOKENS_AT_ONCE {
                     break;
                 }
             }
-            let ours: Vec<&Referenced> = together.iter().map(|(_, (ours, _))| ours).collect();
-            let theirs: Vec<&Referenced> = together.iter().map(|(_, (_, theirs))| theirs).collect();
-            if ours.is_empty() {
-                continue;
+            if together.is_empty() {
+                return Ok(log.finish());
             }
+            let ours: Vec<&Referenced> = together.iter().map(|(_, ours, _)| ours).collect();
+            let theirs: Vec<&Referenced> = together.iter().map(|(_, _, theirs)| theirs).collect();
             let (scores, base) = (reference_scores(model.engine, &ours)?, reference_scores(baseline.engine, &theirs)?);
-            for ((doc_id, (ours, theirs)), (scores, base)) in together.iter().zip(scores.iter().zip(&base)) {
+            for ((doc_id, ours, theirs), (scores, base)) in together.iter().zip(scores.iter().zip(&base)) {
                 if scores.features() != base.features() || ours.ids() != theirs.ids() {
                     let (model, baseline) = (scores.features(), base.features());
                     return Err(EvaluateError::Vocabularies { model, baseline }.into());
@@ -209,7 +213,6 @@ impl<'a> Exam<'a> {
                 }
             }
         }
-        Ok(log.finish())
     }
 
     /// A question with its reference answer; None if it has none or cannot be used.

@@ -78,8 +78,8 @@ fn keep(
     }
     folder.write(FILE, object.to_string().as_bytes()).doing(doing)?;
     if path.join(EVALUATION).is_file() {
-        let page = report_page::write([path, quantised.loaded.checkpoint.dir()], Some(path))?;
-        talk(&format!("report: {}", page.display()));
+        let written = report_page::write([path, quantised.loaded.checkpoint.dir()], Some(path))?;
+        talk(&format!("report: {}", written.page.display()));
     }
     Ok(())
 }

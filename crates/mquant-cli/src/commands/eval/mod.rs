@@ -115,8 +115,8 @@ pub(crate) fn run(args: &EvalArgs, globals: &Globals, output: &Output) -> Result
     if let Some(folder) = &args.output {
         let bundle = opened.loaded.checkpoint.dir();
         let sources = [Some(folder.as_path()), Some(bundle).filter(|dir| dir.join(MANIFEST).is_file())];
-        let page = report_page::write(sources.into_iter().flatten(), Some(folder))?;
-        talk(&format!("report: {}", page.display()));
+        let written = report_page::write(sources.into_iter().flatten(), Some(folder))?;
+        talk(&format!("report: {}", written.page.display()));
     }
     if output.is_json() {
         output.object("evaluation/1", &show::without_schema(&record))?;

@@ -180,7 +180,7 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
 /// Shows the bundle on a page beside it. A bundle is whole without one.
 fn tell_page(bundle: &Path) {
     match report_page::write([bundle], None) {
-        Ok(page) => watch::page(&page),
+        Ok(written) => watch::page(&written.page),
         Err(failure) => talk(&format!("note: there is no report: {}", failure.told())),
     }
 }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mquant::disk::RealDisk;
-use mquant::report::Sources;
 use serde::Serialize;
 
-use crate::exit::{Doing, Done, Failure};
+use crate::exit::{Done, Failure};
 use crate::output::Output;
+use crate::report_page;
 
 /// Arguments of `mquant report`.
 #[derive(Args, Debug)]
@@ -42,13 +41,10 @@ struct Written {
 }
 
 pub(crate) fn run(args: &ReportArgs, output: &Output) -> Result<Done, Failure> {
-    let disk = RealDisk::shared();
-    let doing = "read what is to be reported";
-    let sources = Sources::new(&*disk, &args.folders).doing(doing)?;
-    let report = sources.gather(&*disk).doing(doing)?;
-    let folder = args.output.clone().unwrap_or_else(|| sources.default_output());
-    let paths = report.write(&disk, &folder).doing("write the report")?;
-    let [html, markdown, json] = paths.map(|path| path.display().to_string());
+    let written = report_page::write(args.folders.iter().map(PathBuf::as_path), args.output.as_deref())?;
+    let report = &written.report;
+    let [html, markdown, json] =
+        [&written.page, &written.markdown, &written.json].map(|path| path.display().to_string());
     if output.is_json() {
         let (evaluations, bundles) = (report.evaluations.len(), report.bundles.len());
         output.object("report_files/1", &Written { html, markdown, json, evaluations, bundles })?;
