@@ -266,4 +266,10 @@ fn a_budget_is_spent_and_told() {
     let again = quantize(&["--budget", "1M"]);
     assert_eq!(again.status.code(), Some(0));
     assert!(stderr(&again).contains("is there already"), "{}", stderr(&again));
+    // Another budget, or other samples, are another bundle.
+    for other in [["--budget", "2M"].as_slice(), &["--budget", "1M", "--seed", "7"]] {
+        let refused = quantize(other);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("was made with another"), "{}", stderr(&refused));
+    }
 }

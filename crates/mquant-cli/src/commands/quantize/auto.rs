@@ -23,11 +23,15 @@ const EXTENDED: &str = "-auto";
 /// What the name of the bundle by the unchanged recipe ends with.
 const BASE: &str = ".base";
 
-/// Whether the output is a bundle that a budget was spent on, by the recipe extended or, where nothing was needed, as it is.
-pub(super) fn is_complete(recipe: &Recipe, output: &Path) -> bool {
-    let manifest = Manifest::read(&*RealDisk::shared(), output).ok().flatten();
-    let made_by = manifest.as_ref().and_then(|manifest| manifest.fingerprint.get("recipe")?.split(' ').next());
-    made_by.is_some_and(|name| name == recipe.name || name == format!("{}{EXTENDED}", recipe.name))
+/// Whether the output is a bundle of the same model and samples that the same budget was spent on, by the recipe extended or,
+/// where nothing was needed, as it is.
+pub(super) fn is_complete(work: &Work<'_>) -> bool {
+    let Some(there) = Manifest::read(&*RealDisk::shared(), work.output).ok().flatten() else { return false };
+    let wanted = pipeline::fingerprint(work.loaded, &work.options(work.recipe, work.output));
+    let made_by = there.fingerprint.get("recipe").and_then(|recipe| recipe.split(' ').next()).unwrap_or_default();
+    let is_recipe = made_by == work.recipe.name || made_by == format!("{}{EXTENDED}", work.recipe.name);
+    let is_same = wanted.iter().all(|(part, value)| part == "recipe" || there.fingerprint.get(part) == Some(value));
+    is_recipe && is_same && there.provenance["given"]["budget"] == work.provenance()["budget"]
 }
 
 /// What is asked for.
@@ -80,6 +84,9 @@ pub(super) fn extend(work: &Work<'_>, budget: Budget, globals: &Globals) -> Resu
 /// Removes the bundle by the unchanged recipe, which nothing needs any more.
 pub(super) fn clear(output: &Path) {
     let base = base_of(output);
+    if !base.exists() {
+        return;
+    }
     if let Err(e) = std::fs::remove_dir_all(&base) {
         talk(&format!("note: {} could not be removed ({e})", base.display()));
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use mquant::bundle::Quantization;
+use mquant::bundle::{FileHash, Quantization};
 use mquant::calibrate::samples::{self, DataSource, Gathered, Overlap, Request, Shared, Visual};
 use mquant::checkpoint::Checkpoint;
 use mquant::disk::RealDisk;
@@ -126,13 +126,15 @@ pub(crate) fn run(args: &QuantizeArgs, globals: &Globals, output: &Output) -> Re
         estimate: &estimate,
     };
     let extended = match budget {
-        Some(_) if auto::is_complete(&recipe, &args.output) => {
+        Some(_) if auto::is_complete(&work) => {
             drop(hold);
-            talk(&format!("{} is there already, made of this recipe with a budget", args.output.display()));
+            auto::clear(&args.output);
+            talk(&format!("{} is there already, made of this recipe with this budget", args.output.display()));
             show::state(&args.output, "complete before", output)?;
             return Ok(Done::Complete);
         }
-        Some(budget) => auto::extend(&work, budget, globals)?,
+        // What is there is refused by name before anything is computed.
+        Some(budget) if !args.output.exists() => auto::extend(&work, budget, globals)?,
         _ => Some(recipe.clone()),
     };
     let made = match &extended {
@@ -204,18 +206,34 @@ struct Made {
 }
 
 impl Work<'_> {
-    /// Makes a bundle, or goes on with it, and tells how far it is.
-    fn quantize(&self, recipe: &Recipe, output: &Path) -> Result<Made, Failure> {
-        let started = Instant::now();
-        let mut reporter = Reporter::new(self.estimate);
-        let options = QuantizeOptions {
+    fn options<'o>(&'o self, recipe: &'o Recipe, output: &'o Path) -> QuantizeOptions<'o> {
+        QuantizeOptions {
             recipe,
             samples: self.gathered,
             output,
             engine: self.engine,
             pixels: self.pixels,
-            provenance: serde_json::json!({"model": self.args.model, "calibration": self.args.calibration}),
-        };
+            provenance: self.provenance(),
+        }
+    }
+
+    /// What the command was given.
+    fn provenance(&self) -> serde_json::Value {
+        let QuantizeArgs { model, calibration, target_drop, budget, .. } = self.args;
+        let mut given = serde_json::json!({"model": model, "calibration": calibration});
+        if self.args.auto {
+            // The recipe that is made of this one does not tell which it was.
+            let recipe = FileHash::of(self.recipe.to_toml().as_bytes()).sha256;
+            given["budget"] = serde_json::json!({"target_drop": target_drop, "bytes": budget, "recipe": recipe});
+        }
+        given
+    }
+
+    /// Makes a bundle, or goes on with it, and tells how far it is.
+    fn quantize(&self, recipe: &Recipe, output: &Path) -> Result<Made, Failure> {
+        let started = Instant::now();
+        let mut reporter = Reporter::new(self.estimate);
+        let options = self.options(recipe, output);
         let outcome = pipeline::quantize(self.loaded, &options, &RealDisk::shared(), &mut |event| {
             reporter.event(&event);
             session::go_on()
