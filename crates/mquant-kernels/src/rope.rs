@@ -9,7 +9,7 @@ use crate::features::{Cpu, per_level};
 
 /// Cosines and sines of each row's angles: `rows × half`, `half` being half the head dimension. What distinguishes M-RoPE
 /// from 2-D RoPE is only which position an angle was made from, so one table serves both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RopeTable {
     half: usize,
     cos: Vec<f32>,

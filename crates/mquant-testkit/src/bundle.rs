@@ -7,7 +7,7 @@ use mquant::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
     WeightFormat, side_weight_name, small_files,
 };
-use mquant::checkpoint::{Checkpoint, Role, TensorSpec, Tensors};
+use mquant::checkpoint::{Checkpoint, NormValue, Role, TensorSpec, Tensors};
 use mquant::input::Modality;
 use mquant::kernels::{Bits, Dtype, Matrix, Values};
 use mquant::models::{self, Blueprint};
@@ -79,7 +79,7 @@ impl FloatModel {
         let site = spec.site().expect("the weight of a linear");
         let SiteQuant { norm, rotation, side_columns, .. } = &quantization.sites[&site];
         let (matrix, (rows, inputs)) = (self.matrix(name).to_f32(), spec.matrix_shape());
-        let is_gain = |spec: &&TensorSpec| spec.role == Role::Norm(site) && spec.name.ends_with(".weight");
+        let is_gain = |spec: &&TensorSpec| spec.role == Role::Norm(site, NormValue::Gain);
         let gain = match norm {
             NormFormat::Published => vec![1.0],
             NormFormat::Rms => self.tensors.vector(&specs.iter().find(is_gain).expect("a norm").name),
@@ -139,7 +139,7 @@ impl FloatModel {
                     write_floats(&mut writer, &published.name, &self.transformed(&ours.name, quantization).0, matrices);
                 }
                 (_, Role::TiedWeight(..)) => {}
-                (_, Role::Norm(site)) if folded(*site) => {}
+                (_, Role::Norm(site, _)) if folded(*site) => {}
                 _ => {
                     let dtype = if ours.is_vector() { dtype } else { matrices };
                     write_floats(&mut writer, &published.name, &self.matrix(&ours.name), dtype);

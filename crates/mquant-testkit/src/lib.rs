@@ -6,3 +6,4 @@ pub mod bare;
 pub mod bundle;
 pub mod golden;
 pub mod laws;
+pub mod sites;

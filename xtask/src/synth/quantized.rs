@@ -12,7 +12,7 @@ use mquant::bundle::{BundleWriter, InputFormat, Quantization, SiteQuant, StaticS
 use mquant::checkpoint::{Role, TensorSpec};
 use mquant::input::Modality;
 use mquant::kernels::{Bits, Bytes, Dtype, Matrix};
-use mquant::nn::{BlockSite, CacheFormat, SiteId, Tower};
+use mquant::nn::{CacheFormat, SiteId, SiteKind, Stage, Tower};
 use mquant::quantize::{IntFormat, rtn};
 
 use super::SynthError;
@@ -47,17 +47,16 @@ const VISION: f32 = 1.25;
 /// Every site of the model.
 pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization {
     let site = |id: SiteId| {
-        let bits = match id {
-            SiteId::Patch(_) => Bits::Eight,
-            SiteId::Head => how.head,
-            SiteId::Block(..) | SiteId::Projector(_) => how.weights,
+        let bits = match id.kind {
+            SiteKind::Patch => Bits::Eight,
+            SiteKind::Head => how.head,
+            _ => how.weights,
         };
-        let input = match (how.input, id) {
-            (Input::Dynamic, _) => InputFormat::PerToken,
-            (Input::Static, SiteId::Patch(_) | SiteId::Block(Tower::Vision | Tower::Audio, ..)) => {
-                InputFormat::PerTensor
-            }
-            (Input::Static, _) => InputFormat::PerModality,
+        let is_encoder = id.tower() != Tower::Language && id.part.stage != Stage::Projector;
+        let input = match how.input {
+            Input::Dynamic => InputFormat::PerToken,
+            Input::Static if is_encoder => InputFormat::PerTensor,
+            Input::Static => InputFormat::PerModality,
         };
         (id, SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input))
     };
@@ -69,9 +68,9 @@ pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization
 /// The static scales of every site that has some.
 pub(super) fn input_scales(quantization: &Quantization) -> BTreeMap<SiteId, Vec<f32>> {
     let scale = |id: &SiteId| {
-        let largest = match id {
-            SiteId::Patch(_) => 2.7,
-            SiteId::Block(Tower::Language, _, BlockSite::Down) => 10.0,
+        let largest = match (id.tower(), id.kind) {
+            (_, SiteKind::Patch) => 2.7,
+            (Tower::Language, SiteKind::Down) => 10.0,
             _ => 4.5,
         };
         largest / LARGEST

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use mquant::bundle::InputFormat;
-use mquant::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::recipe::{PRESETS, Preset, Recipe, Target};
 use serde::Serialize;
 
@@ -96,13 +96,14 @@ fn list(output: &Output) -> Result<(), Failure> {
 impl RecipeReport {
     /// What a recipe does to a model with a vision tower, a projector and a decoder.
     fn new(recipe: &Recipe) -> Result<Self, mquant::recipe::RecipeError> {
-        let inner = |tower| SiteId::Block(tower, 0, BlockSite::Qkv);
+        let inner = |tower| SiteId::block(tower, 0, SiteKind::Qkv);
         let (vision, language) = (inner(Tower::Vision), inner(Tower::Language));
-        let projector = SiteId::Projector(ProjectorSite::Up);
+        let projector = SiteId::projector(Tower::Vision, SiteKind::Up);
         let blocks = [Tower::Vision, Tower::Language].map(|tower| {
-            [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down].map(|kind| SiteId::Block(tower, 0, kind))
+            [SiteKind::Qkv, SiteKind::Out, SiteKind::Up, SiteKind::Down].map(|kind| SiteId::block(tower, 0, kind))
         });
-        let ends = [SiteId::Patch(Tower::Vision), projector, SiteId::Projector(ProjectorSite::Down), SiteId::Head];
+        let ends =
+            [SiteId::patch(Tower::Vision), projector, SiteId::projector(Tower::Vision, SiteKind::Down), SiteId::HEAD];
         let sites: Vec<SiteId> = blocks.into_iter().flatten().chain(ends).collect();
         let plan = recipe.check(&sites)?;
         let of = |site| PartReport::new(plan.site(site).map_or(Target::Float, |site| site.target));
@@ -113,7 +114,7 @@ impl RecipeReport {
             vision: of(vision),
             projector: of(projector),
             language: of(language),
-            head: of(SiteId::Head),
+            head: of(SiteId::HEAD),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mquant::kernels::Rows;
 use mquant::models::Model;
-use mquant::nn::{BlockSite, Pass, SiteId, Tap, Tower};
+use mquant::nn::{SiteId, SiteKind, SiteRows, Tap, Tower};
 use mquant::run::LoadedModel;
 use mquant::transform::{
     FuseNorms, Otherwise, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels, Smooth, Streams,
@@ -66,8 +66,8 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
     let mut model = Model::clone(&loaded.model);
     let streams = Streams::of(&mut model).expect("streams");
     let sites: BTreeSet<SiteId> = model.parts().iter_mut().flat_map(|part| part.sites()).map(|site| site.id).collect();
-    let of_kind = |kinds: &[BlockSite]| -> BTreeSet<SiteId> {
-        let matches = |id: &SiteId| matches!(id, SiteId::Block(_, _, kind) if kinds.contains(kind));
+    let of_kind = |kinds: &[SiteKind]| -> BTreeSet<SiteId> {
+        let matches = |id: &SiteId| id.block_index().is_some() && kinds.contains(&id.kind);
         sites.iter().copied().filter(matches).collect()
     };
     let towers = [Tower::Vision, Tower::Language];
@@ -76,7 +76,7 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
         across(towers, RotateStream::new(&streams, towers.iter().copied(), kind, seed).expect("rotations"))
     };
     let heads = || within(RotateHeads::new(towers, 7));
-    let online = |otherwise| within(RotateOnline::new(of_kind(&[BlockSite::Down]), otherwise));
+    let online = |otherwise| within(RotateOnline::new(of_kind(&[SiteKind::Down]), otherwise));
     let (hadamard, ones) = (RotationKind::Hadamard, RotationKind::OnesPreserving);
     vec![
         ("fuse_norms", vec![within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream"))]),
@@ -94,7 +94,7 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
         ("rotate_heads", vec![heads()]),
         ("rotate_online", vec![online(Otherwise::Pad)]),
         ("rotate_online in blocks", vec![online(Otherwise::Blocks)]),
-        ("smooth", vec![within(Smooth::new(of_kind(&[BlockSite::Qkv, BlockSite::Out, BlockSite::Up]), 0.5))]),
+        ("smooth", vec![within(Smooth::new(of_kind(&[SiteKind::Qkv, SiteKind::Out, SiteKind::Up]), 0.5))]),
         ("all of MQuant", vec![fuse(), rotate(&towers, hadamard, 3), heads(), online(Otherwise::Pad)]),
     ]
 }
@@ -120,7 +120,7 @@ fn apply(model: &mut Model, steps: &[Step], seen: &SeenChannels, skipped: Option
 struct Seen(SeenChannels);
 
 impl Tap for Seen {
-    fn observe(&mut self, site: SiteId, x: &Rows, _: &Pass) {
+    fn observe(&mut self, site: SiteId, x: &Rows, _: SiteRows<'_>) {
         let channels = self.0.entry(site).or_insert_with(|| vec![0.0; x.features()]);
         for row in 0..x.rows() {
             channels.iter_mut().zip(x.row(row)).for_each(|(most, v)| *most = most.max(v.abs()));

@@ -9,7 +9,7 @@ use mquant::kernels::{
     AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, Level, Matrix, PackedWeight, Product, Products,
     QuantRows, RopeTable, RowScales, RowSteps, Rows, Source, Split,
 };
-use mquant::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, Sequence};
 
@@ -77,25 +77,26 @@ impl Backend for SitesAt {
 /// Every kind of weight, input, norm, rotation and split that a bundle can have, spread over the sites.
 fn mixture(model: &FloatModel, site: SiteId) -> SiteQuant {
     let int = |bits, group| WeightFormat::Int(IntFormat { bits, group });
-    let (weight, input) = match site {
-        SiteId::Head => (int(Bits::Eight, None), InputFormat::PerToken),
-        SiteId::Block(_, _, BlockSite::Qkv) => (int(Bits::Four, None), InputFormat::PerModality),
-        SiteId::Block(_, _, BlockSite::Out) => (int(Bits::Eight, None), InputFormat::PerTensor),
-        SiteId::Block(_, 0, _) => (int(Bits::Four, Some(32)), InputFormat::PerToken),
-        SiteId::Block(..) => (int(Bits::Four, None), InputFormat::PerTensor),
-        SiteId::Patch(_) | SiteId::Projector(_) => (int(Bits::Eight, None), InputFormat::PerToken),
+    let (weight, input) = match (site.block_index(), site.kind) {
+        (Some(_), SiteKind::Qkv) => (int(Bits::Four, None), InputFormat::PerModality),
+        (Some(_), SiteKind::Out) => (int(Bits::Eight, None), InputFormat::PerTensor),
+        (Some(0), _) => (int(Bits::Four, Some(32)), InputFormat::PerToken),
+        (Some(_), _) => (int(Bits::Four, None), InputFormat::PerTensor),
+        (None, _) => (int(Bits::Eight, None), InputFormat::PerToken),
     };
     let inputs = model.inputs(site);
     let whole = || Hadamard::new(inputs).expect("a rotation of a golden model's width");
     let padded = || Hadamard::padded(inputs + 1).expect("a rotation of a few more");
-    let (norm, rotation, side_columns) = match site {
-        SiteId::Block(_, 0, BlockSite::Down) => (NormFormat::Published, Some(padded()), vec![0]),
-        SiteId::Block(_, 1, BlockSite::Down) => (NormFormat::Published, Some(whole()), vec![0, 3, inputs as u32 - 1]),
-        SiteId::Block(_, 1, BlockSite::Up) => (NormFormat::Rms, None, vec![7]),
-        SiteId::Block(Tower::Language, 0, BlockSite::Qkv) => (NormFormat::Rms, Some(padded()), (2..70).collect()),
-        SiteId::Block(_, 1, BlockSite::Qkv) => (NormFormat::Published, None, vec![1, 2]),
-        SiteId::Projector(ProjectorSite::Up) => (NormFormat::Rms, Some(padded()), vec![5]),
-        SiteId::Patch(_) => (NormFormat::Published, None, vec![0, 1175]),
+    let (norm, rotation, side_columns) = match (site.block_index(), site.kind) {
+        (Some(0), SiteKind::Down) => (NormFormat::Published, Some(padded()), vec![0]),
+        (Some(1), SiteKind::Down) => (NormFormat::Published, Some(whole()), vec![0, 3, inputs as u32 - 1]),
+        (Some(1), SiteKind::Up) => (NormFormat::Rms, None, vec![7]),
+        (Some(0), SiteKind::Qkv) if site.tower() == Tower::Language => {
+            (NormFormat::Rms, Some(padded()), (2..70).collect())
+        }
+        (Some(1), SiteKind::Qkv) => (NormFormat::Published, None, vec![1, 2]),
+        (None, SiteKind::Up) => (NormFormat::Rms, Some(padded()), vec![5]),
+        (None, SiteKind::Patch) => (NormFormat::Published, None, vec![0, 1175]),
         _ => (NormFormat::Published, None, Vec::new()),
     };
     SiteQuant { norm, rotation: rotation.map(Arc::new), side_columns, ..SiteQuant::new(weight, input) }

@@ -3,7 +3,7 @@
 use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::input::{Modality, ModalitySpans};
 use mquant::kernels::{Bits, Cpu, CpuBackend, Rows};
-use mquant::nn::{Cx, Pass, SiteId, Tap, Tower};
+use mquant::nn::{Cx, Pass, SiteId, SiteKind, SiteRows, Tap, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, RowOrder, Sequence};
 
@@ -30,6 +30,7 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
             order: order.to_vec(),
             spans: ModalitySpans::uniform(Modality::Text, n),
             rope: decoder.rope.table(&positions),
+            ..Pass::default()
         };
         let backend = CpuBackend::new(Cpu::detect());
         let mut cache = decoder.new_cache();
@@ -55,9 +56,9 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
 
 /// Integer weights everywhere, and in the decoder a static scale for each modality.
 fn per_modality(site: SiteId) -> SiteQuant {
-    let (bits, input) = match site {
-        SiteId::Block(Tower::Language, ..) => (Bits::Four, InputFormat::PerModality),
-        SiteId::Head => (Bits::Eight, InputFormat::PerToken),
+    let (bits, input) = match (site.tower(), site.kind) {
+        (_, SiteKind::Head) => (Bits::Eight, InputFormat::PerToken),
+        (Tower::Language, _) => (Bits::Four, InputFormat::PerModality),
         _ => (Bits::Eight, InputFormat::PerTensor),
     };
     SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input)
@@ -164,10 +165,10 @@ struct Seen {
 }
 
 impl Tap for Seen {
-    fn observe(&mut self, site: SiteId, _: &Rows, pass: &Pass) {
-        if matches!(site, SiteId::Block(Tower::Language, 0, mquant::nn::BlockSite::Qkv)) {
-            self.order.extend(&pass.order);
-            self.modalities.extend(pass.spans.iter().flat_map(|(modality, rows)| rows.map(move |_| modality)));
+    fn observe(&mut self, site: SiteId, _: &Rows, rows: SiteRows<'_>) {
+        if site == SiteId::block(Tower::Language, 0, SiteKind::Qkv) {
+            self.order.extend(&rows.pass.order);
+            self.modalities.extend(rows.spans.iter().flat_map(|(modality, rows)| rows.map(move |_| modality)));
         }
     }
 }
@@ -210,6 +211,7 @@ fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
             order: order.iter().map(|row| *row as u32).collect(),
             spans: spans.clone(),
             rope: decoder.rope.table(&positions),
+            ..Pass::default()
         };
         let backend = CpuBackend::new(Cpu::detect());
         let mut cache = decoder.new_cache();

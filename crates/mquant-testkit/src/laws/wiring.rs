@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mquant::kernels::{Matrix, Rows};
 use mquant::models::Model;
-use mquant::nn::{Linear, NormKind, Output, Part, Pass, SiteId, Stream, Tap, Weight};
+use mquant::nn::{Linear, NormKind, Output, Part, SiteId, SiteRows, Stream, Tap, Weight};
 
 use super::{distance, engine, prepare};
 use crate::golden::GoldenFolder;
@@ -77,9 +77,9 @@ pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
 struct Visits(Vec<(SiteId, usize)>);
 
 impl Tap for Visits {
-    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
-        let rows: usize = pass.sequences.iter().map(|s| s.len()).sum();
-        assert!(rows.is_multiple_of(x.rows()), "{site}: {} rows in a pass of {rows}", x.rows());
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
+        assert_eq!(rows.spans.rows(), x.rows(), "{site}: rows, and rows whose modality is known");
+        assert_eq!(rows.pass.spans.rows(), x.rows() * rows.merged, "{site}: rows of the pass");
         if !self.0.iter().any(|(seen, _)| *seen == site) {
             self.0.push((site, x.features()));
         }

@@ -30,7 +30,7 @@ pub use site_quant::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 pub use small_files::{SmallFile, small_files};
 pub use specs::{bias_name, input_scale_name, side_input_scale_name, side_weight_name};
 pub use verify::{FileReport, FileState, Report, verify};
-pub use weights::Weights;
+pub use weights::{NormShape, Weights};
 pub use write::{BundleTarget, BundleWriteError, BundleWriter, FloatFormat, StaticScales};
 
 /// The version of the format that is read and written.

@@ -108,7 +108,7 @@ impl<'q> Stored<'q> {
 
 /// Whether a tensor is of a norm that a bundle has not.
 pub(super) fn is_folded(spec: &TensorSpec, quantization: &Quantization) -> bool {
-    let Role::Norm(site) = spec.role else { return false };
+    let Role::Norm(site, _) = spec.role else { return false };
     quantization.sites.get(&site).is_some_and(|quant| quant.norm == NormFormat::Rms)
 }
 
@@ -125,7 +125,8 @@ pub(super) fn stored(specs: &[TensorSpec], quantization: &Quantization) -> Vec<T
         out.extend(weight.tensors(spec));
         let bias = bias_name(&spec.name);
         if !names.contains(bias.as_str()) {
-            out.push(TensorSpec { presence: Presence::Optional, ..TensorSpec::bias_of(site, bias, weight.rows) });
+            let made = TensorSpec::bias_of(site, bias, weight.rows);
+            out.push(TensorSpec { presence: Presence::Optional, cuts: spec.cuts.clone(), ..made });
         }
     }
     for (site, quant) in &quantization.sites {
@@ -151,7 +152,7 @@ pub(super) fn check_sites(specs: &[TensorSpec], quantization: &Quantization) -> 
         return Err(BundleError::Sites { file, field, missing, unknown });
     }
     for (id, quant) in &quantization.sites {
-        let has_norm = specs.iter().any(|spec| spec.role == Role::Norm(*id));
+        let has_norm = specs.iter().any(|spec| matches!(spec.role, Role::Norm(site, _) if site == *id));
         if quant.norm == NormFormat::Rms && !has_norm {
             return Err(BundleError::Norm {
                 file: "config.json".to_owned(),

@@ -12,19 +12,30 @@ use super::canonical::{Canonical, Zeros};
 use super::packed_cache::{PackedCache, PackedCacheUse, PackedFile, PanelKey};
 use super::specs::{self, Stored, bias_name, input_scale_name, side_input_scale_name, side_weight_name};
 use super::{BundleError, InputFormat, NormFormat, Quantization, SiteQuant};
-use crate::checkpoint::{Checkpoint, CheckpointError, Naming, Role, TensorSpec, Tensors};
+use crate::checkpoint::{Checkpoint, CheckpointError, Naming, NormValue, Role, TensorSpec, Tensors};
 use crate::input::Modality;
-use crate::nn::{CacheFormat, ColumnSplit, InputQuant, Linear, ModalityScales, SiteId, Weight};
+use crate::nn::{CacheFormat, ColumnSplit, InputQuant, Linear, ModalityScales, Norm, NormKind, Site, SiteId, Weight};
 
 /// Everything a family builds its parts from. Names are the family's own, and those of a float checkpoint.
 #[derive(Debug)]
 pub struct Weights {
     tensors: Tensors,
+    /// The family's table.
+    specs: Vec<TensorSpec>,
     /// Float weights that are another tensor.
     tied: BTreeMap<String, String>,
     /// Names of the biases that are there.
     biases: BTreeSet<String>,
     codes: Option<Codes>,
+}
+
+/// What a family knows of a norm beside its tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct NormShape {
+    /// Added to the variance or mean square.
+    pub eps: f32,
+    /// Consecutive normed rows that the site reads as one row: 1, or a merger's k².
+    pub repeat: usize,
 }
 
 /// What only a quantised model has.
@@ -56,7 +67,7 @@ impl Weights {
         let tensors = checkpoint.select(naming, specs)?;
         tensors.check_finite()?;
         let biases = biases(&tensors, specs);
-        Ok(Self { tensors, tied: tied(specs).collect(), biases, codes: None })
+        Ok(Self { tensors, specs: specs.to_vec(), tied: tied(specs).collect(), biases, codes: None })
     }
 
     /// Weights of a bundle. Codes are not read yet; tables are not checked for NaN, as they are read row by row.
@@ -93,47 +104,74 @@ impl Weights {
         let inputs = inputs(&tensors, &quantization)?;
         let splits = splits(&tensors, &quantization)?;
         let panels = RefCell::new(Panels { kept, taken: Vec::new(), made: 0 });
-        Ok(Self { tensors, tied, biases, codes: Some(Codes { quantization, weights, inputs, splits, panels }) })
-    }
-
-    /// Values of a norm.
-    ///
-    /// # Panics
-    /// If the name is none of the family's: a defect of the family, as in all that follow.
-    pub fn vector(&self, name: &str) -> Vec<f32> {
-        self.tensors.vector(name)
+        let codes = Some(Codes { quantization, weights, inputs, splits, panels });
+        Ok(Self { tensors, specs: specs.to_vec(), tied, biases, codes })
     }
 
     /// A table that rows are taken from, where it lies.
+    ///
+    /// # Panics
+    /// If the name is none of the family's: a defect of the family, as in all that follow.
     pub fn table(&self, name: &str) -> Matrix {
         self.tensors.matrix(name)
     }
 
-    /// The linear of that name: its weight, its bias if there is one, its side codes if its site has side columns.
-    pub fn linear(&self, name: &str) -> Linear {
-        let name = format!("{name}.weight");
-        let (weight, side) = match self.canonical(&name) {
-            Some((codes, canonical)) => {
-                let all = 0..canonical.weight.rows;
-                (Weight::Int(codes.packed(&name, canonical, all.clone())), self.side(&name, all))
-            }
-            None => (Weight::Float(self.float_weight(&name)), None),
-        };
-        Linear { weight, bias: self.bias(&name), side }
-    }
-
-    /// Some outputs of a fused linear.
+    /// A site without a norm in front, put together from the tensors that the family's table gives it.
     ///
     /// # Panics
-    /// If the range is not inside.
-    pub fn linear_rows(&self, name: &str, rows: Range<usize>) -> Linear {
-        let name = format!("{name}.weight");
-        let weight = match self.canonical(&name) {
-            Some((codes, canonical)) => Weight::Int(codes.packed(&name, canonical, rows.clone())),
-            None => Weight::Float(self.float_weight(&name).row_range(rows.clone())),
+    /// If the table does not give the site `N` linears.
+    pub fn site<const N: usize>(&self, id: SiteId) -> Site<N> {
+        self.site_with(id, None)
+    }
+
+    /// A site behind a norm over `features`: what the family's table gives it, or what a bundle has in its place.
+    ///
+    /// # Panics
+    /// If the table gives the site no gain, or not `N` linears.
+    pub fn normed_site<const N: usize>(&self, id: SiteId, norm: NormShape) -> Site<N> {
+        let NormShape { eps, repeat } = norm;
+        let (gain_name, features) = self.norm_value(id, NormValue::Gain).expect("a norm has a gain");
+        let (kind, gain) = match self.norm_format(id) {
+            NormFormat::Rms => (NormKind::Rms, vec![1.0; features]),
+            NormFormat::Published => {
+                let kind = match self.norm_value(id, NormValue::Bias) {
+                    None => NormKind::Rms,
+                    Some((name, _)) => NormKind::Layer { bias: self.tensors.vector(name) },
+                };
+                (kind, self.tensors.vector(gain_name))
+            }
         };
-        let bias = self.bias(&name).map(|bias| bias[rows.clone()].to_vec());
-        Linear { weight, bias, side: self.side(&name, rows) }
+        self.site_with(id, Some(Norm { kind, gain, eps, repeat }))
+    }
+
+    fn site_with<const N: usize>(&self, id: SiteId, norm: Option<Norm>) -> Site<N> {
+        let linears = std::array::from_fn(|i| self.linear(id, i));
+        Site { id, norm, rotation: self.rotation(id), split: self.split(id), input: self.input(id), linears }
+    }
+
+    fn norm_value(&self, site: SiteId, value: NormValue) -> Option<(&str, usize)> {
+        let spec = self.specs.iter().find(|spec| spec.role == Role::Norm(site, value))?;
+        Some((&spec.name, spec.shape.iter().product()))
+    }
+
+    /// Linear `index` of a site: its weight, its bias if there is one, its side codes if the site has side columns.
+    fn linear(&self, site: SiteId, index: usize) -> Linear {
+        let of = |spec: &&TensorSpec| spec.site() == Some(site);
+        let mut cuts = self.specs.iter().filter(of).flat_map(|spec| spec.cuts.iter().map(move |cut| (&spec.name, cut)));
+        let (name, cut) = cuts
+            .find(|(_, cut)| cut.linear == index)
+            .unwrap_or_else(|| panic!("{site}: no tensor has outputs for linear {index}"));
+        let rows = cut.rows.clone();
+        let weight = match self.canonical(name) {
+            Some((codes, canonical)) => Weight::Int(codes.packed(name, canonical, rows.clone())),
+            None => {
+                let weight = self.float_weight(name);
+                let is_whole = rows == (0..weight.rows());
+                Weight::Float(if is_whole { weight } else { weight.row_range(rows.clone()) })
+            }
+        };
+        let bias = self.bias(name).map(|bias| bias[rows.clone()].to_vec());
+        Linear { weight, bias, side: self.side(name, rows) }
     }
 
     fn side(&self, weight: &str, rows: Range<usize>) -> Option<PackedWeight> {
@@ -148,7 +186,7 @@ impl Weights {
     }
 
     /// How the activation of a site becomes codes.
-    pub fn input(&self, site: SiteId) -> InputQuant {
+    fn input(&self, site: SiteId) -> InputQuant {
         match &self.codes {
             None => InputQuant::Float,
             Some(codes) => codes.inputs.get(&site).unwrap_or_else(|| panic!("{site} is in no spec")).clone(),
@@ -156,18 +194,18 @@ impl Weights {
     }
 
     /// The online rotation of a site's activation.
-    pub fn rotation(&self, site: SiteId) -> Option<Arc<Hadamard>> {
+    fn rotation(&self, site: SiteId) -> Option<Arc<Hadamard>> {
         self.codes.as_ref()?.quantization.sites.get(&site)?.rotation.clone()
     }
 
     /// What became of the norm in front of a site.
-    pub fn norm(&self, site: SiteId) -> NormFormat {
+    fn norm_format(&self, site: SiteId) -> NormFormat {
         let quant = self.codes.as_ref().and_then(|codes| codes.quantization.sites.get(&site));
         quant.map_or(NormFormat::Published, |quant| quant.norm)
     }
 
     /// The input channels of a site that are computed beside the main product.
-    pub fn split(&self, site: SiteId) -> Option<ColumnSplit> {
+    fn split(&self, site: SiteId) -> Option<ColumnSplit> {
         self.codes.as_ref()?.splits.get(&site).cloned()
     }
 

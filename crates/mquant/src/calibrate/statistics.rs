@@ -6,7 +6,7 @@ use mquant_kernels::{Backend, Rows};
 
 use super::histogram::Histogram;
 use crate::input::Modality;
-use crate::nn::{Pass, SiteId, Tap};
+use crate::nn::{SiteId, SiteRows, Tap};
 use crate::quantize::Hessian;
 
 /// What is to be noted of a site.
@@ -100,12 +100,11 @@ impl SeenRows {
 }
 
 impl Tap for Statistics<'_> {
-    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some(wanted) = self.wanted.get(&site) else { return };
         let seen = self.sites.entry(site).or_default();
-        let merged = (pass.spans.rows() / x.rows().max(1)).max(1);
-        for (modality, range) in pass.spans.iter() {
-            let range = range.start / merged..range.end / merged;
+        let SiteRows { spans, pass, merged } = rows;
+        for (modality, range) in spans.iter() {
             let rows = seen.modalities.entry(modality).or_default();
             rows.rows += range.len() as u64;
             rows.channels.resize(x.features(), 0.0);

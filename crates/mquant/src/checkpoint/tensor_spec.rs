@@ -1,6 +1,7 @@
 //! A tensor a family asks for, and what it is to the model.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::stored_dtype::StoredDtype;
 use crate::nn::SiteId;
@@ -18,6 +19,17 @@ pub struct TensorSpec {
     pub presence: Presence,
     /// What it is to the model.
     pub role: Role,
+    /// Of a weight or bias: which linears of its site its outputs belong to, in the order of its rows, gapless.
+    pub cuts: Vec<Cut>,
+}
+
+/// The outputs of a tensor that belong to one linear of a site: a fused projection is cut into several linears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Index of the linear in its site.
+    pub linear: usize,
+    /// Rows of the weight, values of the bias.
+    pub rows: Range<usize>,
 }
 
 /// Element types a tensor may have.
@@ -49,17 +61,33 @@ pub enum Role {
     Table,
     /// The bias of a linear of a site: in float everywhere.
     Bias(SiteId),
-    /// Gain or bias of the norm in front of a site. A bundle has none where the norm was fused into the site's linears.
-    Norm(SiteId),
+    /// A value of the norm in front of a site. A bundle has none where the norm was fused into the site's linears.
+    Norm(SiteId, NormValue),
     /// Other values: in float everywhere.
     Vector,
+}
+
+/// Which value of a norm a tensor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormValue {
+    /// The factors.
+    Gain,
+    /// What is added at the end, by a LayerNorm.
+    Bias,
 }
 
 impl TensorSpec {
     /// A float vector that must be there.
     pub fn required(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         let (name, shape) = (name.into(), shape.into());
-        Self { name, shape, elements: Elements::Float, presence: Presence::Required, role: Role::Vector }
+        Self {
+            name,
+            shape,
+            elements: Elements::Float,
+            presence: Presence::Required,
+            role: Role::Vector,
+            cuts: Vec::new(),
+        }
     }
 
     /// A float vector that may be absent.
@@ -69,27 +97,53 @@ impl TensorSpec {
 
     /// The bias of a linear of a site.
     pub fn bias_of(site: SiteId, name: impl Into<String>, outputs: usize) -> Self {
-        Self { role: Role::Bias(site), ..Self::required(name, [outputs]) }
+        Self { role: Role::Bias(site), cuts: whole(outputs), ..Self::required(name, [outputs]) }
     }
 
-    /// Gain or bias of the norm in front of a site.
-    pub fn norm_of(site: SiteId, name: impl Into<String>, features: usize) -> Self {
-        Self { role: Role::Norm(site), ..Self::required(name, [features]) }
+    /// A value of the norm in front of a site.
+    pub fn norm_of(site: SiteId, value: NormValue, name: impl Into<String>, features: usize) -> Self {
+        Self { role: Role::Norm(site, value), ..Self::required(name, [features]) }
     }
 
-    /// The weight of a linear of a site.
+    /// The weight of the first linear of a site.
     pub fn weight_of(site: SiteId, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
-        Self { role: Role::Weight(site), ..Self::required(name, shape) }
+        let spec = Self { role: Role::Weight(site), ..Self::required(name, shape) };
+        Self { cuts: whole(spec.matrix_shape().0), ..spec }
+    }
+
+    /// The same weight or bias, cut into linears of its site: each takes the next `outputs` rows.
+    ///
+    /// # Panics
+    /// If the outputs of the linears are not those of the tensor.
+    pub fn cut(self, linears: &[(usize, usize)]) -> Self {
+        let mut end = 0;
+        let cut = |(linear, outputs): &(usize, usize)| {
+            end += outputs;
+            Cut { linear: *linear, rows: end - outputs..end }
+        };
+        let cuts = linears.iter().map(cut).collect();
+        assert_eq!(Some(&end), self.shape.first(), "outputs of {} and of its linears", self.name);
+        Self { cuts, ..self }
     }
 
     /// The weight of a linear of a site, which a float checkpoint need not have: it is the tensor `to`.
     pub fn tied(site: SiteId, name: impl Into<String>, shape: impl Into<Vec<usize>>, to: impl Into<String>) -> Self {
-        Self { role: Role::TiedWeight(site, to.into()), ..Self::optional(name, shape) }
+        let role = Role::TiedWeight(site, to.into());
+        Self { role, presence: Presence::Optional, ..Self::weight_of(site, name, shape) }
     }
 
     /// A table that rows are taken from.
     pub fn table(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         Self { role: Role::Table, ..Self::required(name, shape) }
+    }
+
+    /// The same under another name, and tied to another name where it is tied.
+    pub fn renamed(self, rename: &dyn Fn(&str) -> String) -> Self {
+        let role = match self.role {
+            Role::TiedWeight(site, to) => Role::TiedWeight(site, rename(&to)),
+            role => role,
+        };
+        Self { name: rename(&self.name), role, ..self }
     }
 
     /// The same of another element type.
@@ -99,14 +153,14 @@ impl TensorSpec {
 
     /// Whether it is a list of numbers, not a matrix.
     pub fn is_vector(&self) -> bool {
-        matches!(self.role, Role::Bias(_) | Role::Norm(_) | Role::Vector)
+        matches!(self.role, Role::Bias(_) | Role::Norm(..) | Role::Vector)
     }
 
     /// The site whose linear this is the weight of.
     pub fn site(&self) -> Option<SiteId> {
         match &self.role {
             Role::Weight(site) | Role::TiedWeight(site, _) => Some(*site),
-            Role::Table | Role::Bias(_) | Role::Norm(_) | Role::Vector => None,
+            Role::Table | Role::Bias(_) | Role::Norm(..) | Role::Vector => None,
         }
     }
 
@@ -114,6 +168,10 @@ impl TensorSpec {
     pub fn matrix_shape(&self) -> (usize, usize) {
         (self.shape.first().copied().unwrap_or(1), self.shape.iter().skip(1).product())
     }
+}
+
+fn whole(outputs: usize) -> Vec<Cut> {
+    std::iter::once(Cut { linear: 0, rows: 0..outputs }).collect()
 }
 
 impl Elements {

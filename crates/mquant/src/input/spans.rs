@@ -54,6 +54,19 @@ impl ModalitySpans {
         }
     }
 
+    /// The spans where `merged` consecutive rows have become one.
+    ///
+    /// # Panics
+    /// If a run is not whole groups: a merged row has one modality.
+    pub fn regrouped(&self, merged: usize) -> Self {
+        let mut out = Self::default();
+        for (modality, rows) in &self.0 {
+            assert!(rows.len().is_multiple_of(merged), "{} {modality} rows in groups of {merged}", rows.len());
+            out.push(*modality, rows.len() / merged);
+        }
+        out
+    }
+
     /// Rows covered.
     pub fn rows(&self) -> usize {
         self.0.last().map_or(0, |(_, range)| range.end)
@@ -87,5 +100,19 @@ mod tests {
         let want = [(Modality::Vision, 0..1), (Modality::Text, 1..2), (Modality::Vision, 2..5)];
         assert_eq!(part.iter().collect::<Vec<_>>(), want);
         assert_eq!(part.rows(), 5);
+    }
+
+    #[test]
+    fn merged_rows_keep_their_modality() {
+        let mut spans = ModalitySpans::uniform(Modality::Vision, 8);
+        spans.push(Modality::Audio, 4);
+        let merged: Vec<_> = spans.regrouped(4).iter().collect();
+        assert_eq!(merged, [(Modality::Vision, 0..2), (Modality::Audio, 2..3)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "6 vision rows in groups of 4")]
+    fn a_group_of_two_modalities_is_refused() {
+        ModalitySpans::uniform(Modality::Vision, 6).regrouped(4);
     }
 }

@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use crate::input::Modality;
 use crate::models::Model;
-use crate::nn::{ColumnSplit, InputQuant, Pass, SiteId, Tap};
+use crate::nn::{ColumnSplit, InputQuant, SiteId, SiteRows, Tap};
 
 /// Codes reach 127; what rounds to more is cut off.
 const MOST: f32 = 127.5;
@@ -70,17 +70,16 @@ impl ClippedShare {
 }
 
 impl Tap for ClippedShare {
-    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some((input, side)) = self.inputs.get(&site) else { return };
-        let merged = (pass.spans.rows() / x.rows().max(1)).max(1);
-        for (modality, range) in pass.spans.iter() {
+        for (modality, range) in rows.spans.iter() {
             let scale = match input {
                 InputQuant::PerTensor(scale) => *scale,
                 InputQuant::PerModality(scales) => scales.of(modality),
                 InputQuant::Float | InputQuant::PerToken => continue,
             };
             let seen = self.seen.entry((site, modality)).or_default();
-            for row in range.start / merged..range.end / merged {
+            for row in range {
                 for (channel, value) in x.row(row).iter().enumerate() {
                     if side.binary_search(&(channel as u32)).is_ok() {
                         continue;
@@ -97,28 +96,22 @@ impl Tap for ClippedShare {
 
 #[cfg(test)]
 mod tests {
-    use mquant_kernels::RopeTable;
-
     use super::*;
     use crate::input::ModalitySpans;
     use crate::nn::ModalityScales;
+    use crate::nn::Pass;
 
     #[test]
     fn values_beyond_the_largest_code_are_counted_by_modality() {
         let scales = ModalityScales { text: 1.0, vision: 2.0, audio: 1.0 };
-        let inputs = BTreeMap::from([(SiteId::Head, (InputQuant::PerModality(scales), vec![1]))]);
+        let inputs = BTreeMap::from([(SiteId::HEAD, (InputQuant::PerModality(scales), vec![1]))]);
         let mut share = ClippedShare { inputs, seen: BTreeMap::new() };
         let mut spans = ModalitySpans::uniform(Modality::Vision, 1);
         spans.push(Modality::Text, 1);
-        let pass = Pass {
-            sequences: std::iter::once(0..2).collect(),
-            order: vec![0, 1],
-            spans,
-            rope: RopeTable::new(1, std::iter::repeat_n(0.0, 2)),
-        };
+        let pass = Pass { sequences: std::iter::once(0..2).collect(), order: vec![0, 1], spans, ..Pass::default() };
         // The channel in the middle has scales of its own.
         let x = Rows::from_vec(vec![254.0, 9999.0, -256.0, 127.4, 9999.0, -128.0], 3);
-        share.observe(SiteId::Head, &x, &pass);
+        share.observe(SiteId::HEAD, &x, pass.rows());
         let seen = share.seen();
         assert_eq!(seen.len(), 2);
         for (_, modality, clipped) in seen {

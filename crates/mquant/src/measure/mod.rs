@@ -153,7 +153,7 @@ impl Bench<'_> {
     fn once(&self, texts: &[Prompt], pictured: &[Prompt], generate: usize) -> Result<Repeat, RunError> {
         let Self { engine, clock } = *self;
         let media = pictured.first().and_then(|p| p.media.first());
-        let vision = media.map(|media| clock.phase(|| engine.encode(media, None)).1);
+        let vision = media.map(|media| clock.phase(|| engine.encode(&[media], None)).1);
         let (computed, prefill) = clock.phase(|| first(engine, texts));
         let (mut sequences, mut scores) = computed?;
         let mut first_token = prefill.seconds;

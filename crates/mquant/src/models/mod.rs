@@ -5,7 +5,9 @@
 //! To add one: a module here and a line in [`FAMILIES`].
 
 mod load;
+mod qwen2;
 mod qwen2_vl;
+mod table;
 
 use thiserror::Error;
 
@@ -14,7 +16,7 @@ use crate::checkpoint::{CheckpointError, FieldError, Fields, Naming, TensorSpec}
 use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
 use crate::input::vision_processor::{Grid, Patching};
-use crate::nn::{Decoder, Encoder, Part, Pass, Position};
+use crate::nn::{Decoder, Encoder, Layer, Part, PartId, Pass, Position, Tower};
 
 pub use load::{Built, build};
 
@@ -72,8 +74,17 @@ pub trait Layout: Send + Sync {
     /// the position of the token that would follow.
     fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32);
 
-    /// What a vision tower needs to know of the patches of some media, in row order.
-    fn vision_pass(&self, grids: &[Grid]) -> Pass;
+    /// What an encoder needs to know of the patches of some media, and the order in which it computes them.
+    fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch;
+}
+
+/// Patches of media as an encoder computes them.
+#[derive(Debug)]
+pub struct EncoderBatch {
+    /// What the rows are, in the order they are computed.
+    pub pass: Pass,
+    /// Computed token i (its merge² patches) is token `order[i]` of the media; empty where the order is that of the media.
+    pub order: Vec<u32>,
 }
 
 /// A stretch of a prompt.
@@ -97,8 +108,8 @@ pub enum MediaKind {
 /// A model in memory.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The vision tower, with the projector into the decoder's stream.
-    pub vision: Encoder,
+    /// Towers that turn media into rows of the decoder's stream, in the order they run.
+    pub encoders: Vec<Encoder>,
     /// The language model.
     pub decoder: Decoder,
 }
@@ -106,9 +117,27 @@ pub struct Model {
 impl Model {
     /// All parts, in the order they run.
     pub fn parts(&mut self) -> Vec<&mut dyn Part> {
-        let mut parts = self.vision.parts();
-        parts.extend(self.decoder.parts());
-        parts
+        let encoders = self.encoders.iter_mut().flat_map(Encoder::parts);
+        encoders.chain(self.decoder.parts()).collect()
+    }
+
+    /// The paths of all parts, in the order they run.
+    pub fn part_ids(&self) -> Vec<PartId> {
+        let layers = self.encoders.iter().flat_map(|encoder| &encoder.layers).map(|layer| layer.id());
+        let decoder = self.decoder.layers.iter().map(|layer| layer.id());
+        layers.chain([self.decoder.embedding.id()]).chain(decoder).chain([self.decoder.head.id()]).collect()
+    }
+
+    /// The encoder of a tower, if the model has it.
+    pub fn encoder(&self, tower: Tower) -> Option<&Encoder> {
+        self.encoders.iter().find(|encoder| encoder.tower == tower)
+    }
+
+    /// The layer of that path; None for the embedding, and for a path the model has not.
+    pub fn layer(&self, id: PartId) -> Option<&dyn Layer> {
+        let layers = self.encoders.iter().flat_map(|encoder| &encoder.layers).chain(&self.decoder.layers);
+        let mut layers = layers.map(|layer| &**layer).chain([&self.decoder.head as &dyn Layer]);
+        layers.find(|layer| layer.id() == id)
     }
 }
 

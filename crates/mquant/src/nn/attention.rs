@@ -1,5 +1,7 @@
 //! Attention between the `qkv` and the `out` site: the only place that knows heads.
 
+use std::ops::Range;
+
 use mquant_kernels::{AttendJob, HeadShape, KeyValues, Mask, Products, Rows};
 
 use super::Cx;
@@ -9,6 +11,8 @@ use super::Cx;
 pub enum Visibility {
     /// All of them.
     Full,
+    /// Those of its window.
+    Window,
     /// Itself and those before, by original index; keys and values are remembered.
     Causal,
 }
@@ -35,29 +39,35 @@ impl Attention {
         let pass = cx.pass;
         cx.backend.rope(&mut q, &pass.rope);
         cx.backend.rope(&mut k, &pass.rope);
-        let job = |s: usize, kv, mask| {
-            let rows = &pass.sequences[s];
-            AttendJob { first_row: rows.start, rows: rows.len(), kv, mask }
-        };
         let jobs: Vec<AttendJob<'_>> = match self.visibility {
-            Visibility::Full => {
-                let rows = pass.sequences.iter().enumerate();
-                rows.map(|(s, r)| {
-                    let kv = KeyValues::Float { keys: k.range(r.clone()), values: v.range(r.clone()) };
-                    job(s, kv, Mask::Full)
-                })
-                .collect()
-            }
+            Visibility::Full => within(&pass.sequences, &k, &v),
+            Visibility::Window => within(&pass.windows, &k, &v),
             Visibility::Causal => {
                 assert_eq!(cx.caches.len(), pass.sequences.len(), "caches and sequences");
                 for (cache, rows) in cx.caches.iter_mut().zip(&pass.sequences) {
                     cache.store(self.block, &k, &v, rows.clone(), &pass.order);
                 }
-                let rows = pass.sequences.iter().enumerate();
-                rows.map(|(s, r)| job(s, cx.caches[s].layer(self.block), Mask::Causal(&pass.order[r.clone()])))
-                    .collect()
+                let rows = pass.sequences.iter().zip(&cx.caches);
+                rows.map(|(r, cache)| AttendJob {
+                    first_row: r.start,
+                    rows: r.len(),
+                    kv: cache.layer(self.block),
+                    mask: Mask::Causal(&pass.order[r.clone()]),
+                })
+                .collect()
             }
         };
         cx.backend.attend(&q, self.shape, self.products, &jobs)
     }
+}
+
+/// Attention among the rows of each range.
+fn within<'a>(ranges: &[Range<usize>], k: &'a Rows, v: &'a Rows) -> Vec<AttendJob<'a>> {
+    let job = |rows: &Range<usize>| AttendJob {
+        first_row: rows.start,
+        rows: rows.len(),
+        kv: KeyValues::Float { keys: k.range(rows.clone()), values: v.range(rows.clone()) },
+        mask: Mask::Full,
+    };
+    ranges.iter().map(job).collect()
 }

@@ -3,8 +3,8 @@
 use mquant_kernels::{Rows, Source};
 
 use super::mlp::Hidden;
-use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
-use super::{Attention, Cx, Site, Up};
+use super::part::{Layer, Part, Reader, ScalePair, SiteMut, Stream, Writer};
+use super::{Attention, Cx, PartId, Site, Up};
 
 /// x += out(attend(qkv(norm x))); x += down(f(up(norm x))).
 #[derive(Clone, Debug)]
@@ -23,19 +23,32 @@ pub struct Block {
     pub down: Site<1>,
 }
 
-impl Block {
-    /// Adds the block's two branches to `x`: rows × stream features.
-    pub fn forward(&self, x: &mut Rows, cx: &mut Cx<'_>) {
-        let [q, k, v] = self.qkv.forward(Source::Rows(x), cx);
+impl Layer for Block {
+    /// `x`: rows × stream features; the same with the block's two branches added.
+    fn forward(&self, mut x: Rows, cx: &mut Cx<'_>) -> Rows {
+        let [q, k, v] = self.qkv.forward(Source::Rows(&x), cx);
         let a = self.attention.forward(q, k, v, cx);
-        self.out.add_to(Source::Rows(&a), x, cx);
-        Hidden::of(&self.up, &self.down, x, cx).add_through(&self.down, x, cx);
+        self.out.add_to(Source::Rows(&a), &mut x, cx);
+        Hidden::of(&self.up, &self.down, &x, cx).add_through(&self.down, &mut x, cx);
+        x
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
     }
 }
 
 impl Part for Block {
+    fn id(&self) -> PartId {
+        self.qkv.id.part
+    }
+
     fn sites(&mut self) -> Vec<SiteMut<'_>> {
         vec![SiteMut::of(&mut self.qkv), SiteMut::of(&mut self.out), up_site(&mut self.up), SiteMut::of(&mut self.down)]
+    }
+
+    fn attention(&mut self) -> Option<&mut Attention> {
+        Some(&mut self.attention)
     }
 
     fn readers(&mut self) -> Vec<Reader<'_>> {

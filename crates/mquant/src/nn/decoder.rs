@@ -1,9 +1,9 @@
 //! The language model.
 
-use mquant_kernels::{Matrix, Rows, Source};
+use mquant_kernels::{HeadShape, Matrix, Rows, Source};
 
-use super::part::{Output, Part, Reader, ScalePair, SiteMut, Stream, Writer};
-use super::{Block, CacheFormat, Cx, KvCache, Rope, Site, Tower};
+use super::part::{Layer, Output, Part, Reader, SiteMut, Stream, Writer};
+use super::{CacheFormat, Cx, KvCache, PartId, Rope, Site, Tower};
 
 /// Tokens are embedded (media rows take the place of placeholders), pass the blocks, and the head scores the next token.
 #[derive(Clone, Debug)]
@@ -12,8 +12,10 @@ pub struct Decoder {
     pub embedding: Embedding,
     /// Positions of the blocks.
     pub rope: Rope,
-    /// In order.
-    pub blocks: Vec<Block>,
+    /// Heads of its blocks.
+    pub heads: HeadShape,
+    /// Its blocks, in order.
+    pub layers: Vec<Box<dyn Layer>>,
     /// Final norm and language model head.
     pub head: Head,
     /// How its blocks' keys and values are remembered.
@@ -44,11 +46,8 @@ impl Embedding {
 
 impl Decoder {
     /// `x`: rows × features, embedded; result the stream after the last block, like `x`.
-    pub fn forward(&self, mut x: Rows, cx: &mut Cx<'_>) -> Rows {
-        for block in &self.blocks {
-            block.forward(&mut x, cx);
-        }
-        x
+    pub fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, cx))
     }
 
     /// Scores of the next token: rows × vocabulary.
@@ -58,53 +57,59 @@ impl Decoder {
 
     /// An empty cache that fits its blocks.
     pub fn new_cache(&self) -> KvCache {
-        let (kv_heads, head_dim) =
-            self.blocks.first().map_or((1, 1), |b| (b.attention.shape.kv_heads, b.attention.shape.head_dim));
-        KvCache::new(self.kv_cache, self.blocks.len(), kv_heads * head_dim, head_dim)
+        self.cache_of(self.kv_cache)
+    }
+
+    /// An empty cache that fits its blocks, in another format.
+    pub fn cache_of(&self, format: CacheFormat) -> KvCache {
+        KvCache::new(format, self.layers.len(), self.heads)
     }
 
     /// Its parts, in the order they run.
     pub fn parts(&mut self) -> Vec<&mut dyn Part> {
-        let blocks = self.blocks.iter_mut().map(|b| b as &mut dyn Part);
+        let layers = self.layers.iter_mut().map(|layer| &mut **layer as &mut dyn Part);
         std::iter::once(&mut self.embedding as &mut dyn Part)
-            .chain(blocks)
+            .chain(layers)
             .chain([&mut self.head as &mut dyn Part])
             .collect()
     }
 }
 
 impl Part for Embedding {
-    fn sites(&mut self) -> Vec<SiteMut<'_>> {
-        Vec::new()
+    fn id(&self) -> PartId {
+        PartId::EMBEDDING
     }
 
-    fn readers(&mut self) -> Vec<Reader<'_>> {
+    fn sites(&mut self) -> Vec<SiteMut<'_>> {
         Vec::new()
     }
 
     fn writers(&mut self) -> Vec<Writer<'_>> {
         vec![Writer { stream: Stream(Tower::Language), output: Output::Table(&mut self.0) }]
     }
+}
 
-    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
-        Vec::new()
+impl Layer for Head {
+    /// Rows × stream features in, rows × vocabulary out.
+    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+        self.0.one(Source::Rows(&x), cx)
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
     }
 }
 
 impl Part for Head {
+    fn id(&self) -> PartId {
+        PartId::HEAD
+    }
+
     fn sites(&mut self) -> Vec<SiteMut<'_>> {
         vec![SiteMut::of(&mut self.0)]
     }
 
     fn readers(&mut self) -> Vec<Reader<'_>> {
         vec![Reader { stream: Stream(Tower::Language), site: SiteMut::of(&mut self.0) }]
-    }
-
-    fn writers(&mut self) -> Vec<Writer<'_>> {
-        Vec::new()
-    }
-
-    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
-        Vec::new()
     }
 }

@@ -60,13 +60,15 @@ impl ModalityScales {
         }
     }
 
-    /// One scale for each of `rows` rows; where a merger has put several rows of the pass into one, the first one's modality.
+    /// One scale for each of `rows` rows.
+    ///
+    /// # Panics
+    /// If `spans` does not cover exactly these rows.
     pub(super) fn of_rows(&self, rows: usize, spans: &ModalitySpans, out: &mut Vec<f32>) {
-        let merged = spans.rows() / rows.max(1);
-        debug_assert_eq!(merged * rows, spans.rows(), "rows of a site and of its pass");
+        assert_eq!(rows, spans.rows(), "rows of a site and of its modality spans");
         out.clear();
         for (modality, range) in spans.iter() {
-            out.resize(range.end / merged.max(1), self.of(modality));
+            out.resize(range.end, self.of(modality));
         }
     }
 }

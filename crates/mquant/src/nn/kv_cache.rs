@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mquant_kernels::{KeyValues, KvCodes, Rows};
+use mquant_kernels::{HeadShape, KeyValues, KvCodes, Rows};
 
 use super::CacheFormat;
 
@@ -22,11 +22,12 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// An empty cache of `layers` blocks with `features` = kv_heads · `head_dim`.
-    pub fn new(format: CacheFormat, layers: usize, features: usize, head_dim: usize) -> Self {
+    /// An empty cache of `layers` blocks whose attention has these heads.
+    pub fn new(format: CacheFormat, layers: usize, heads: HeadShape) -> Self {
+        let features = heads.kv_heads * heads.head_dim;
         let layer = match format {
             CacheFormat::Float => Layer::Float { keys: Vec::new(), values: Vec::new() },
-            CacheFormat::Codes => Layer::Codes(KvCodes::new(features, head_dim)),
+            CacheFormat::Codes => Layer::Codes(KvCodes::new(features, heads.head_dim)),
         };
         Self { layers: vec![layer; layers], features }
     }

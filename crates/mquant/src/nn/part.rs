@@ -1,10 +1,11 @@
 //! The wiring of a model as data: who reads a residual stream, who writes it, and where a scale can move.
 
+use std::fmt;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, HeadShape, Matrix};
+use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
-use super::{ColumnSplit, InputQuant, Linear, Norm, Site, SiteId, Tower};
+use super::{Attention, ColumnSplit, Cx, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
 
 /// A residual stream, named by its tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,14 +97,41 @@ impl ScalePair<'_> {
 
 /// The unit that is loaded, transformed, calibrated, quantised and written: an embedding, one block, a projector, a head.
 ///
-/// `readers`, `writers` and `pairs` restate its `forward` as data.
-pub trait Part {
+/// `readers`, `writers` and `pairs` restate the forward pass as data.
+pub trait Part: fmt::Debug + Send + Sync {
+    /// Its path.
+    fn id(&self) -> PartId;
     /// All its sites, in the order they run.
     fn sites(&mut self) -> Vec<SiteMut<'_>>;
     /// Sites fed by a residual stream.
-    fn readers(&mut self) -> Vec<Reader<'_>>;
+    fn readers(&mut self) -> Vec<Reader<'_>> {
+        Vec::new()
+    }
     /// What adds to a residual stream.
-    fn writers(&mut self) -> Vec<Writer<'_>>;
+    fn writers(&mut self) -> Vec<Writer<'_>> {
+        Vec::new()
+    }
     /// Where a scale can move from a producer to its consumer.
-    fn pairs(&mut self) -> Vec<ScalePair<'_>>;
+    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
+        Vec::new()
+    }
+    /// Its attention, if it has any.
+    fn attention(&mut self) -> Option<&mut Attention> {
+        None
+    }
+}
+
+/// A part that turns rows into rows: an encoder is a list of layers, and so is a decoder between its embedding and its head.
+pub trait Layer: Part {
+    /// The rows that leave, given those that enter. A layer may merge rows: fewer leave then.
+    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows;
+
+    /// A copy that shares its weights.
+    fn boxed(&self) -> Box<dyn Layer>;
+}
+
+impl Clone for Box<dyn Layer> {
+    fn clone(&self) -> Self {
+        self.boxed()
+    }
 }

@@ -3,8 +3,8 @@
 use mquant_kernels::{Activation, Rows, Source};
 
 use super::mlp::Hidden;
-use super::part::{Part, Reader, ScalePair, SiteMut, Stream, Writer};
-use super::{Cx, Site, Tower};
+use super::part::{Layer, Part, Reader, SiteMut, Stream, Writer};
+use super::{Cx, PartId, Site, Tower};
 
 /// y = down(f(up(norm x))), the norm regrouping k² patches to one row (Qwen2-VL's merger).
 #[derive(Clone, Debug)]
@@ -19,14 +19,25 @@ pub struct Projector {
     pub down: Site<1>,
 }
 
-impl Projector {
+impl Layer for Projector {
     /// Patches × tower features in, tokens × decoder features out.
-    pub fn forward(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
-        Hidden::plain(&self.up, self.activation, &self.down, Source::Rows(x), cx).through(&self.down, cx)
+    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+        let merged = self.up.norm.as_ref().map_or(1, |norm| norm.repeat);
+        cx.merging(merged, |cx| {
+            Hidden::plain(&self.up, self.activation, &self.down, Source::Rows(&x), cx).through(&self.down, cx)
+        })
+    }
+
+    fn boxed(&self) -> Box<dyn Layer> {
+        Box::new(self.clone())
     }
 }
 
 impl Part for Projector {
+    fn id(&self) -> PartId {
+        self.up.id.part
+    }
+
     fn sites(&mut self) -> Vec<SiteMut<'_>> {
         vec![SiteMut::of(&mut self.up), SiteMut::of(&mut self.down)]
     }
@@ -38,9 +49,5 @@ impl Part for Projector {
     fn writers(&mut self) -> Vec<Writer<'_>> {
         let [down] = &mut self.down.linears;
         vec![Writer::linear(Stream(Tower::Language), down)]
-    }
-
-    fn pairs(&mut self) -> Vec<ScalePair<'_>> {
-        Vec::new()
     }
 }

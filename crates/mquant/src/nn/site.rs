@@ -1,91 +1,11 @@
 //! A site: one activation tensor together with the linears that read it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowSteps, Rows, Sink, Source, Split, Then};
 
-use super::{ColumnSplit, Cx, InputQuant, Linear, Norm, Weight};
-
-/// A stack of blocks with a residual stream of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Tower {
-    /// Images and videos.
-    Vision,
-    /// Sound.
-    Audio,
-    /// The decoder.
-    Language,
-}
-
-/// The four sites of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum BlockSite {
-    /// Read by the query, key and value projections.
-    Qkv,
-    /// What attention gives, read by the output projection.
-    Out,
-    /// Read by the MLP's first projections.
-    Up,
-    /// What the MLP's activation gives, read by its last projection.
-    Down,
-}
-
-/// The sites of a projector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ProjectorSite {
-    /// Reads the tower's stream.
-    Up,
-    /// Writes the decoder's.
-    Down,
-}
-
-/// The one name of a site, in recipes, reports and files: `vision.patch`, `vision.3.qkv`, `projector.up`, `head`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SiteId {
-    /// A tower's input.
-    Patch(Tower),
-    /// A block's.
-    Block(Tower, usize, BlockSite),
-    /// A projector's.
-    Projector(ProjectorSite),
-    /// The language model head's.
-    Head,
-}
-
-impl fmt::Display for Tower {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Tower::Vision => "vision",
-            Tower::Audio => "audio",
-            Tower::Language => "language",
-        })
-    }
-}
-
-impl fmt::Display for BlockSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BlockSite::Qkv => "qkv",
-            BlockSite::Out => "out",
-            BlockSite::Up => "up",
-            BlockSite::Down => "down",
-        })
-    }
-}
-
-impl fmt::Display for SiteId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SiteId::Patch(tower) => write!(f, "{tower}.patch"),
-            SiteId::Block(tower, block, site) => write!(f, "{tower}.{block}.{site}"),
-            SiteId::Projector(ProjectorSite::Up) => f.write_str("projector.up"),
-            SiteId::Projector(ProjectorSite::Down) => f.write_str("projector.down"),
-            SiteId::Head => f.write_str("head"),
-        }
-    }
-}
+use super::{ColumnSplit, Cx, InputQuant, Linear, Norm, SiteId, Weight};
 
 /// One activation and the `N` linears that read it: normalise, rotate, quantise, multiply.
 #[derive(Clone, Debug)]
@@ -168,7 +88,7 @@ impl<const N: usize> Site<N> {
         let row_scales = self.row_scales(rows, cx);
         let mut side_scales = std::mem::take(&mut cx.side_scales);
         let split = self.split.as_ref().map(|ColumnSplit { channels, input }| {
-            input.fill(rows, &cx.pass.spans, &mut side_scales);
+            input.fill(rows, cx.spans(), &mut side_scales);
             Split { channels, scales: input.scales(&side_scales) }
         });
         let codes = cx.backend.quantize(source, steps, self.input.scales(&row_scales), split);
@@ -179,7 +99,7 @@ impl<const N: usize> Site<N> {
     /// The static scale of each of the `rows` the linears read, in room taken from `cx`; nothing where scales are not static.
     pub(super) fn row_scales(&self, rows: usize, cx: &mut Cx<'_>) -> Vec<f32> {
         let mut row_scales = std::mem::take(&mut cx.row_scales);
-        self.input.fill(rows, &cx.pass.spans, &mut row_scales);
+        self.input.fill(rows, cx.spans(), &mut row_scales);
         row_scales
     }
 
@@ -235,24 +155,5 @@ pub(super) fn codes_of(linear: &Linear) -> &PackedWeight {
     match &linear.weight {
         Weight::Int(weight) => weight,
         Weight::Float(_) => unreachable!("a site with a quantised input has integer weights"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sites_have_the_documented_names() {
-        let names = [
-            (SiteId::Patch(Tower::Vision), "vision.patch"),
-            (SiteId::Block(Tower::Vision, 3, BlockSite::Qkv), "vision.3.qkv"),
-            (SiteId::Block(Tower::Language, 27, BlockSite::Down), "language.27.down"),
-            (SiteId::Projector(ProjectorSite::Up), "projector.up"),
-            (SiteId::Head, "head"),
-        ];
-        for (id, name) in names {
-            assert_eq!(id.to_string(), name);
-        }
     }
 }

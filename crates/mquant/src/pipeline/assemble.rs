@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::report::{SiteReport, UnitReport};
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeight};
-use super::{PipelineError, QuantizeOptions, Summary, Unit, card, unit_file};
+use super::{PipelineError, QuantizeOptions, Summary, card, unit_file};
 use crate::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
     WeightFormat, bias_name, side_weight_name, small_files,
 };
-use crate::checkpoint::{Presence, Role, TensorSpec};
+use crate::checkpoint::{NormValue, Presence, Role, TensorSpec};
 use crate::error::{Error, Result};
 use crate::input::Modality;
 use crate::job::Job;
-use crate::nn::{InputQuant, NormKind, SiteId, Tower};
+use crate::nn::{InputQuant, NormKind, PartId, SiteId};
 use crate::quantize::IntFormat;
 use crate::run::LoadedModel;
 
@@ -101,9 +101,8 @@ pub(super) fn finish(
         };
         let mut writer = BundleWriter::create_in(folder, &target)?;
         let mut units = Units { job, current: None };
-        let mut taken: BTreeMap<SiteId, usize> = BTreeMap::new();
         for spec in &specs {
-            write(spec, &mut writer, &mut units, &mut taken, &quantization)?;
+            write(spec, &mut writer, &mut units, &quantization)?;
         }
         let (folder, written) = writer.finish_tensors(&collected.scales)?;
         bytes = written;
@@ -116,7 +115,6 @@ pub(super) fn finish(
 fn specs(loaded: &LoadedModel, options: &QuantizeOptions<'_>, collected: &Collected) -> Vec<TensorSpec> {
     let published = loaded.blueprint.published();
     let is_changed = options.recipe.steps.iter().any(|step| !matches!(step.name(), "quantize" | "split_columns"));
-    let mut linear: BTreeMap<SiteId, usize> = BTreeMap::new();
     let mut specs: Vec<TensorSpec> = Vec::new();
     for spec in &published {
         let mut spec = spec.clone();
@@ -127,13 +125,13 @@ fn specs(loaded: &LoadedModel, options: &QuantizeOptions<'_>, collected: &Collec
             specs.push(spec);
             continue;
         };
+        let biases = collected.biases.get(&site);
+        let has_bias = spec.cuts.iter().any(|cut| biases.and_then(|b| b.get(cut.linear)).copied().unwrap_or(false));
         let (name, outputs) = (bias_name(&spec.name), spec.matrix_shape().0);
+        let made = TensorSpec { cuts: spec.cuts.clone(), ..TensorSpec::bias_of(site, name.clone(), outputs) };
         specs.push(spec);
-        let index = linear.entry(site).or_default();
-        let has_bias = collected.biases.get(&site).and_then(|biases| biases.get(*index)).copied().unwrap_or(false);
-        *index += 1;
         if has_bias && !published.iter().any(|spec| spec.name == name) {
-            specs.push(TensorSpec::bias_of(site, name, outputs));
+            specs.push(made);
         }
     }
     specs
@@ -142,11 +140,11 @@ fn specs(loaded: &LoadedModel, options: &QuantizeOptions<'_>, collected: &Collec
 /// Committed units, one at a time in memory.
 struct Units<'j> {
     job: &'j mut Job,
-    current: Option<(Unit, QuantizedUnit)>,
+    current: Option<(PartId, QuantizedUnit)>,
 }
 
 impl Units<'_> {
-    fn get(&mut self, unit: Unit) -> Result<&QuantizedUnit> {
+    fn get(&mut self, unit: PartId) -> Result<&QuantizedUnit> {
         if self.current.as_ref().is_none_or(|(current, _)| *current != unit) {
             self.current = None;
             let bytes = self.job.unit(&unit.to_string());
@@ -157,19 +155,8 @@ impl Units<'_> {
     }
 
     fn site(&mut self, id: SiteId) -> Result<&QuantizedSite> {
-        let unit = unit_of(id);
-        let site = self.get(unit)?.sites.iter().find(|site| site.id == id);
+        let site = self.get(id.part)?.sites.iter().find(|site| site.id == id);
         Ok(site.ok_or(PipelineError::Tensors { site: id })?)
-    }
-}
-
-fn unit_of(site: SiteId) -> Unit {
-    match site {
-        SiteId::Patch(_) => Unit::Patch,
-        SiteId::Block(Tower::Language, block, _) => Unit::DecoderBlock(block),
-        SiteId::Block(_, block, _) => Unit::VisionBlock(block),
-        SiteId::Projector(_) => Unit::Projector,
-        SiteId::Head => Unit::Head,
     }
 }
 
@@ -177,7 +164,6 @@ fn write(
     spec: &TensorSpec,
     writer: &mut BundleWriter,
     units: &mut Units<'_>,
-    taken: &mut BTreeMap<SiteId, usize>,
     quantization: &Quantization,
 ) -> Result<()> {
     let name = &spec.name;
@@ -187,9 +173,8 @@ fn write(
             if spec.presence == Presence::Optional && is_float {
                 return Ok(());
             }
-            let first = taken.get(id).copied().unwrap_or(0);
-            let linears = covered(spec, units.site(*id)?, first)?;
-            for linear in linears {
+            let linears = linears_of(spec, units.site(*id)?)?;
+            for linear in &linears {
                 match &linear.weight {
                     QuantizedWeight::Int(codes) => writer.weight(name, codes)?,
                     QuantizedWeight::Float(matrix) => writer.float(name, bytes_of(matrix))?,
@@ -198,37 +183,29 @@ fn write(
             for side in linears.iter().filter_map(|linear| linear.side.as_ref()) {
                 writer.weight(&side_weight_name(name), side)?;
             }
-            taken.insert(*id, first + linears.len());
         }
         Role::Bias(id) => {
-            // It follows its weight: the linears that were taken last.
-            let end = taken.get(id).copied().unwrap_or(0);
-            let site = units.site(*id)?;
-            let outputs: usize = spec.shape.iter().product();
             let mut bias: Vec<f32> = Vec::new();
-            for linear in site.linears[..end].iter().rev() {
-                if bias.len() >= outputs {
-                    break;
-                }
-                let more = linear.bias.as_ref().ok_or(PipelineError::Tensors { site: *id })?;
-                bias.splice(0..0, more.iter().copied());
+            for linear in linears_of(spec, units.site(*id)?)? {
+                bias.extend(linear.bias.as_ref().ok_or(PipelineError::Tensors { site: *id })?);
             }
             writer.float(name, bytemuck::cast_slice(&bias))?;
         }
-        Role::Norm(id) => {
+        Role::Norm(id, value) => {
             if quantization.sites[id].norm == NormFormat::Rms {
                 return Ok(());
             }
             let norm = units.site(*id)?.norm.as_ref().ok_or(PipelineError::Tensors { site: *id })?;
-            let values = match (&norm.kind, name.ends_with(".bias")) {
-                (NormKind::Layer { bias }, true) => bias,
-                _ => &norm.gain,
+            let values = match (value, &norm.kind) {
+                (NormValue::Gain, _) => &norm.gain,
+                (NormValue::Bias, NormKind::Layer { bias }) => bias,
+                (NormValue::Bias, NormKind::Rms) => return Err(PipelineError::Tensors { site: *id }.into()),
             };
             writer.float(name, bytemuck::cast_slice(values))?;
         }
         Role::Table => {
-            let table = units.get(Unit::Embedding)?.table.as_ref();
-            let table = table.ok_or(PipelineError::Damaged { unit: Unit::Embedding })?;
+            let table = units.get(PartId::EMBEDDING)?.table.as_ref();
+            let table = table.ok_or(PipelineError::Damaged { unit: PartId::EMBEDDING })?;
             writer.float(name, bytes_of(table))?;
         }
         Role::Vector => unreachable!("a family's vectors are biases or norms"),
@@ -236,20 +213,18 @@ fn write(
     Ok(())
 }
 
-/// The linears whose outputs, one after the other, are those of a tensor: a fused projection covers several.
-fn covered<'s>(spec: &TensorSpec, site: &'s QuantizedSite, first: usize) -> Result<&'s [QuantizedLinear]> {
-    let (outputs, _) = spec.matrix_shape();
-    let mut rows = 0;
-    for (i, linear) in site.linears.iter().enumerate().skip(first) {
-        rows += match &linear.weight {
+/// The linears whose outputs, one after the other, are those of a tensor: a fused projection has several.
+fn linears_of<'s>(spec: &TensorSpec, site: &'s QuantizedSite) -> Result<Vec<&'s QuantizedLinear>> {
+    let linear = |linear: usize, outputs: usize| {
+        let linear = site.linears.get(linear)?;
+        let rows = match &linear.weight {
             QuantizedWeight::Int(w) => w.rows,
             QuantizedWeight::Float(w) => w.rows(),
         };
-        if rows == outputs {
-            return Ok(&site.linears[first..=i]);
-        }
-    }
-    Err(PipelineError::Tensors { site: site.id }.into())
+        (rows == outputs).then_some(linear)
+    };
+    let linears: Option<Vec<_>> = spec.cuts.iter().map(|cut| linear(cut.linear, cut.rows.len())).collect();
+    Ok(linears.ok_or(PipelineError::Tensors { site: site.id })?)
 }
 
 fn bytes_of(matrix: &Matrix) -> &[u8] {

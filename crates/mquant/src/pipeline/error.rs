@@ -3,10 +3,9 @@
 use mquant_kernels::PackError;
 use thiserror::Error;
 
-use super::Unit;
 use crate::error::{Class, Explain};
 use crate::excerpt::rows;
-use crate::nn::SiteId;
+use crate::nn::{PartId, SiteId};
 use crate::quantize::QuantizeError;
 
 /// Most lines of a list in one message.
@@ -52,7 +51,7 @@ pub enum PipelineError {
     #[error("{unit}: {source}")]
     Unit {
         /// Which.
-        unit: Unit,
+        unit: PartId,
         /// Why.
         source: PackError,
     },
@@ -107,7 +106,7 @@ pub enum PipelineError {
     #[error("the work on {unit} cannot be read back")]
     Damaged {
         /// Which.
-        unit: Unit,
+        unit: PartId,
     },
     /// The system gives no threads.
     #[error("the system refused {count} threads: {reason}")]

@@ -7,10 +7,10 @@ use mquant_kernels::Rows;
 
 use crate::calibrate::statistics::Statistics;
 use crate::input::Modality;
-use crate::nn::{Pass, SiteId, Tap};
+use crate::nn::{SiteId, SiteRows, Tap};
 
 /// What was kept of a site, by modality.
-pub(super) type SiteRows = BTreeMap<Modality, Rows>;
+pub(super) type KeptByModality = BTreeMap<Modality, Rows>;
 
 /// Keeps rows of the sites it is told of: of each modality some of the first batch that has it, equally far apart.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct KeptRows {
     /// Rows of each modality.
     at_most: usize,
     wanted: BTreeSet<SiteId>,
-    sites: BTreeMap<SiteId, SiteRows>,
+    sites: BTreeMap<SiteId, KeptByModality>,
 }
 
 impl KeptRows {
@@ -28,21 +28,19 @@ impl KeptRows {
     }
 
     /// Those of a site, which are no longer kept.
-    pub(super) fn take(&mut self, site: SiteId) -> SiteRows {
+    pub(super) fn take(&mut self, site: SiteId) -> KeptByModality {
         self.sites.remove(&site).unwrap_or_default()
     }
 }
 
 impl Tap for KeptRows {
-    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         if !self.wanted.contains(&site) {
             return;
         }
-        // Where a merger has put several rows of the pass into one, the first one's modality.
-        let merged = (pass.spans.rows() / x.rows().max(1)).max(1);
         let mut found: BTreeMap<Modality, Vec<usize>> = BTreeMap::new();
-        for (modality, range) in pass.spans.iter() {
-            found.entry(modality).or_default().extend(range.start / merged..range.end / merged);
+        for (modality, range) in rows.spans.iter() {
+            found.entry(modality).or_default().extend(range);
         }
         let kept = self.sites.entry(site).or_default();
         found.retain(|modality, rows| !rows.is_empty() && !kept.contains_key(modality));
@@ -59,9 +57,9 @@ impl Tap for KeptRows {
 pub(super) struct Both<'a, 'b>(pub(super) &'a mut Statistics<'b>, pub(super) &'a mut KeptRows);
 
 impl Tap for Both<'_, '_> {
-    fn observe(&mut self, site: SiteId, x: &Rows, pass: &Pass) {
-        self.0.observe(site, x, pass);
-        self.1.observe(site, x, pass);
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
+        self.0.observe(site, x, rows);
+        self.1.observe(site, x, rows);
     }
 }
 
@@ -71,6 +69,7 @@ mod tests {
 
     use super::*;
     use crate::input::ModalitySpans;
+    use crate::nn::Pass;
 
     fn pass(spans: &[(Modality, usize)]) -> Pass {
         let mut all = ModalitySpans::default();
@@ -80,6 +79,7 @@ mod tests {
             sequences: std::iter::once(0..rows).collect(),
             order: (0..rows as u32).collect(),
             spans: all,
+            windows: Vec::new(),
             rope: RopeTable::new(1, std::iter::repeat_n(0.0, rows)),
         }
     }
@@ -95,27 +95,29 @@ mod tests {
 
     #[test]
     fn every_modality_is_kept_from_the_first_batch_that_has_it() {
-        let other = SiteId::Patch(crate::nn::Tower::Vision);
-        let mut kept = KeptRows::new(3, [SiteId::Head]);
+        let other = SiteId::patch(crate::nn::Tower::Vision);
+        let mut kept = KeptRows::new(3, [SiteId::HEAD]);
         let text = Modality::Text;
-        kept.observe(SiteId::Head, &rows(2), &pass(&[(text, 2)]));
-        kept.observe(other, &rows(2), &pass(&[(text, 2)]));
+        kept.observe(SiteId::HEAD, &rows(2), pass(&[(text, 2)]).rows());
+        kept.observe(other, &rows(2), pass(&[(text, 2)]).rows());
         let mixed = pass(&[(text, 1), (Modality::Vision, 3), (text, 1), (Modality::Vision, 4)]);
-        kept.observe(SiteId::Head, &rows(9), &mixed);
-        kept.observe(SiteId::Head, &rows(9), &mixed);
+        kept.observe(SiteId::HEAD, &rows(9), mixed.rows());
+        kept.observe(SiteId::HEAD, &rows(9), mixed.rows());
         assert!(kept.take(other).is_empty());
-        let found = kept.take(SiteId::Head);
+        let found = kept.take(SiteId::HEAD);
         assert_eq!(found.keys().copied().collect::<Vec<_>>(), [text, Modality::Vision]);
         assert_eq!(first_column(&found[&text]), [0.0, 1.0]);
         // Of rows 1, 2, 3, 5, 6, 7, 8 those at 0, 2 and 4.
         assert_eq!(first_column(&found[&Modality::Vision]), [1.0, 3.0, 6.0]);
-        assert!(kept.take(SiteId::Head).is_empty());
+        assert!(kept.take(SiteId::HEAD).is_empty());
     }
 
     #[test]
     fn a_merger_makes_one_row_of_several() {
-        let mut kept = KeptRows::new(8, [SiteId::Head]);
-        kept.observe(SiteId::Head, &rows(3), &pass(&[(Modality::Vision, 12)]));
-        assert_eq!(first_column(&kept.take(SiteId::Head)[&Modality::Vision]), [0.0, 1.0, 2.0]);
+        let mut kept = KeptRows::new(8, [SiteId::HEAD]);
+        let pass = pass(&[(Modality::Vision, 12)]);
+        let spans = pass.spans.regrouped(4);
+        kept.observe(SiteId::HEAD, &rows(3), SiteRows { spans: &spans, pass: &pass, merged: 4 });
+        assert_eq!(first_column(&kept.take(SiteId::HEAD)[&Modality::Vision]), [0.0, 1.0, 2.0]);
     }
 }

@@ -1,6 +1,6 @@
 //! From a float model, a recipe and samples to a bundle.
 //!
-//! The model passes one [`Unit`] at a time: the samples' rows enter it as the integer units before left them; its float
+//! The model passes one [`Part`](crate::nn::Part) at a time: the samples' rows enter it as the integer units before left them; its float
 //! weights are transformed; a pass of the float unit shows ranges and second moments; the weights become codes; the unit
 //! runs once more on integers, and what leaves it enters the next. No more than a unit is in memory in full.
 //!
@@ -45,7 +45,7 @@ use crate::input::AddGenerationPrompt;
 use crate::input::vision_processor::PixelBounds;
 use crate::job::{Job, Note, Opened};
 use crate::models::Model;
-use crate::nn::SiteId;
+use crate::nn::{PartId, SiteId};
 use crate::recipe::Recipe;
 use crate::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 
@@ -54,7 +54,6 @@ pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
 pub use report::{SiteReport, Spread, StageReport, UnitReport};
 pub use restore::{Restored, Restorer};
-pub use unit::Unit;
 
 use assemble::Collected;
 use prompts::Prompts;
@@ -99,7 +98,7 @@ pub enum Event<'a> {
         /// All units.
         of: usize,
         /// Which.
-        unit: Unit,
+        unit: PartId,
         /// Whether it was committed by an earlier run.
         known: bool,
     },
@@ -240,7 +239,7 @@ fn pass_units(
     let (loaded, model) = (worker.loaded, &*worker.loaded.model);
     let mut media = ShownMedia::new(loaded, &mut prompts);
     let mut batches = Vec::new();
-    let units = Unit::all(model);
+    let units = model.part_ids();
     let mut made = Made::default();
     for (index, unit) in units.iter().copied().enumerate() {
         let known = job.unit(&unit.to_string()).and_then(|bytes| unit_file::from_bytes(&bytes));
@@ -251,10 +250,10 @@ fn pass_units(
             return Ok(None);
         }
         let started = Instant::now();
-        if unit == Unit::Head {
+        if unit == PartId::HEAD {
             batches = shown::scored(model, &batches, &prompts);
         }
-        let enters = if unit.is_vision() { &mut media.batches } else { &mut batches };
+        let enters = if unit::is_encoder(unit) { &mut media.batches } else { &mut batches };
         made.resumed += usize::from(known.is_some());
         let (mut quantized, floats, is_new) = match known {
             Some(quantized) => (quantized, Vec::new(), false),
@@ -264,10 +263,9 @@ fn pass_units(
             },
         };
         worker.advance(unit, enters, &mut quantized, &floats)?;
-        if unit == Unit::Embedding {
+        if unit == PartId::EMBEDDING {
             let table = quantized.table.as_ref().expect("an embedding has a table");
-            batches = shown::embed(model, table, &prompts, &media);
-            media.batches.clear();
+            batches = shown::embed(model, table, &prompts, &mut media);
         }
         if is_new {
             let bytes = unit_file::to_bytes(&quantized);

@@ -3,10 +3,11 @@
 //! Operations are counted from shapes and rows; how many of each kind pass in a second was measured on two cores with
 //! AVX-512 and is scaled by the number of threads. The peak of memory is that of the largest unit.
 
+use super::site;
+use super::unit::{self, Working};
 use super::work::{LOOKED_AT, LOOKED_AT_IN_HEAD};
-use super::{Unit, site};
 use crate::models::Model;
-use crate::nn::{Output, SiteId};
+use crate::nn::{Output, PartId, SiteId};
 use crate::recipe::{Observer, Plan, Recipe, Sequential, Step, Target};
 
 /// Operations of float products in a second, for each thread.
@@ -40,7 +41,7 @@ pub struct Estimate {
     /// The bundle, in bytes.
     pub bundle_bytes: u64,
     /// Of each unit: seconds and bytes of memory.
-    pub units: Vec<(Unit, f64, u64)>,
+    pub units: Vec<(PartId, f64, u64)>,
 }
 
 /// Rows that samples have.
@@ -58,7 +59,7 @@ pub struct ShownRows {
 pub fn estimate(model: &Model, recipe: &Recipe, plan: &Plan, rows: ShownRows, threads: usize) -> Estimate {
     let mut total = Estimate { seconds: 0.0, memory_bytes: 0, disk_bytes: 0, bundle_bytes: 0, units: Vec::new() };
     let mut bytes = 0.0;
-    for unit in Unit::all(model) {
+    for unit in model.part_ids() {
         let cost = Cost::of(model, unit, recipe, plan, rows);
         let seconds = cost.thread_seconds / threads.max(1) as f64;
         total.seconds += seconds;
@@ -79,8 +80,8 @@ struct Cost {
 }
 
 impl Cost {
-    fn of(model: &Model, unit: Unit, recipe: &Recipe, plan: &Plan, rows: ShownRows) -> Self {
-        let mut working = unit.of(model);
+    fn of(model: &Model, unit: PartId, recipe: &Recipe, plan: &Plan, rows: ShownRows) -> Self {
+        let mut working = Working::of(unit, model);
         let mut cost = Self { memory: BASE_BYTES, ..Self::default() };
         let part = working.part();
         let (mut width, mut table) = (0f64, 0f64);
@@ -98,8 +99,8 @@ impl Cost {
             return cost;
         }
         let entering = match unit {
-            Unit::Head => rows.scored,
-            _ if unit.is_vision() => rows.patches,
+            PartId::HEAD => rows.scored,
+            _ if unit::is_encoder(unit) => rows.patches,
             _ => rows.tokens,
         } as f64;
         let shapes: Vec<(SiteId, f64, f64)> = part
@@ -119,8 +120,8 @@ impl Cost {
         cost.thread_seconds += (passes + 1.0) * entering * (4.0 * width + 2.0 * widest) * VALUE_S;
         // Rows of two modalities in a decoder, of one elsewhere.
         let looked_at = match unit {
-            Unit::Head => LOOKED_AT_IN_HEAD,
-            _ if unit.is_vision() => LOOKED_AT,
+            PartId::HEAD => LOOKED_AT_IN_HEAD,
+            _ if unit::is_encoder(unit) => LOOKED_AT,
             _ => 2 * LOOKED_AT,
         };
         let looked_at = entering.min(looked_at as f64);

@@ -8,11 +8,12 @@ use mquant_kernels::{Bits, Dtype, PackedWeight};
 
 use super::site::part;
 use super::steps::ChangingStep;
-use super::{PipelineError, Unit, sites, steps};
+use super::unit::Working;
+use super::{PipelineError, sites, steps};
 use crate::bundle::InputFormat;
 use crate::error::Result;
 use crate::models::Model;
-use crate::nn::{InputQuant, Linear, SiteId, SiteMut, Weight};
+use crate::nn::{InputQuant, Linear, PartId, SiteId, SiteMut, Weight};
 use crate::quantize::{IntFormat, rtn};
 use crate::recipe::{Recipe, Target};
 use crate::run::LoadedModel;
@@ -96,7 +97,7 @@ impl<'a> Restorer<'a> {
     pub fn restore(&self, quantised: &mut Model, wanted: &BTreeSet<SiteId>, restored: Restored) -> Result<()> {
         let mut floats = BTreeMap::new();
         if restored != Restored::PerToken {
-            for unit in Unit::all(&self.float.model) {
+            for unit in self.float.model.part_ids() {
                 self.collect(unit, wanted, &mut floats)?;
             }
         }
@@ -115,11 +116,11 @@ impl<'a> Restorer<'a> {
     }
 
     /// The sites of a unit that are wanted, transformed.
-    fn collect(&self, unit: Unit, wanted: &BTreeSet<SiteId>, floats: &mut BTreeMap<SiteId, FloatSite>) -> Result<()> {
-        if unit == Unit::Embedding {
+    fn collect(&self, unit: PartId, wanted: &BTreeSet<SiteId>, floats: &mut BTreeMap<SiteId, FloatSite>) -> Result<()> {
+        if unit == PartId::EMBEDDING {
             return Ok(());
         }
-        let mut working = unit.of(&self.float.model);
+        let mut working = Working::of(unit, &self.float.model);
         if !working.part().sites().iter().any(|site| wanted.contains(&site.id)) {
             return Ok(());
         }

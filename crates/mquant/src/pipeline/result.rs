@@ -5,8 +5,7 @@ use std::sync::Arc;
 use mquant_kernels::{Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
 
 use super::report::{SiteReport, UnitReport};
-use super::unit::Working;
-use crate::nn::{ColumnSplit, InputQuant, Linear, Norm, SiteId, SiteMut, Weight};
+use crate::nn::{ColumnSplit, InputQuant, Linear, Norm, Output, Part, SiteId, SiteMut, Weight};
 
 /// A unit, quantised.
 #[derive(Clone, Debug)]
@@ -68,15 +67,20 @@ impl QuantizedSite {
 
 impl QuantizedUnit {
     /// Puts all of it in place of the float part, which then computes as the bundle will.
-    pub(super) fn install(&self, unit: &mut Working) -> Result<(), PackError> {
-        for site in unit.part().sites() {
+    pub(super) fn install(&self, part: &mut dyn Part) -> Result<(), PackError> {
+        for site in part.sites() {
             let quantized = self.sites.iter().find(|quantized| quantized.id == site.id);
             quantized.expect("every site of a unit is decided").install(site)?;
         }
-        match (unit, &self.table) {
-            (Working::Embedding(embedding), Some(table)) => embedding.0 = table.clone(),
-            (Working::Block(block), _) => block.attention.products = Products::Bf16,
-            _ => {}
+        if let Some(table) = &self.table {
+            for writer in part.writers() {
+                if let Output::Table(matrix) = writer.output {
+                    *matrix = table.clone();
+                }
+            }
+        }
+        if let Some(attention) = part.attention() {
+            attention.products = Products::Bf16;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The samples on their way through the model: what enters the next unit, for all samples.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::input::ModalitySpans;
 use crate::input::vision_processor::Patches;
 use crate::models::Model;
 use crate::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
-use crate::run::{LoadedModel, MediaKey, PlacedMedia, Prompt};
+use crate::run::{LoadedModel, MediaBatch, MediaKey, MediaLimits, PlacedMedia, Prompt};
 
 /// Rows of a batch at most, unless one sample has more: enough for products to be fast.
 const ROWS_AT_ONCE: usize = 2048;
@@ -49,14 +49,11 @@ impl Runner<'_> {
     /// What leaves a unit for a batch, with perhaps someone watching.
     pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, mut tap: Watcher<'_>) -> Rows {
         let decoder = &self.model.decoder;
-        let shape = decoder.blocks.first().map(|block| block.attention.shape);
-        let (features, head_dim) = shape.map_or((1, 1), |shape| (shape.kv_heads * shape.head_dim, shape.head_dim));
-        let new = || KvCache::new(cache, decoder.blocks.len(), features, head_dim);
-        let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| new()).collect();
+        let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| decoder.cache_of(cache)).collect();
         self.threads.run(|| {
             let mut cx =
                 Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
-            unit.forward(&batch.x, &mut cx)
+            unit.forward(batch.x.clone(), &mut cx)
         })
     }
 }
@@ -64,68 +61,53 @@ impl Runner<'_> {
 /// Every medium of the samples once, as patches; and where its tokens will be.
 pub(super) struct ShownMedia {
     pub(super) batches: Vec<Batch>,
-    /// Batch of each medium, and its rows once they have passed the projector.
+    /// How the tokens of each batch are put back in order.
+    made: Vec<MediaBatch>,
+    /// Batch of each medium, and its rows once they are restored.
     places: HashMap<MediaKey, (usize, Range<usize>)>,
 }
 
 impl ShownMedia {
     /// The prompts forget their patches: from here on they are rows of batches.
     pub(super) fn new(loaded: &LoadedModel, prompts: &mut [ShownPrompt]) -> Self {
+        let mut seen = HashSet::new();
+        let each = prompts.iter().enumerate();
+        let media: Vec<(usize, &PlacedMedia)> = each
+            .flat_map(|(sample, shown)| shown.prompt.media.iter().map(move |media| (sample, media)))
+            .filter(|(_, media)| seen.insert(media.key))
+            .collect();
+        let patches: Vec<&Patches> = media.iter().map(|(_, media)| &*media.patches).collect();
+        let limits = MediaLimits { patches: ROWS_AT_ONCE, cut_frames: false, share: true };
+        let mut made = MediaBatch::of(&*loaded.layout, &patches, limits);
         let (mut batches, mut places) = (Vec::new(), HashMap::new());
-        let mut group: Vec<(usize, &PlacedMedia)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        let mut flush = |group: &mut Vec<(usize, &PlacedMedia)>| {
-            if group.is_empty() {
-                return;
+        for batch in &mut made {
+            let mut samples = Vec::new();
+            for piece in &batch.pieces {
+                let (sample, media) = media[piece.medium];
+                places.insert(media.key, (batches.len(), piece.tokens.clone()));
+                samples.extend(std::iter::repeat_n(sample, piece.frames));
             }
-            let grids: Vec<_> = group.iter().map(|(_, media)| media.patches.grid).collect();
-            let features = group[0].1.patches.rows.features();
-            let mut values = Vec::new();
-            let (mut at, mut samples) = (0, Vec::new());
-            for (sample, media) in group.iter() {
-                values.extend_from_slice(media.patches.rows.as_slice());
-                let tokens = media.rows.len();
-                places.insert(media.key, (batches.len(), at..at + tokens));
-                at += tokens;
-                samples.extend(std::iter::repeat_n(*sample, media.patches.grid.t));
-            }
-            let pass = loaded.layout.vision_pass(&grids);
-            batches.push(Batch { x: Rows::from_vec(values, features), pass, samples });
-            group.clear();
-        };
-        let mut patches = 0;
-        for (sample, shown) in prompts.iter().enumerate() {
-            for media in &shown.prompt.media {
-                if !seen.insert(media.key) {
-                    continue;
-                }
-                let rows = media.patches.rows.rows();
-                if patches + rows > ROWS_AT_ONCE {
-                    flush(&mut group);
-                    patches = 0;
-                }
-                patches += rows;
-                group.push((sample, media));
-            }
+            let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
+            let pass = std::mem::take(&mut batch.pass);
+            batches.push(Batch { x, pass, samples });
         }
-        flush(&mut group);
-        drop(group);
         for media in prompts.iter_mut().flat_map(|shown| &mut shown.prompt.media) {
-            let grid = media.patches.grid;
-            media.patches = Arc::new(Patches { rows: Rows::zeros(0, 1), grid });
+            let rows = Rows::zeros(0, 1);
+            media.patches = Arc::new(Patches { rows, ..*media.patches });
         }
-        Self { batches, places }
+        Self { batches, made, places }
     }
 
-    /// The decoder's rows of a medium that has passed the projector.
-    fn tokens(&self, key: &MediaKey) -> (&Rows, Range<usize>) {
-        let (batch, rows) = &self.places[key];
-        (&self.batches[*batch].x, rows.clone())
+    /// The rows that left the encoder take their order among the tokens; there are no batches to compute any more.
+    fn restore(&mut self) -> Vec<Rows> {
+        let batches = std::mem::take(&mut self.batches);
+        batches.iter().zip(&self.made).map(|(batch, made)| made.restore(&batch.x)).collect()
     }
 }
 
 /// The samples where they enter the decoder: rows of the table, and of media in the places of their tokens.
-pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], media: &ShownMedia) -> Vec<Batch> {
+pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], media: &mut ShownMedia) -> Vec<Batch> {
+    let encoded = media.restore();
     let features = table.cols();
     let mut batches = Vec::new();
     let mut at = 0;
@@ -145,9 +127,9 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
                 table.read_rows(*id as usize..*id as usize + 1, x.row_mut(first + i));
             }
             for placed in &prompt.media {
-                let (tokens, rows) = media.tokens(&placed.key);
-                for (to, from) in placed.rows.clone().zip(rows) {
-                    x.row_mut(first + to).copy_from_slice(tokens.row(from));
+                let (batch, rows) = &media.places[&placed.key];
+                for (to, from) in placed.rows.clone().zip(rows.clone()) {
+                    x.row_mut(first + to).copy_from_slice(encoded[*batch].row(from));
                 }
             }
             sequences.push(first..first + count);
@@ -156,7 +138,7 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
             spans.extend(&prompt.spans, 0..count);
             first += count;
         }
-        let pass = Pass { sequences, order, spans, rope: model.decoder.rope.table(&positions) };
+        let pass = Pass { sequences, order, spans, rope: model.decoder.rope.table(&positions), ..Pass::default() };
         batches.push(Batch { x, pass, samples: (at..end).collect() });
         at = end;
     }
@@ -183,6 +165,7 @@ pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) 
             order,
             spans: ModalitySpans::uniform(Modality::Text, rows),
             rope: model.decoder.rope.table(&[]),
+            ..Pass::default()
         };
         Batch { x, pass, samples: batch.samples.clone() }
     };

@@ -1,13 +1,11 @@
 //! How far a site on integers is from itself in floats, on rows of one modality at a time: its activation in codes, and
 //! what its linears make of them. Both are the engine's: the same kernels, by the same [`Site`].
 
-use mquant_kernels::{
-    Backend, IntWeight, PackError, PackedWeight, RopeTable, RowScales, RowSteps, Rows, Source, Split,
-};
+use mquant_kernels::{Backend, IntWeight, PackError, PackedWeight, RowScales, RowSteps, Rows, Source, Split};
 use rayon::prelude::*;
 
 use super::digits::rounded;
-use super::kept::SiteRows;
+use super::kept::KeptByModality;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
 use crate::input::{Modality, ModalitySpans};
 use crate::measure::ClippedShare;
@@ -34,7 +32,7 @@ pub(super) fn measure(
     backend: &dyn Backend,
     float: &SiteMut<'_>,
     made: &mut QuantizedSite,
-    rows: &SiteRows,
+    rows: &KeptByModality,
 ) -> Result<(), PackError> {
     let mut report = std::mem::take(&mut made.report);
     for (modality, x) in rows {
@@ -114,7 +112,7 @@ fn of_rows(scales: Option<&[f32]>) -> RowScales<'_> {
 
 fn clipped(made: &QuantizedSite, modality: Modality, x: &Rows) -> f64 {
     let mut share = ClippedShare::of_site(made.id, &made.input, made.split.as_ref());
-    share.observe(made.id, x, &pass_of(modality, x.rows()));
+    share.observe(made.id, x, pass_of(modality, x.rows()).rows());
     share.seen().first().map_or(0.0, |(_, _, clipped)| clipped.share())
 }
 
@@ -163,7 +161,7 @@ fn pass_of(modality: Modality, rows: usize) -> Pass {
         sequences: std::iter::once(0..rows).collect(),
         order: (0..rows as u32).collect(),
         spans: ModalitySpans::uniform(modality, rows),
-        rope: RopeTable::new(1, std::iter::empty()),
+        ..Pass::default()
     }
 }
 
@@ -198,13 +196,13 @@ mod tests {
         })
     }
 
-    fn rows() -> SiteRows {
+    fn rows() -> KeptByModality {
         let with_outlier = |seed| {
             let mut values = noise(20 * INPUTS, seed);
             values.iter_mut().skip(BESIDE).step_by(INPUTS).for_each(|v| *v *= 50.0);
             Rows::from_vec(values, INPUTS)
         };
-        SiteRows::from([(Modality::Text, with_outlier(5)), (Modality::Vision, with_outlier(6))])
+        KeptByModality::from([(Modality::Text, with_outlier(5)), (Modality::Vision, with_outlier(6))])
     }
 
     fn made(input: InputQuant, beside: InputQuant, bits: Bits) -> QuantizedSite {
@@ -216,13 +214,13 @@ mod tests {
             QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias, side: Some(side) }
         });
         let split = Some(ColumnSplit { channels: vec![BESIDE as u32], input: beside });
-        let (id, report) = (SiteId::Head, super::super::SiteReport::default());
+        let (id, report) = (SiteId::HEAD, super::super::SiteReport::default());
         QuantizedSite { id, linears: linears.into(), norm: None, rotation: None, input, split, report }
     }
 
     fn measured(mut site: QuantizedSite) -> QuantizedSite {
         let [first, second] = float();
-        let mut float = Site::float(SiteId::Head, None, [first, second]);
+        let mut float = Site::float(SiteId::HEAD, None, [first, second]);
         let backend = CpuBackend::new(Cpu::detect());
         measure(&backend, &SiteMut::of(&mut float), &mut site, &rows()).unwrap();
         site
@@ -347,14 +345,14 @@ mod tests {
             side: None,
         };
         let weights = noise(outputs * 8, 3);
-        let mut float = Site::float(SiteId::Head, None, [linear(weights.clone())]);
+        let mut float = Site::float(SiteId::HEAD, None, [linear(weights.clone())]);
         let codes = rtn(&Matrix::from_f32(weights, outputs, 8), IntFormat::per_channel(Bits::Eight)).unwrap();
         let linears = vec![QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: None, side: None }];
         let report = super::super::SiteReport::default();
         let input = InputQuant::Float;
         let mut made =
-            QuantizedSite { id: SiteId::Head, linears, norm: None, rotation: None, input, split: None, report };
-        let kept = SiteRows::from([(Modality::Text, Rows::from_vec(noise(rows * 8, 4), 8))]);
+            QuantizedSite { id: SiteId::HEAD, linears, norm: None, rotation: None, input, split: None, report };
+        let kept = KeptByModality::from([(Modality::Text, Rows::from_vec(noise(rows * 8, 4), 8))]);
         let backend = CpuBackend::new(Cpu::detect());
         measure(&backend, &SiteMut::of(&mut float), &mut made, &kept).unwrap();
         // Uniform weights and one scale an output: about the ratio of the weights themselves.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kept::SiteRows;
+use super::kept::KeptByModality;
 use super::report::{Spread, StageReport};
 use super::spread::spread_of;
 use crate::nn::{Part, SiteId, SiteMut};
@@ -47,7 +47,7 @@ impl History {
     }
 
     /// The stages of a site where anything changed, given what its linears read now and the channels that are split off.
-    pub(super) fn stages(&self, site: &SiteMut<'_>, rows: &SiteRows, side: &[u32]) -> Vec<StageReport> {
+    pub(super) fn stages(&self, site: &SiteMut<'_>, rows: &KeptByModality, side: &[u32]) -> Vec<StageReport> {
         let mut activations = vec![BTreeMap::new(); self.0.len()];
         for (modality, rows) in rows {
             let mut spread = spread_of(rows, &[]);
@@ -91,7 +91,7 @@ mod tests {
     /// Two outputs that read three channels.
     fn head(weights: [f32; 6]) -> Head {
         let weight = Weight::Float(Matrix::from_f32(weights.to_vec(), 2, 3));
-        Head(Site::float(SiteId::Head, None, [Linear { weight, bias: None, side: None }]))
+        Head(Site::float(SiteId::HEAD, None, [Linear { weight, bias: None, side: None }]))
     }
 
     /// A step: its name, the weights it leaves, what it divided the channels read by.
@@ -103,9 +103,9 @@ mod tests {
         for (name, weights, scale) in steps {
             last = head(*weights);
             let change = scale.map(|scale| ReadChange::Channels { scale: scale.to_vec(), shift: None });
-            history.note(name, &mut last, change.into_iter().map(|change| (SiteId::Head, change)).collect());
+            history.note(name, &mut last, change.into_iter().map(|change| (SiteId::HEAD, change)).collect());
         }
-        let rows = SiteRows::from([
+        let rows = KeptByModality::from([
             (Modality::Text, Rows::from_vec(vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], 3)),
             (Modality::Vision, Rows::from_vec(vec![8.0, 9.0, 7.0], 3)),
         ]);

@@ -4,8 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::unit::Working;
-use super::{Event, Outcome, QuantizeOptions, Unit, quantize, unit_file};
+use super::{Event, Outcome, QuantizeOptions, quantize, unit_file};
 use crate::bundle::PackedCache;
 use crate::calibrate::samples::{DataSource, Gathered, Request, Visual, gather};
 use crate::disk::RealDisk;
@@ -33,19 +32,9 @@ fn in_memory(dir: &Path, recipe: &Recipe, work: &Path) -> LoadedModel {
     let float = open(dir);
     let mut model = (*float.model).clone();
     model.decoder.kv_cache = recipe.kv_cache;
-    for unit in Unit::all(&float.model) {
-        let bytes = std::fs::read(work.join("units").join(unit.to_string())).unwrap();
-        let mut working = unit.of(&float.model);
-        unit_file::from_bytes(&bytes).unwrap().install(&mut working).unwrap();
-        match (unit, working) {
-            (Unit::Patch, Working::Patch(patch)) => model.vision.patch = patch,
-            (Unit::VisionBlock(i), Working::Block(block)) => model.vision.blocks[i] = *block,
-            (Unit::Projector, Working::Projector(projector)) => model.vision.projector = *projector,
-            (Unit::Embedding, Working::Embedding(embedding)) => model.decoder.embedding = embedding,
-            (Unit::DecoderBlock(i), Working::Block(block)) => model.decoder.blocks[i] = *block,
-            (Unit::Head, Working::Head(head)) => model.decoder.head = head,
-            (unit, working) => panic!("{unit} is no {working:?}"),
-        }
+    for part in model.parts() {
+        let bytes = std::fs::read(work.join("units").join(part.id().to_string())).unwrap();
+        unit_file::from_bytes(&bytes).unwrap().install(part).unwrap();
     }
     LoadedModel { model: Arc::new(model), ..float }
 }

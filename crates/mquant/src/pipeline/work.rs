@@ -12,10 +12,10 @@ use super::site_error;
 use super::stages::History;
 use super::steps::ChangingStep;
 use super::unit::Working;
-use super::{Event, PipelineError, Unit, UnitReport, Watch};
+use super::{Event, PipelineError, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
 use crate::error::Result;
-use crate::nn::{CacheFormat, SiteId, Watcher};
+use crate::nn::{CacheFormat, PartId, SiteId, Watcher};
 use crate::recipe::{Observer, Plan, Recipe, Sequential};
 use crate::run::LoadedModel;
 use crate::transform::{SeenChannels, TransformError};
@@ -37,7 +37,7 @@ pub(super) struct Worker<'a> {
 /// A unit, and what enters it for all samples.
 #[derive(Clone, Copy)]
 pub(super) struct Shown<'a> {
-    pub(super) unit: Unit,
+    pub(super) unit: PartId,
     pub(super) enters: &'a [Batch],
     pub(super) prompts: &'a [ShownPrompt],
 }
@@ -60,7 +60,7 @@ impl Worker<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let unit = shown.unit;
-        let mut working = unit.of(&self.loaded.model);
+        let mut working = Working::of(unit, &self.loaded.model);
         let history = self.transform(shown, &mut working)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
@@ -76,9 +76,9 @@ impl Worker<'_> {
             Sequential::Site => ids.into_iter().map(|id| vec![id]).collect(),
         };
         let mut done: Vec<QuantizedSite> = Vec::new();
-        let looked_at = if unit == Unit::Head { LOOKED_AT_IN_HEAD } else { LOOKED_AT };
+        let looked_at = if unit == PartId::HEAD { LOOKED_AT_IN_HEAD } else { LOOKED_AT };
         // Scores of the head over a large vocabulary would take much memory and tell little.
-        let mut floats = (unit != Unit::Head).then(Vec::new);
+        let mut floats = (unit != PartId::HEAD).then(Vec::new);
         for (i, group) in groups.into_iter().enumerate() {
             let leaves = if i == 0 { floats.as_mut() } else { None };
             let mut rows = KeptRows::new(looked_at, group.iter().copied());
@@ -124,16 +124,16 @@ impl Worker<'_> {
     /// what the float unit gave, where it is there.
     pub(super) fn advance(
         &self,
-        unit: Unit,
+        unit: PartId,
         enters: &mut [Batch],
         quantized: &mut QuantizedUnit,
         floats: &[Rows],
     ) -> Result<()> {
-        if matches!(unit, Unit::Embedding | Unit::Head) {
+        if matches!(unit, PartId::EMBEDDING | PartId::HEAD) {
             return Ok(());
         }
-        let mut working = unit.of(&self.loaded.model);
-        quantized.install(&mut working).map_err(|source| PipelineError::Unit { unit, source })?;
+        let mut working = Working::of(unit, &self.loaded.model);
+        quantized.install(working.part()).map_err(|source| PipelineError::Unit { unit, source })?;
         let (mut signal, mut noise) = (0f64, 0f64);
         for (i, batch) in enters.iter_mut().enumerate() {
             batch.x = self.runner.run(&working, batch, self.recipe.kv_cache, None);
@@ -231,7 +231,7 @@ impl Worker<'_> {
                 let shown = batch.samples.get(sequence).and_then(|sample| prompts.get(*sample));
                 let sample = shown.map_or_else(|| unit.to_string(), |shown| shown.source.clone());
                 // Only some rows of a sample enter the head.
-                let before = shown.filter(|_| unit == Unit::Head).map_or(0, |shown| shown.scored.start);
+                let before = shown.filter(|_| unit == PartId::HEAD).map_or(0, |shown| shown.scored.start);
                 let row = before + fault.row - first;
                 return Err(PipelineError::NotFinite { site: fault.site, sample, row }.into());
             }

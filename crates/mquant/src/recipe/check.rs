@@ -4,7 +4,7 @@ use super::order::Done;
 use super::place::Origin;
 use super::{Depths, Place, Plan, Quantize, Recipe, RecipeError, SitePlan, SiteSelector, Step, ranges};
 use crate::excerpt::excerpt;
-use crate::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use crate::nn::{SiteId, SiteKind, Stage, Tower};
 
 impl Recipe {
     /// Decides every one of `sites`: all sites of a model, in its order. Reads no weight.
@@ -103,7 +103,7 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
         }
     }
     let Some(selector) = step.sites() else {
-        let blocks = |site: &&SiteId| matches!(site, SiteId::Block(tower, ..) if step.towers().contains(tower));
+        let blocks = |site: &&SiteId| site.block_index().is_some() && step.towers().contains(&site.tower());
         return Ok(sites.iter().filter(blocks).copied().collect());
     };
     if let SiteSelector::AnyOf(patterns) = selector {
@@ -114,7 +114,9 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
     }
     let matched: Vec<SiteId> = sites.iter().filter(|site| selector.matches(**site, &depths)).copied().collect();
     if let Step::Smooth(_) = step {
-        let before = |site: &&SiteId| matches!(site, SiteId::Patch(_) | SiteId::Projector(ProjectorSite::Down));
+        let before = |site: &&SiteId| {
+            matches!((site.part.stage, site.kind), (Stage::Embed, _) | (Stage::Projector, SiteKind::Down))
+        };
         if let Some(site) = matched.iter().find(before) {
             let expected = "sites with a norm or a linear in front, which takes the scales";
             return Err(RecipeError::Site { place: Box::new(place.clone()), expected, found: site.to_string() });
@@ -127,19 +129,19 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
 fn known(sites: &[SiteId]) -> String {
     let depths = Depths::of(sites);
     let mut known = Vec::new();
-    for tower in [Tower::Vision, Tower::Audio, Tower::Language] {
-        if sites.contains(&SiteId::Patch(tower)) {
-            known.push(format!("{}", SiteId::Patch(tower)));
+    for tower in Tower::ALL {
+        if sites.contains(&SiteId::patch(tower)) {
+            known.push(format!("{}", SiteId::patch(tower)));
         }
         match depths.of_tower(tower) {
             0 => {}
             depth => known.push(format!("{depth} {tower} blocks")),
         }
     }
-    if sites.iter().any(|site| matches!(site, SiteId::Projector(_))) {
+    if sites.iter().any(|site| site.part.stage == Stage::Projector) {
         known.push("a projector".to_owned());
     }
-    if sites.contains(&SiteId::Head) {
+    if sites.contains(&SiteId::HEAD) {
         known.push("a head".to_owned());
     }
     if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }
@@ -147,19 +149,10 @@ fn known(sites: &[SiteId]) -> String {
 
 /// Whether smoothing of a site changes the gain of a norm.
 pub(super) fn has_norm(site: SiteId) -> bool {
-    match site {
-        SiteId::Block(_, _, kind) => matches!(kind, BlockSite::Qkv | BlockSite::Up),
-        SiteId::Projector(site) => site == ProjectorSite::Up,
-        SiteId::Head => true,
-        SiteId::Patch(_) => false,
-    }
+    matches!(site.kind, SiteKind::Qkv | SiteKind::Up | SiteKind::Head)
 }
 
 /// The tower whose stream a site's norm reads.
 pub(super) fn stream_of(site: SiteId) -> Tower {
-    match site {
-        SiteId::Block(tower, ..) | SiteId::Patch(tower) => tower,
-        SiteId::Projector(_) => Tower::Vision,
-        SiteId::Head => Tower::Language,
-    }
+    site.tower()
 }

@@ -5,7 +5,7 @@
 //! | `all` | all |
 //! | `vision`, `language`, `audio` | of the tower: its patch embedding and its blocks |
 //! | `vision.patch`, `patch` | the patch embedding of a tower, of every tower |
-//! | `projector`, `projector.up`, `projector.down` | both sites of the projector, one |
+//! | `projector`, `projector.up`, `projector.down` | both sites of every projector, one |
 //! | `head` | the language model head |
 //! | `TOWER.BLOCKS`, `TOWER.BLOCKS.KIND` | of a tower's blocks |
 //!
@@ -18,7 +18,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::excerpt::quoted;
-use crate::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use crate::nn::{PartId, SiteId, SiteKind, Stage, Tower};
 
 /// Which sites a step means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub enum SitePattern {
     Patch(Option<Tower>),
     /// Sites of blocks.
     Blocks(BlockPattern),
-    /// A site of the projector; None both.
-    Projector(Option<ProjectorSite>),
+    /// A site of every projector; None both.
+    Projector(Option<SiteKind>),
     /// The language model head.
     Head,
 }
@@ -52,7 +52,7 @@ pub struct BlockPattern {
     /// Of which blocks.
     pub blocks: BlockRange,
     /// Which of a block's; None all four.
-    pub kind: Option<BlockSite>,
+    pub kind: Option<SiteKind>,
 }
 
 /// Some blocks of a tower. Negative numbers count from the end: −1 is the last block.
@@ -92,8 +92,8 @@ impl Depths {
     pub fn of(sites: &[SiteId]) -> Self {
         let mut depths = Self::default();
         for site in sites {
-            if let SiteId::Block(tower, block, _) = site {
-                let depth = match tower {
+            if let Some(block) = site.block_index() {
+                let depth = match site.tower() {
                     Tower::Vision => &mut depths.vision,
                     Tower::Audio => &mut depths.audio,
                     Tower::Language => &mut depths.language,
@@ -127,16 +127,17 @@ impl SiteSelector {
 impl SitePattern {
     /// Whether it means a site of a model with towers of these depths.
     pub fn matches(&self, site: SiteId, depths: &Depths) -> bool {
-        match (self, site) {
-            (SitePattern::Tower(ours), SiteId::Patch(tower) | SiteId::Block(tower, ..)) => *ours == tower,
-            (SitePattern::Patch(ours), SiteId::Patch(tower)) => ours.is_none_or(|ours| ours == tower),
-            (SitePattern::Blocks(ours), SiteId::Block(tower, block, kind)) => {
+        let SiteId { part: PartId { tower, stage }, kind } = site;
+        match (self, stage) {
+            (SitePattern::Tower(ours), Stage::Embed | Stage::Block(_)) => *ours == tower,
+            (SitePattern::Patch(ours), Stage::Embed) => ours.is_none_or(|ours| ours == tower),
+            (SitePattern::Blocks(ours), Stage::Block(block)) => {
                 ours.tower.is_none_or(|ours| ours == tower)
                     && ours.kind.is_none_or(|ours| ours == kind)
                     && ours.blocks.contains(block, depths.of_tower(tower))
             }
-            (SitePattern::Projector(ours), SiteId::Projector(site)) => ours.is_none_or(|ours| ours == site),
-            (SitePattern::Head, SiteId::Head) => true,
+            (SitePattern::Projector(ours), Stage::Projector) => ours.is_none_or(|ours| ours == kind),
+            (SitePattern::Head, Stage::Head) => true,
             _ => false,
         }
     }
@@ -165,8 +166,8 @@ impl FromStr for SitePattern {
             "head" => Some(SitePattern::Head),
             "patch" => Some(SitePattern::Patch(None)),
             "projector" => Some(SitePattern::Projector(None)),
-            "projector.up" => Some(SitePattern::Projector(Some(ProjectorSite::Up))),
-            "projector.down" => Some(SitePattern::Projector(Some(ProjectorSite::Down))),
+            "projector.up" => Some(SitePattern::Projector(Some(SiteKind::Up))),
+            "projector.down" => Some(SitePattern::Projector(Some(SiteKind::Down))),
             _ => match text.split_once('.') {
                 None => tower(text).map(SitePattern::Tower),
                 Some((name, "patch")) => tower(name).map(|tower| SitePattern::Patch(Some(tower))),
@@ -179,13 +180,13 @@ impl FromStr for SitePattern {
 }
 
 fn tower(name: &str) -> Option<Tower> {
-    [Tower::Vision, Tower::Audio, Tower::Language].into_iter().find(|tower| tower.to_string() == name)
+    Tower::ALL.into_iter().find(|tower| tower.to_string() == name)
 }
 
 /// `BLOCKS` or `BLOCKS.KIND`.
 fn blocks(tower: Option<Tower>, text: &str) -> Option<SitePattern> {
-    let kinds = [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down];
-    let named = kinds.into_iter().find_map(|kind| Some((text.strip_suffix(&format!(".{kind}"))?, Some(kind))));
+    let named =
+        SiteKind::OF_BLOCK.into_iter().find_map(|kind| Some((text.strip_suffix(&format!(".{kind}"))?, Some(kind))));
     let (range, kind) = named.or_else(|| Some((text.strip_suffix(".*")?, None))).unwrap_or((text, None));
     let blocks = match range.split_once("..") {
         _ if range == "*" => BlockRange::All,
@@ -210,9 +211,9 @@ impl fmt::Display for SitePattern {
         match self {
             SitePattern::Tower(tower) => tower.fmt(f),
             SitePattern::Patch(None) => f.write_str("patch"),
-            SitePattern::Patch(Some(tower)) => SiteId::Patch(*tower).fmt(f),
+            SitePattern::Patch(Some(tower)) => SiteId::patch(*tower).fmt(f),
             SitePattern::Projector(None) => f.write_str("projector"),
-            SitePattern::Projector(Some(site)) => SiteId::Projector(*site).fmt(f),
+            SitePattern::Projector(Some(site)) => SiteId::projector(Tower::Vision, *site).fmt(f),
             SitePattern::Head => f.write_str("head"),
             SitePattern::Blocks(BlockPattern { tower, blocks, kind }) => {
                 match tower {
@@ -241,14 +242,12 @@ mod tests {
     use super::*;
 
     fn sites() -> Vec<SiteId> {
-        let block = |tower, n| {
-            [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down].map(|kind| SiteId::Block(tower, n, kind))
-        };
-        let mut sites = vec![SiteId::Patch(Tower::Vision)];
+        let block = |tower, n| SiteKind::OF_BLOCK.map(|kind| SiteId::block(tower, n, kind));
+        let mut sites = vec![SiteId::patch(Tower::Vision)];
         sites.extend((0..3).flat_map(|n| block(Tower::Vision, n)));
-        sites.extend([ProjectorSite::Up, ProjectorSite::Down].map(SiteId::Projector));
+        sites.extend([SiteKind::Up, SiteKind::Down].map(|kind| SiteId::projector(Tower::Vision, kind)));
         sites.extend((0..12).flat_map(|n| block(Tower::Language, n)));
-        sites.push(SiteId::Head);
+        sites.push(SiteId::HEAD);
         sites
     }
 

@@ -3,14 +3,14 @@
 use super::BundleRecord;
 use super::depth_plot::Mark;
 use super::shown_text::visible_line;
-use crate::nn::{BlockSite, SiteId, Tower};
+use crate::nn::{SiteId, SiteKind, Tower};
 use crate::pipeline::SiteReport;
 
 /// The sites of one kind in a tower, by block.
 #[derive(Clone, Debug)]
 pub(super) struct Column<'a> {
     pub(super) tower: Tower,
-    pub(super) kind: BlockSite,
+    pub(super) kind: SiteKind,
     pub(super) sites: Vec<(usize, &'a SiteReport)>,
 }
 
@@ -34,13 +34,10 @@ fn has(site: &SiteReport, modality: Modality) -> bool {
 pub(super) fn columns(bundle: &BundleRecord) -> Vec<Column<'_>> {
     let sites = bundle.sites();
     let mut columns = Vec::new();
-    for tower in [Tower::Vision, Tower::Audio, Tower::Language] {
-        for kind in [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down] {
-            let of_kind = sites.iter().filter_map(|(id, site)| match id {
-                SiteId::Block(t, block, k) if (*t, *k) == (tower, kind) => Some((*block, *site)),
-                _ => None,
-            });
-            let of_kind: Vec<_> = of_kind.collect();
+    for tower in Tower::ALL {
+        for kind in SiteKind::OF_BLOCK {
+            let of_kind = sites.iter().filter(|(id, _)| (id.tower(), id.kind) == (tower, kind));
+            let of_kind: Vec<_> = of_kind.filter_map(|(id, site)| Some((id.block_index()?, *site))).collect();
             if !of_kind.is_empty() {
                 columns.push(Column { tower, kind, sites: of_kind });
             }

@@ -6,7 +6,7 @@ use super::BundleRecord;
 use super::anatomy::{Column, Modality, columns};
 use super::numbers::{fixed, number};
 use super::palette::STEPS;
-use crate::nn::{SiteId, Tower};
+use crate::nn::Tower;
 use crate::pipeline::SiteReport;
 
 /// Cells that are marked as the worst of a map.
@@ -274,7 +274,7 @@ fn tower_table(bundle: &BundleRecord, tower: Tower, quantity: Quantity) -> Optio
 
 /// Sites in no block.
 fn other_table(bundle: &BundleRecord, quantity: Quantity) -> Option<PlainTable> {
-    let sites: Vec<_> = bundle.sites().into_iter().filter(|(id, _)| !matches!(id, SiteId::Block(..))).collect();
+    let sites: Vec<_> = bundle.sites().into_iter().filter(|(id, _)| id.block_index().is_none()).collect();
     let all = sites.iter().flat_map(|(_, site)| quantity.modalities(site)).collect::<Vec<_>>();
     let modalities: Vec<&str> =
         [""].into_iter().chain(Modality::ALL.iter().map(|m| m.name)).filter(|m| all.contains(m)).collect();

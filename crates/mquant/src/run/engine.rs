@@ -365,7 +365,7 @@ impl Engine {
         let Gathered { x, positions, spans, order, sequences, caches, places } =
             Gathered::of(works, self.row_order, features);
         let rope = self.model.decoder.rope.table(&positions);
-        let pass = Pass { sequences, order, spans, rope };
+        let pass = Pass { sequences, windows: Vec::new(), order, spans, rope };
         let hidden = self.threads.run(|| {
             let mut cx = Cx::new(&*self.backend, &pass).caching(caches).watched(again(&mut tap));
             self.model.decoder.forward(x, &mut cx)
@@ -378,6 +378,7 @@ impl Engine {
         let rows = hidden.rows();
         let pass = Pass {
             sequences: std::iter::once(0..rows).collect(),
+            windows: Vec::new(),
             order: (0..rows as u32).collect(),
             spans: ModalitySpans::uniform(Modality::Text, rows),
             rope: self.model.decoder.rope.table(&[]),

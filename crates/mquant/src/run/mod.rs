@@ -6,6 +6,7 @@
 mod error;
 mod loaded;
 mod prompt;
+mod media_batch;
 mod sequence;
 mod row_order;
 mod work;
@@ -17,6 +18,7 @@ pub use engine::{Effort, Engine, EngineOptions};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};
+pub use media_batch::{MediaBatch, MediaLimits, MediaPiece};
 pub use prompt::{MediaKey, PlacedMedia, Prompt};
 pub use row_order::{RowOrder, UnknownRowOrder};
 pub use sampler::{Sampler, SamplerOptions};

@@ -11,7 +11,6 @@
 
 mod error;
 mod fuse_norms;
-mod post_norm;
 mod read_change;
 mod rotate_heads;
 mod rotate_online;
@@ -28,7 +27,6 @@ use crate::nn::{Part, SiteId};
 
 pub use error::TransformError;
 pub use fuse_norms::FuseNorms;
-pub use post_norm::PostNormBranch;
 pub use read_change::{ReadChange, ReadChanges};
 pub use rotate_heads::RotateHeads;
 pub use rotate_online::{Otherwise, RotateOnline};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::wide::{float, map_outputs, map_rows};
 use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Transform, TransformError};
-use crate::nn::{Part, SiteId, Tower};
+use crate::nn::{Part, Tower};
 
 /// The step.
 #[derive(Clone, Debug)]
@@ -29,8 +29,7 @@ impl Transform for RotateHeads {
         let mut changes = ReadChanges::new();
         for pair in part.pairs() {
             let id = pair.consumer.id;
-            let SiteId::Block(tower, ..) = id else { continue };
-            let Some(shape) = pair.fan.filter(|_| self.towers.contains(&tower)) else { continue };
+            let Some(shape) = pair.fan.filter(|_| self.towers.contains(&id.tower())) else { continue };
             let label = format!("the heads of {id}");
             let rotation = Rotation::new(RotationKind::Hadamard, shape.head_dim, self.seed, &label)
                 .map_err(|source| TransformError::Rotation { what: label, source })?;

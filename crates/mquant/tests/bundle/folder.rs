@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mquant::bundle::{InputFormat, NormFormat, PackedCache, SiteQuant, WeightFormat};
 use mquant::kernels::{Bits, Hadamard};
-use mquant::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use mquant::nn::{SiteId, SiteKind, Stage, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{LoadOptions, LoadedModel};
 use mquant_testkit::bundle::FloatModel;
@@ -25,14 +25,14 @@ pub(crate) fn golden(name: &str) -> PathBuf {
 /// Every kind of site there is.
 pub(crate) fn mixed(site: SiteId) -> SiteQuant {
     let int = |bits, group| WeightFormat::Int(IntFormat { bits, group });
-    let (weight, input) = match site {
-        SiteId::Patch(_) => (WeightFormat::Float, InputFormat::Float),
-        SiteId::Block(Tower::Vision, 0, _) => (int(Bits::Eight, None), InputFormat::PerTensor),
-        SiteId::Block(Tower::Vision, ..) => (int(Bits::Four, Some(64)), InputFormat::PerModality),
-        SiteId::Projector(_) => (int(Bits::Eight, Some(128)), InputFormat::PerToken),
-        SiteId::Block(_, 0, BlockSite::Out) => (int(Bits::Four, None), InputFormat::Float),
-        SiteId::Block(..) => (int(Bits::Four, Some(32)), InputFormat::PerModality),
-        SiteId::Head => (int(Bits::Eight, None), InputFormat::PerModality),
+    let (weight, input) = match (site.tower(), site.part.stage, site.kind) {
+        (_, _, SiteKind::Patch) => (WeightFormat::Float, InputFormat::Float),
+        (Tower::Vision, Stage::Block(0), _) => (int(Bits::Eight, None), InputFormat::PerTensor),
+        (Tower::Vision, Stage::Block(_), _) => (int(Bits::Four, Some(64)), InputFormat::PerModality),
+        (_, Stage::Projector, _) => (int(Bits::Eight, Some(128)), InputFormat::PerToken),
+        (_, Stage::Block(0), SiteKind::Out) => (int(Bits::Four, None), InputFormat::Float),
+        (_, Stage::Block(_), _) => (int(Bits::Four, Some(32)), InputFormat::PerModality),
+        _ => (int(Bits::Eight, None), InputFormat::PerModality),
     };
     SiteQuant::new(weight, input)
 }
@@ -50,24 +50,22 @@ pub(crate) fn transformed(model: &FloatModel, site: SiteId) -> SiteQuant {
     let padded = || Some(Arc::new(Hadamard::padded(inputs + 1).unwrap()));
     let plain = mixed(site);
     let last = inputs as u32 - 1;
-    match site {
-        SiteId::Block(Tower::Vision, _, BlockSite::Down) => {
-            SiteQuant { rotation: whole(), side_columns: vec![0], ..plain }
-        }
-        SiteId::Block(_, 1, BlockSite::Down) => {
+    match (site.tower(), site.block_index(), site.kind) {
+        (Tower::Vision, Some(_), SiteKind::Down) => SiteQuant { rotation: whole(), side_columns: vec![0], ..plain },
+        (_, Some(1), SiteKind::Down) => {
             SiteQuant { rotation: padded(), side_columns: vec![0, 4, last, last + 1], ..plain }
         }
-        SiteId::Block(Tower::Vision, 0, BlockSite::Qkv) => SiteQuant { side_columns: vec![1, 2, 95], ..plain },
-        SiteId::Block(Tower::Language, _, BlockSite::Qkv) => {
+        (Tower::Vision, Some(0), SiteKind::Qkv) => SiteQuant { side_columns: vec![1, 2, 95], ..plain },
+        (Tower::Language, Some(_), SiteKind::Qkv) => {
             SiteQuant { norm: NormFormat::Rms, side_columns: (0..70).collect(), ..plain }
         }
-        SiteId::Block(Tower::Language, 0, BlockSite::Up) => {
+        (Tower::Language, Some(0), SiteKind::Up) => {
             SiteQuant { norm: NormFormat::Rms, rotation: whole(), side_columns: vec![0], ..plain }
         }
-        SiteId::Block(Tower::Vision, 1, BlockSite::Out) => SiteQuant { side_columns: vec![3, 50], ..plain },
-        SiteId::Projector(ProjectorSite::Up) => SiteQuant { rotation: padded(), ..plain },
-        SiteId::Projector(ProjectorSite::Down) => SiteQuant { side_columns: vec![9], ..plain },
-        SiteId::Head => SiteQuant { norm: NormFormat::Rms, ..plain },
+        (Tower::Vision, Some(1), SiteKind::Out) => SiteQuant { side_columns: vec![3, 50], ..plain },
+        (_, None, SiteKind::Up) => SiteQuant { rotation: padded(), ..plain },
+        (_, None, SiteKind::Down) => SiteQuant { side_columns: vec![9], ..plain },
+        (_, None, SiteKind::Head) => SiteQuant { norm: NormFormat::Rms, ..plain },
         _ => plain,
     }
 }

@@ -7,12 +7,13 @@ use mquant::bundle::{InputFormat, PackedCache, SiteQuant, WeightFormat};
 use mquant::input::AddGenerationPrompt;
 use mquant::kernels::{Matrix, PackedWeight, Products};
 use mquant::models::Model;
-use mquant::nn::{CacheFormat, InputQuant, SiteId, Up, Weight};
+use mquant::nn::{CacheFormat, InputQuant, SiteId, SiteKind, Tower, Weight};
 use mquant::quantize::rtn;
 use mquant::run::{Engine, EngineOptions, LoadedModel};
 use mquant_testkit::bundle::FloatModel;
 use mquant_testkit::golden::GoldenFolder;
 use mquant_testkit::laws::distance;
+use mquant_testkit::sites::site;
 
 use crate::folder::{Bundle, eight, golden, mixed};
 
@@ -89,21 +90,27 @@ fn inputs_cache_and_products_are_as_configured() {
     let loaded = bundle.open(PackedCache::Disabled).unwrap();
     let model = &loaded.model;
     assert_eq!(model.decoder.kv_cache, CacheFormat::Codes);
-    assert_eq!(model.vision.patch.site.input, InputQuant::Float);
-    assert_eq!(model.vision.blocks[0].qkv.input, InputQuant::PerTensor(0.03));
-    assert_eq!(model.vision.projector.up.input, InputQuant::PerToken);
-    let Up::Gated(up, _) = &model.decoder.blocks[1].up else { panic!("a gated MLP") };
-    for input in [&up.input, &model.decoder.head.0.input, &model.vision.blocks[1].down.input] {
+    let (vision, language) = (Tower::Vision, Tower::Language);
+    let down = site::<1>(model, SiteId::block(vision, 1, SiteKind::Down)).input;
+    let up = site::<2>(model, SiteId::block(language, 1, SiteKind::Up)).input;
+    assert_eq!(site::<1>(model, SiteId::patch(vision)).input, InputQuant::Float);
+    assert_eq!(site::<3>(model, SiteId::block(vision, 0, SiteKind::Qkv)).input, InputQuant::PerTensor(0.03));
+    assert_eq!(site::<1>(model, SiteId::projector(vision, SiteKind::Up)).input, InputQuant::PerToken);
+    for input in [&up, &model.decoder.head.0.input, &down] {
         let InputQuant::PerModality(scales) = input else { panic!("{input:?}") };
         assert_eq!((scales.text, scales.vision), (0.03, 0.06));
     }
-    for attention in model.vision.blocks.iter().chain(&model.decoder.blocks).map(|b| &b.attention) {
-        assert_eq!(attention.products, Products::Bf16);
-    }
+    assert_eq!(products(model), vec![Products::Bf16; 4]);
     let float = GoldenFolder::new(golden("qwen2_vl")).load();
     assert!(float.quantization.is_none());
     assert_eq!(float.model.decoder.kv_cache, CacheFormat::Float);
-    assert!(float.model.decoder.blocks.iter().all(|b| b.attention.products == Products::F32));
+    assert_eq!(products(&float.model), vec![Products::F32; 4]);
+}
+
+/// How the attention of each block multiplies.
+fn products(model: &Model) -> Vec<Products> {
+    let mut model = model.clone();
+    model.parts().into_iter().filter_map(|part| Some(part.attention()?.products)).collect()
 }
 
 /// The order in which scales are stored is the configuration's.
@@ -155,9 +162,7 @@ fn with_float_attention(bundle: &Bundle) -> LoadedModel {
     let mut loaded = bundle.open(PackedCache::Disabled).unwrap();
     let mut model = Model::clone(&loaded.model);
     model.decoder.kv_cache = CacheFormat::Float;
-    for block in model.vision.blocks.iter_mut().chain(&mut model.decoder.blocks) {
-        block.attention.products = Products::F32;
-    }
+    model.parts().into_iter().filter_map(|part| part.attention()).for_each(|a| a.products = Products::F32);
     loaded.model = Arc::new(model);
     loaded
 }

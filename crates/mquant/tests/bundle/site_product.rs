@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use mquant::bundle::PackedCache;
 use mquant::input::{Modality, ModalitySpans};
-use mquant::kernels::{Cpu, CpuBackend, Hadamard, RopeTable, Rows, Source, quantize_scalar};
-use mquant::nn::{ColumnSplit, Cx, InputQuant, Pass, Site, SiteId, Tap};
+use mquant::kernels::{Cpu, CpuBackend, Hadamard, Rows, Source, quantize_scalar};
+use mquant::nn::{ColumnSplit, Cx, InputQuant, Pass, Site, SiteId, SiteKind, SiteRows, Tap, Tower};
+use mquant_testkit::sites::site;
 
 use crate::folder::{Bundle, Stored};
 
@@ -16,7 +17,7 @@ const ROWS: usize = 9;
 struct Seen(Vec<Rows>);
 
 impl Tap for Seen {
-    fn observe(&mut self, _: SiteId, x: &Rows, _: &Pass) {
+    fn observe(&mut self, _: SiteId, x: &Rows, _: SiteRows<'_>) {
         self.0.push(x.clone());
     }
 }
@@ -84,7 +85,7 @@ fn check(bundle: &Bundle, site: &Site<1>, base: &str, width: usize) {
         sequences: std::iter::once(0..ROWS).collect(),
         order: (0..ROWS as u32).collect(),
         spans,
-        rope: RopeTable::new(1, (0..ROWS).map(|_| 0.0)),
+        ..Pass::default()
     };
     let mut seen = Seen::default();
     let watched = site.one(Source::Rows(&x), &mut Cx::new(&backend, &pass).watched(Some(&mut seen)));
@@ -132,11 +133,12 @@ fn check(bundle: &Bundle, site: &Site<1>, base: &str, width: usize) {
 fn sites_with_splits_follow_their_equation() {
     let bundle = Bundle::transformed("qwen2_vl");
     let model = bundle.open(PackedCache::Disabled).unwrap().model;
-    let block = &model.decoder.blocks[1].down;
+    let of = |tower, block, kind| site::<1>(&model, SiteId::block(tower, block, kind));
+    let block = of(Tower::Language, 1, SiteKind::Down);
     assert_eq!(block.linears[0].weight.cols(), Hadamard::padded(321).unwrap().features());
-    check(&bundle, block, "model.layers.1.mlp.down_proj", 320);
-    check(&bundle, &model.vision.blocks[0].down, "visual.blocks.0.mlp.fc2", 384);
-    check(&bundle, &model.vision.blocks[1].down, "visual.blocks.1.mlp.fc2", 384);
-    check(&bundle, &model.vision.blocks[1].out, "visual.blocks.1.attn.proj", 96);
-    check(&bundle, &model.vision.projector.down, "visual.merger.mlp.2", 384);
+    check(&bundle, &block, "model.layers.1.mlp.down_proj", 320);
+    check(&bundle, &of(Tower::Vision, 0, SiteKind::Down), "visual.blocks.0.mlp.fc2", 384);
+    check(&bundle, &of(Tower::Vision, 1, SiteKind::Down), "visual.blocks.1.mlp.fc2", 384);
+    check(&bundle, &of(Tower::Vision, 1, SiteKind::Out), "visual.blocks.1.attn.proj", 96);
+    check(&bundle, &site(&model, SiteId::projector(Tower::Vision, SiteKind::Down)), "visual.merger.mlp.2", 384);
 }

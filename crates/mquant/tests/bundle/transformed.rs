@@ -5,11 +5,12 @@ use std::sync::Arc;
 use mquant::bundle::{InputFormat, NormFormat, PackedCache, PackedCacheUse, SiteQuant, WeightFormat, side_weight_name};
 use mquant::kernels::{Bits, Hadamard, PackedWeight};
 use mquant::models::Model;
-use mquant::nn::{BlockSite, InputQuant, Linear, NormKind, SiteId, Up};
+use mquant::nn::{InputQuant, Linear, NormKind, SiteId, SiteKind, Tower};
 use mquant::quantize::{IntFormat, rtn};
 use mquant::run::LoadedModel;
 use mquant_testkit::bundle::FloatModel;
 use mquant_testkit::golden::GoldenFolder;
+use mquant_testkit::sites::site;
 use safetensors::Dtype;
 use serde_json::json;
 
@@ -85,16 +86,17 @@ fn side_weights_are_those_that_were_rounded() {
             assert_eq!(found, want, "{name}");
         }
     };
-    let block = &model.vision.blocks[0];
-    for (i, linear) in block.qkv.linears.iter().enumerate() {
-        check(linear, block.qkv.id, "vision.blocks.0.attn.qkv.weight", i * 96..(i + 1) * 96);
+    let id = SiteId::block(Tower::Vision, 0, SiteKind::Qkv);
+    for (i, linear) in site::<3>(&model, id).linears.iter().enumerate() {
+        check(linear, id, "vision.blocks.0.attn.qkv.weight", i * 96..(i + 1) * 96);
     }
-    check(&block.down.linears[0], block.down.id, "vision.blocks.0.mlp.fc2.weight", 0..96);
-    let block = &model.decoder.blocks[1];
-    check(&block.down.linears[0], block.down.id, "language.layers.1.mlp.down_proj.weight", 0..128);
-    check(&block.qkv.linears[1], block.qkv.id, "language.layers.1.self_attn.k_proj.weight", 0..32);
-    let Up::Gated(up, _) = &model.decoder.blocks[0].up else { panic!("a gated MLP") };
-    check(&up.linears[0], up.id, "language.layers.0.mlp.gate_proj.weight", 0..320);
+    let id = SiteId::block(Tower::Vision, 0, SiteKind::Down);
+    check(&site::<1>(&model, id).linears[0], id, "vision.blocks.0.mlp.fc2.weight", 0..96);
+    let id = |block, kind| SiteId::block(Tower::Language, block, kind);
+    let (down, qkv, up) = (id(1, SiteKind::Down), id(1, SiteKind::Qkv), id(0, SiteKind::Up));
+    check(&site::<1>(&model, down).linears[0], down, "language.layers.1.mlp.down_proj.weight", 0..128);
+    check(&site::<3>(&model, qkv).linears[1], qkv, "language.layers.1.self_attn.k_proj.weight", 0..32);
+    check(&site::<2>(&model, up).linears[0], up, "language.layers.0.mlp.gate_proj.weight", 0..320);
 }
 
 #[test]
@@ -105,8 +107,12 @@ fn panels_of_side_weights_are_kept_too() {
     assert!(matches!(second.packed_cache, PackedCacheUse::Mapped { .. }));
     let plain = open(&bundle);
     for loaded in [first, second] {
-        for (a, b) in loaded.model.decoder.blocks.iter().zip(&plain.model.decoder.blocks) {
-            assert_eq!(panels(&a.qkv.linears[2]), panels(&b.qkv.linears[2]));
+        for block in 0..2 {
+            let of = |loaded: &LoadedModel| {
+                let site = site::<3>(&loaded.model, SiteId::block(Tower::Language, block, SiteKind::Qkv));
+                panels(&site.linears[2]).map(<[u8]>::to_vec)
+            };
+            assert_eq!(of(&loaded), of(&plain));
         }
     }
 }
@@ -136,11 +142,12 @@ fn a_bias_that_was_created_is_read() {
     let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let whole = Bundle::of(NAME, mixed);
     let bundle = whole.with_tensors(|t| drop(t.insert(name.to_owned(), (Dtype::F32, vec![320], bytes))));
-    let Up::Gated(up, _) = &open(&bundle).model.decoder.blocks[0].up else { panic!("a gated MLP") };
+    let up = site::<2>(&open(&bundle).model, SiteId::block(Tower::Language, 0, SiteKind::Up));
     assert_eq!(up.linears[0].bias.as_ref(), Some(&values));
     assert_eq!(up.linears[1].bias, None);
     // A bias that the published model has stays required.
-    assert!(open(&whole).model.decoder.blocks[0].qkv.linears[0].bias.is_some());
+    let qkv = site::<3>(&open(&whole).model, SiteId::block(Tower::Language, 0, SiteKind::Qkv));
+    assert!(qkv.linears[0].bias.is_some());
 }
 
 #[test]
@@ -148,7 +155,7 @@ fn a_stored_head_wins_over_the_embedding() {
     let name = "qwen2_vl_published";
     let float_head = |norm, rotation: Option<Arc<Hadamard>>| {
         move |site| match site {
-            SiteId::Head => SiteQuant {
+            SiteId::HEAD => SiteQuant {
                 norm,
                 rotation: rotation.clone(),
                 ..SiteQuant::new(WeightFormat::Float, InputFormat::Float)
@@ -170,7 +177,7 @@ fn a_stored_head_wins_over_the_embedding() {
     assert_ne!(head(&loaded).to_f32(), loaded.model.decoder.embedding.0.to_f32());
     // What was folded in or rotated cannot be the embedding.
     let float = FloatModel::open(&golden(name));
-    let wider = Arc::new(Hadamard::padded(float.inputs(SiteId::Head) + 1).unwrap());
+    let wider = Arc::new(Hadamard::padded(float.inputs(SiteId::HEAD) + 1).unwrap());
     for site in [float_head(NormFormat::Rms, None), float_head(NormFormat::Published, Some(wider))] {
         let bundle = Bundle::of(name, &site);
         let quantization = float.quantization(&site);
@@ -232,5 +239,5 @@ fn what_does_not_fit_is_refused() {
     refused(&changed, "BUNDLE_SIDE_CODE", "output 2 has code 1 for input 4");
     let retyped = whole.with_tensors(|t| t.get_mut(&side).unwrap().0 = Dtype::U8);
     refused(&retyped, "TENSOR_DTYPE", "expected I8, found U8");
-    assert!(matches!(down, SiteId::Block(_, 1, BlockSite::Down)));
+    assert_eq!((down.block_index(), down.kind), (Some(1), SiteKind::Down));
 }

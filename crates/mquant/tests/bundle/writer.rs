@@ -19,7 +19,7 @@ use serde_json::Map;
 
 fn quantization(head: SiteQuant) -> Quantization {
     let modalities = vec![Modality::Text, Modality::Vision];
-    Quantization { modalities, kv_cache: CacheFormat::Float, sites: BTreeMap::from([(SiteId::Head, head)]) }
+    Quantization { modalities, kv_cache: CacheFormat::Float, sites: BTreeMap::from([(SiteId::HEAD, head)]) }
 }
 
 fn writer(dir: &Path, specs: &[TensorSpec], quantization: &Quantization) -> BundleWriter {
@@ -53,7 +53,7 @@ fn head() -> SiteQuant {
 }
 
 fn scales(side: &[f32]) -> StaticScales {
-    let of = |scales: &[f32]| BTreeMap::from([(SiteId::Head, scales.to_vec())]);
+    let of = |scales: &[f32]| BTreeMap::from([(SiteId::HEAD, scales.to_vec())]);
     StaticScales { input: of(&[0.1, 0.2]), side: of(side) }
 }
 
@@ -65,7 +65,7 @@ fn side_weights_and_created_biases_follow_their_weight() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("bundle");
     let specs =
-        [TensorSpec::weight_of(SiteId::Head, MAIN, [4, 5]), TensorSpec::bias_of(SiteId::Head, "lm_head.bias", 4)];
+        [TensorSpec::weight_of(SiteId::HEAD, MAIN, [4, 5]), TensorSpec::bias_of(SiteId::HEAD, "lm_head.bias", 4)];
     let quantization = quantization(head());
     let mut writer = writer(&dir, &specs, &quantization);
     let main = codes(4, 5, |_, input| if [1, 3].contains(&input) { 0 } else { 7 });
@@ -87,7 +87,7 @@ fn side_weights_and_created_biases_follow_their_weight() {
 
 #[test]
 fn a_tied_head_is_written_where_it_is_required() {
-    let tied = TensorSpec::tied(SiteId::Head, MAIN, [4, 5], "table");
+    let tied = TensorSpec::tied(SiteId::HEAD, MAIN, [4, 5], "table");
     let table = TensorSpec::table("table", [4, 5]);
     let quantization = quantization(SiteQuant::new(WeightFormat::Float, InputFormat::Float));
     for (presence, expected) in [(Presence::Optional, 1), (Presence::Required, 2)] {
@@ -108,7 +108,7 @@ fn a_tied_head_is_written_where_it_is_required() {
 #[test]
 fn what_was_not_planned_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    let specs = [TensorSpec::weight_of(SiteId::Head, MAIN, [4, 5])];
+    let specs = [TensorSpec::weight_of(SiteId::HEAD, MAIN, [4, 5])];
     let quantization = quantization(head());
     let empty = codes(4, 5, |_, _| 0);
     let refused = |found: Result<(), BundleWriteError>, code: &str, named: &str| {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mquant::calibrate::samples::Gathered;
 use mquant::kernels::Rows;
-use mquant::nn::{CacheFormat, Pass, SiteId, Tap};
+use mquant::nn::{CacheFormat, SiteId, SiteRows, Tap};
 use mquant::recipe::Recipe;
 
 use crate::folder::{GOLDEN, at, edit, engine, golden_copy, open, prompt, samples, texts};
@@ -77,8 +77,8 @@ fn floats() -> Recipe {
 struct AtHead(Vec<Rows>);
 
 impl Tap for AtHead {
-    fn observe(&mut self, site: SiteId, x: &Rows, _: &Pass) {
-        if site == SiteId::Head {
+    fn observe(&mut self, site: SiteId, x: &Rows, _: SiteRows<'_>) {
+        if site == SiteId::HEAD {
             self.0.push(x.clone());
         }
     }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use mquant::Error;
 use mquant::calibrate::samples::Gathered;
-use mquant::pipeline::{Event, Outcome, Unit};
+use mquant::nn::PartId;
+use mquant::pipeline::{Event, Outcome};
 use mquant::recipe::Recipe;
 use mquant::run::LoadedModel;
 
@@ -32,9 +33,9 @@ struct Toy {
 struct Seen {
     events: usize,
     /// Units that were computed.
-    computed: Vec<Unit>,
+    computed: Vec<PartId>,
     /// Units that were there.
-    known: Vec<Unit>,
+    known: Vec<PartId>,
     committed: usize,
 }
 
@@ -68,8 +69,8 @@ impl Toy {
         (seen.events, files(&output))
     }
 
-    fn units(&self) -> Vec<Unit> {
-        Unit::all(&self.loaded.model)
+    fn units(&self) -> Vec<PartId> {
+        self.loaded.model.part_ids()
     }
 }
 

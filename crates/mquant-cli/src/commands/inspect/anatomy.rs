@@ -1,8 +1,8 @@
 //! A model counted: its sites in the order they run, and sums for each component.
 
-use mquant::kernels::{Bits, Dtype, Matrix};
+use mquant::kernels::{Bits, Dtype, HeadShape, Matrix};
 use mquant::models::Model;
-use mquant::nn::{Block, NormKind, SiteId, SiteMut, Tower, Weight};
+use mquant::nn::{NormKind, Output, Part, SiteId, SiteMut, Stage, Tower, Weight};
 use serde::Serialize;
 
 /// Everything counted.
@@ -59,10 +59,8 @@ const VECTOR_BYTES: u64 = size_of::<f32>() as u64;
 pub(super) fn of(model: &Model) -> Anatomy {
     // Parts are reached through exclusive references; the copy shares the weights.
     let mut model = model.clone();
-    let towers = vec![
-        tower(Tower::Vision, &model.vision.blocks, model.vision.patch.site.linears[0].weight.rows()),
-        tower(Tower::Language, &model.decoder.blocks, model.decoder.embedding.0.cols()),
-    ];
+    let mut towers: Vec<TowerRow> = model.encoders.iter_mut().map(|e| tower(e.tower, e.heads, e.parts())).collect();
+    towers.push(tower(Tower::Language, model.decoder.heads, model.decoder.parts()));
     let embedding = model.decoder.embedding.0.clone();
     let head_tied = is_tied(&model.decoder.head.0.linears[0].weight, &embedding);
     let mut sites = Vec::new();
@@ -78,11 +76,11 @@ pub(super) fn of(model: &Model) -> Anatomy {
         })
     };
     let components = vec![
-        sum("vision", |id| matches!(id, SiteId::Patch(_) | SiteId::Block(Tower::Vision, ..))),
-        sum("projector", |id| matches!(id, SiteId::Projector(_))),
+        sum("vision", |id| id.tower() == Tower::Vision && id.part.stage != Stage::Projector),
+        sum("projector", |id| id.part.stage == Stage::Projector),
         Component { name: "embedding", parameters: elements(&embedding), weights_bytes: embedding.byte_len() as u64 },
-        sum("language", |id| matches!(id, SiteId::Block(Tower::Language, ..))),
-        sum("head", |id| id == SiteId::Head),
+        sum("language", |id| id.tower() == Tower::Language && id != SiteId::HEAD),
+        sum("head", |id| id == SiteId::HEAD),
     ];
     Anatomy { components, towers, sites, head_tied }
 }
@@ -115,16 +113,19 @@ fn row(site: &SiteMut<'_>, embedding: &Matrix) -> SiteRow {
     }
 }
 
-fn tower(tower: Tower, blocks: &[Block], features: usize) -> TowerRow {
-    let shape = blocks.first().map(|block| block.attention.shape);
-    TowerRow {
-        name: tower.to_string(),
-        blocks: blocks.len(),
-        features,
-        heads: shape.map_or(0, |s| s.heads),
-        kv_heads: shape.map_or(0, |s| s.kv_heads),
-        head_features: shape.map_or(0, |s| s.head_dim),
+fn tower(tower: Tower, heads: HeadShape, parts: Vec<&mut dyn Part>) -> TowerRow {
+    let (mut blocks, mut features) = (0, 0);
+    for part in parts {
+        blocks += usize::from(matches!(part.id().stage, Stage::Block(_)));
+        for writer in part.writers().into_iter().filter(|writer| writer.stream.0 == tower) {
+            features = match writer.output {
+                Output::Linear(linear) => linear.weight.rows(),
+                Output::Table(table) => table.cols(),
+            };
+        }
     }
+    let HeadShape { heads, kv_heads, head_dim } = heads;
+    TowerRow { name: tower.to_string(), blocks, features, heads, kv_heads, head_features: head_dim }
 }
 
 fn elements(matrix: &Matrix) -> u64 {

@@ -1,7 +1,5 @@
 //! An inspection for people: equal blocks are one line.
 
-use mquant::nn::SiteId;
-
 use super::Inspection;
 use super::anatomy::{SiteRow, TowerRow};
 use crate::exit::Failure;
@@ -61,17 +59,17 @@ struct Group<'a> {
 
 impl Group<'_> {
     fn takes(&self, row: &SiteRow) -> bool {
-        let (SiteId::Block(tower, _, kind), SiteId::Block(other, block, other_kind)) = (self.first.id, row.id) else {
-            return false;
-        };
+        let (first, other) = (self.first.id, row.id);
+        let follows = first.block_index().is_some() && other.block_index() == Some(self.last + 1);
         let shape = |r: &SiteRow| (r.inputs, r.outputs.clone(), r.dtype, r.parameters, r.weights_bytes);
-        (tower, kind) == (other, other_kind) && block == self.last + 1 && shape(self.first) == shape(row)
+        follows && (first.tower(), first.kind) == (other.tower(), other.kind) && shape(self.first) == shape(row)
     }
 
     fn row(&self) -> Vec<String> {
-        let name = match self.first.id {
-            SiteId::Block(tower, first, kind) if self.last > first => format!("{tower}.{first}-{}.{kind}", self.last),
-            id => id.to_string(),
+        let id = self.first.id;
+        let name = match id.block_index() {
+            Some(first) if self.last > first => format!("{}.{first}-{}.{}", id.tower(), self.last, id.kind),
+            _ => id.to_string(),
         };
         let outputs: Vec<String> = self.first.outputs.iter().map(usize::to_string).collect();
         vec![
@@ -89,7 +87,7 @@ impl Group<'_> {
 fn groups(sites: &[SiteRow]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for row in sites {
-        let block = if let SiteId::Block(_, block, _) = row.id { block } else { 0 };
+        let block = row.id.block_index().unwrap_or(0);
         match groups.iter_mut().find(|group| group.takes(row)) {
             Some(group) => {
                 group.last = block;
@@ -132,7 +130,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mquant::nn::{BlockSite, Tower};
+    use mquant::nn::{SiteId, SiteKind, Tower};
 
     #[test]
     fn numbers_are_readable() {
@@ -147,15 +145,15 @@ mod tests {
     fn equal_blocks_are_one_line_and_others_are_not() {
         let site =
             |id, inputs| SiteRow { id, inputs, outputs: vec![4], dtype: "f32", parameters: 10, weights_bytes: 40 };
-        let block = |i, kind| SiteId::Block(Tower::Language, i, kind);
+        let block = |i, kind| SiteId::block(Tower::Language, i, kind);
         let sites = [
-            site(block(0, BlockSite::Qkv), 4),
-            site(block(0, BlockSite::Down), 8),
-            site(block(1, BlockSite::Qkv), 4),
-            site(block(1, BlockSite::Down), 8),
-            site(block(2, BlockSite::Qkv), 5),
-            site(block(2, BlockSite::Down), 8),
-            site(SiteId::Head, 4),
+            site(block(0, SiteKind::Qkv), 4),
+            site(block(0, SiteKind::Down), 8),
+            site(block(1, SiteKind::Qkv), 4),
+            site(block(1, SiteKind::Down), 8),
+            site(block(2, SiteKind::Qkv), 5),
+            site(block(2, SiteKind::Down), 8),
+            site(SiteId::HEAD, 4),
         ];
         let shown: Vec<(String, String)> =
             groups(&sites).iter().map(|g| (g.row()[0].clone(), g.row()[5].clone())).collect();

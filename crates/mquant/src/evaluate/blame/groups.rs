@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::nn::SiteId;
+use crate::nn::{SiteId, Stage};
 
 /// Most groups that the blocks of a kind are taken together in.
 pub(super) const BLOCK_GROUPS: usize = 8;
@@ -18,18 +18,17 @@ pub struct Group {
 
 /// Vision tower, projector, language model, head.
 pub fn by_tower(sites: &[SiteId]) -> Vec<Group> {
-    grouped(sites, |site| match site {
-        SiteId::Patch(tower) | SiteId::Block(tower, ..) => tower.to_string(),
-        SiteId::Projector(_) => "projector".to_owned(),
-        SiteId::Head => "head".to_owned(),
+    grouped(sites, |site| match site.part.stage {
+        Stage::Embed | Stage::Block(_) => site.tower().to_string(),
+        Stage::Projector | Stage::Head => site.part.to_string(),
     })
 }
 
 /// Each kind of site in each tower.
 pub fn by_kind(sites: &[SiteId]) -> Vec<Group> {
-    grouped(sites, |site| match site {
-        SiteId::Block(tower, _, kind) => format!("{tower}.*.{kind}"),
-        other => other.to_string(),
+    grouped(sites, |site| match site.part.stage {
+        Stage::Block(_) => format!("{}.*.{}", site.tower(), site.kind),
+        _ => site.to_string(),
     })
 }
 
@@ -38,16 +37,11 @@ impl Group {
     pub fn by_block(&self) -> Vec<Group> {
         let sites: Vec<SiteId> = self.sites.iter().copied().collect();
         let together = sites.len().div_ceil(BLOCK_GROUPS).max(1);
-        let pattern = |some: &[SiteId]| match (some.first(), some.last()) {
-            (Some(SiteId::Block(tower, first, kind)), Some(SiteId::Block(_, last, _))) => {
-                let end = last + 1;
-                Some(if first == last {
-                    format!("{tower}.{first}.{kind}")
-                } else {
-                    format!("{tower}.{first}..{end}.{kind}")
-                })
-            }
-            _ => None,
+        let pattern = |some: &[SiteId]| {
+            let site = some.first()?;
+            let (first, last) = (site.block_index()?, some.last()?.block_index()?);
+            let blocks = if first == last { first.to_string() } else { format!("{first}..{}", last + 1) };
+            Some(format!("{}.{blocks}.{}", site.tower(), site.kind))
         };
         let group = |some: &[SiteId]| Some(Group { pattern: pattern(some)?, sites: some.iter().copied().collect() });
         sites.chunks(together).map(group).collect::<Option<_>>().unwrap_or_else(|| vec![self.clone()])
@@ -71,17 +65,17 @@ fn grouped(sites: &[SiteId], pattern: impl Fn(&SiteId) -> String) -> Vec<Group> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{BlockSite, Tower};
+    use crate::nn::{SiteKind, Tower};
     use crate::recipe::{Depths, SitePattern};
 
     #[test]
     fn patterns_select_the_sites_they_stand_for() {
-        let kinds = [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down];
-        let mut sites = vec![SiteId::Patch(Tower::Vision)];
+        let kinds = [SiteKind::Qkv, SiteKind::Out, SiteKind::Up, SiteKind::Down];
+        let mut sites = vec![SiteId::patch(Tower::Vision)];
         for (tower, depth) in [(Tower::Vision, 3), (Tower::Language, 21)] {
-            sites.extend((0..depth).flat_map(|block| kinds.map(|kind| SiteId::Block(tower, block, kind))));
+            sites.extend((0..depth).flat_map(|block| kinds.map(|kind| SiteId::block(tower, block, kind))));
         }
-        sites.push(SiteId::Head);
+        sites.push(SiteId::HEAD);
         let depths = Depths::of(&sites);
         let kinds = by_kind(&sites);
         assert_eq!(kinds.len(), 10);

@@ -1,22 +1,7 @@
 //! `config.json`, in the flat form the models were published with and in the nested form that transformers 5 saves.
 
+use super::super::qwen2::{MediaTokens, TextConfig, divides};
 use crate::checkpoint::{FieldError, Fields};
-
-/// The decoder, by Hugging Face's field names.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TextConfig {
-    pub(super) hidden_size: usize,
-    pub(super) intermediate_size: usize,
-    pub(super) num_hidden_layers: usize,
-    pub(super) num_attention_heads: usize,
-    pub(super) num_key_value_heads: usize,
-    pub(super) vocab_size: usize,
-    pub(super) max_position_embeddings: usize,
-    pub(super) rms_norm_eps: f32,
-    pub(super) rope_theta: f32,
-    pub(super) mrope_section: Vec<usize>,
-    pub(super) tie_word_embeddings: bool,
-}
 
 /// The vision tower, by Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,62 +22,7 @@ pub(super) struct VisionConfig {
 pub(super) struct Config {
     pub(super) text: TextConfig,
     pub(super) vision: VisionConfig,
-    pub(super) image_token_id: u32,
-    pub(super) video_token_id: u32,
-}
-
-impl TextConfig {
-    pub(super) fn head_dim(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
-    fn read(root: &Fields) -> Result<Self, FieldError> {
-        // Published checkpoints are flat; transformers 5 nests the decoder.
-        let nested = root.opt_object("text_config")?;
-        let c = nested.as_ref().unwrap_or(root);
-        c.opt_choice("hidden_act", &[("silu", ())])?;
-        if c.bool_or("use_sliding_window", false)? {
-            return Err(c.unsupported("use_sliding_window", "attention over the whole context"));
-        }
-        let rope = match c.opt_object("rope_parameters")? {
-            Some(rope) => Some(rope),
-            None => c.opt_object("rope_scaling")?,
-        };
-        let rope = rope.ok_or_else(|| c.conflict("rope_parameters", "rotary parameters with an mrope_section"))?;
-        for key in ["rope_type", "type"] {
-            rope.opt_choice(key, &[("default", ()), ("mrope", ())])?;
-        }
-        let theta = 1.0..=1e12;
-        let rope_theta = match rope.opt_f64_in("rope_theta", theta.clone())? {
-            Some(found) => found,
-            None => c.f64_or("rope_theta", 1e6, theta)?,
-        };
-        let text = Self {
-            hidden_size: c.usize("hidden_size", 2..=65_536)?,
-            intermediate_size: c.usize("intermediate_size", 1..=1_048_576)?,
-            num_hidden_layers: c.usize("num_hidden_layers", 1..=1_024)?,
-            num_attention_heads: c.usize("num_attention_heads", 1..=1_024)?,
-            num_key_value_heads: c.usize("num_key_value_heads", 1..=1_024)?,
-            vocab_size: c.usize("vocab_size", 1..=4_194_304)?,
-            max_position_embeddings: c.usize("max_position_embeddings", 1..=16_777_216)?,
-            rms_norm_eps: c.f64_or("rms_norm_eps", 1e-6, 0.0..=1.0)? as f32,
-            rope_theta: rope_theta as f32,
-            mrope_section: rope.usize_list("mrope_section", 3..=3, 0..=32_768)?,
-            tie_word_embeddings: root.bool_or("tie_word_embeddings", c.bool_or("tie_word_embeddings", false)?)?,
-        };
-        divides(c, "hidden_size", text.hidden_size, 2 * text.num_attention_heads, "twice num_attention_heads")?;
-        divides(c, "num_attention_heads", text.num_attention_heads, text.num_key_value_heads, "num_key_value_heads")?;
-        if let Some(head_dim) = c.opt_usize("head_dim", 1..=65_536)?
-            && head_dim != text.head_dim()
-        {
-            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {}", text.head_dim())));
-        }
-        if text.mrope_section.iter().sum::<usize>() != text.head_dim() / 2 {
-            let half = text.head_dim() / 2;
-            return Err(rope.conflict("mrope_section", format!("three sections that sum to head_dim / 2 = {half}")));
-        }
-        Ok(text)
-    }
+    pub(super) media: MediaTokens,
 }
 
 impl VisionConfig {
@@ -136,21 +66,7 @@ impl Config {
     pub(super) fn read(root: &Fields) -> Result<Self, FieldError> {
         let text = TextConfig::read(root)?;
         let vision = VisionConfig::read(&root.object("vision_config")?, text.hidden_size)?;
-        // The ids every published Qwen2-VL has; older configurations leave them out.
-        let token = |key, default| root.usize_or(key, default, 0..=text.vocab_size - 1).map(|id| id as u32);
-        let (image_token_id, video_token_id) = (token("image_token_id", 151_655)?, token("video_token_id", 151_656)?);
-        for (key, id) in [("image_token_id", image_token_id), ("video_token_id", video_token_id)] {
-            if id as usize >= text.vocab_size {
-                return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)));
-            }
-        }
-        if image_token_id == video_token_id {
-            return Err(root.conflict("video_token_id", "another id than image_token_id"));
-        }
-        Ok(Self { text, vision, image_token_id, video_token_id })
+        let media = MediaTokens::read(root, &text)?;
+        Ok(Self { text, vision, media })
     }
-}
-
-fn divides(c: &Fields, key: &str, value: usize, by: usize, of: &str) -> Result<(), FieldError> {
-    if value.is_multiple_of(by) { Ok(()) } else { Err(c.conflict(key, format!("a multiple of {of} ({by})"))) }
 }

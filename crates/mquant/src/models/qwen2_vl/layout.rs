@@ -1,6 +1,6 @@
 //! Placeholders and positions.
 
-use super::super::{Layout, MediaKind, Piece};
+use super::super::{EncoderBatch, Layout, MediaKind, Piece};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
 use crate::input::{Modality, ModalitySpans};
@@ -20,8 +20,8 @@ impl Qwen2VlLayout {
         let v = &config.vision;
         Self {
             merge: v.spatial_merge_size,
-            image: config.image_token_id,
-            video: config.video_token_id,
+            image: config.media.image,
+            video: config.media.video,
             rope: Rope::planar(v.head_dim(), v.rope_theta),
         }
     }
@@ -65,7 +65,7 @@ impl Layout for Qwen2VlLayout {
     }
 
     /// Patches come in merge×merge groups; attention stays within a frame.
-    fn vision_pass(&self, grids: &[Grid]) -> Pass {
+    fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch {
         let m = self.merge;
         let mut positions: Vec<Position> = Vec::new();
         let mut sequences = Vec::new();
@@ -78,11 +78,13 @@ impl Layout for Qwen2VlLayout {
                 sequences.push(start..positions.len());
             }
         }
-        Pass {
+        let pass = Pass {
             order: sequences.iter().flat_map(|s| 0..s.len() as u32).collect(),
             spans: ModalitySpans::uniform(Modality::Vision, positions.len()),
             rope: self.rope.table(&positions),
             sequences,
-        }
+            windows: Vec::new(),
+        };
+        EncoderBatch { pass, order: Vec::new() }
     }
 }

@@ -6,7 +6,7 @@ mod config;
 mod layout;
 mod tensors;
 
-use super::{Blueprint, Family, Layout, Model, ModelError};
+use super::{Blueprint, Family, Layout, Model, ModelError, qwen2};
 use crate::bundle::Weights;
 use crate::checkpoint::{Fields, Naming, TensorSpec};
 use crate::input::vision_processor::{Patching, Setting};
@@ -28,7 +28,7 @@ impl Family for Qwen2Vl {
 
 impl Blueprint for Config {
     fn naming(&self) -> Naming {
-        tensors::NAMING
+        qwen2::NAMING
     }
 
     fn tensors(&self) -> Vec<TensorSpec> {
@@ -36,11 +36,11 @@ impl Blueprint for Config {
     }
 
     fn published(&self) -> Vec<TensorSpec> {
-        tensors::published(self)
+        qwen2::published(tensors::all(self))
     }
 
     fn build(&self, weights: &Weights) -> Model {
-        build::model(self, weights)
+        Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, weights) }
     }
 
     fn layout(&self) -> Box<dyn Layout> {

@@ -4,18 +4,16 @@ mod orders;
 mod texts;
 
 use super::*;
-use crate::nn::{BlockSite, ProjectorSite, SiteId, Tower};
+use crate::nn::{SiteId, SiteKind, Tower};
 
 /// The sites of a model with a vision tower, a projector and a decoder.
 fn sites(vision: usize, language: usize) -> Vec<SiteId> {
-    let block = |tower, n| {
-        [BlockSite::Qkv, BlockSite::Out, BlockSite::Up, BlockSite::Down].map(|kind| SiteId::Block(tower, n, kind))
-    };
-    let mut sites = vec![SiteId::Patch(Tower::Vision)];
+    let block = |tower, n| SiteKind::OF_BLOCK.map(|kind| SiteId::block(tower, n, kind));
+    let mut sites = vec![SiteId::patch(Tower::Vision)];
     sites.extend((0..vision).flat_map(|n| block(Tower::Vision, n)));
-    sites.extend([ProjectorSite::Up, ProjectorSite::Down].map(SiteId::Projector));
+    sites.extend([SiteKind::Up, SiteKind::Down].map(|kind| SiteId::projector(Tower::Vision, kind)));
     sites.extend((0..language).flat_map(|n| block(Tower::Language, n)));
-    sites.push(SiteId::Head);
+    sites.push(SiteId::HEAD);
     sites
 }
 

@@ -145,7 +145,7 @@ fn later_steps_decide_again_and_the_rest_stays_float() {
         ["language.0.down", "language.1.down", "language.2.down"]
     );
     let partly = check("v").unwrap();
-    let head = partly.site(SiteId::Head).unwrap();
+    let head = partly.site(SiteId::HEAD).unwrap();
     assert_eq!((head.target, head.decided_by), (Target::Float, None));
     assert_eq!(partly.site(SiteId::parse("language.3.up").unwrap()), None);
 }

@@ -1,51 +1,56 @@
-//! Images and videos through their tower: each once, small ones together.
+//! Images and videos through their encoder: each once, small ones together.
 
 use std::collections::HashMap;
 
 use mquant_kernels::Rows;
 
 use super::Engine;
-use crate::input::vision_processor::Grid;
+use crate::input::vision_processor::Patches;
 use crate::nn::{Cx, Watcher, again};
 use crate::run::prompt::PlacedMedia;
-use crate::run::{Prompt, Sequence};
+use crate::run::{MediaBatch, MediaLimits, Prompt, Sequence};
 
-/// Patches a vision pass takes at once, in whole frames; what leaves the tower does not depend on it.
+/// Patches that an encoder takes at once.
 const PATCHES_AT_ONCE: usize = 4096;
 
 impl Engine {
-    /// An image or video through its tower, with perhaps someone watching its sites: tokens × decoder features.
-    pub fn encode(&self, media: &PlacedMedia, mut tap: Watcher<'_>) -> Rows {
-        let Grid { t, h, w } = media.patches.grid;
-        let frames_at_once = (PATCHES_AT_ONCE / (h * w)).max(1);
-        let mut out: Option<Rows> = None;
-        for from in (0..t).step_by(frames_at_once) {
-            let frames = frames_at_once.min(t - from);
-            let patches = media.patches.rows.range(from * h * w..(from + frames) * h * w).to_vec();
-            let patches = Rows::from_vec(patches, media.patches.rows.features());
-            let pass = self.layout.vision_pass(&[Grid { t: frames, h, w }]);
+    /// Media through their encoder, with perhaps someone watching its sites, who is shown one medium at a time: tokens ×
+    /// decoder features of each.
+    ///
+    /// # Panics
+    /// If the model has no encoder.
+    pub fn encode(&self, media: &[&PlacedMedia], mut tap: Watcher<'_>) -> Vec<Rows> {
+        let patches: Vec<&Patches> = media.iter().map(|media| &*media.patches).collect();
+        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: tap.is_none() };
+        let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
+        let encoder = self.model.encoders.first().expect("a model that reads media has an encoder");
+        for mut batch in MediaBatch::of(&*self.layout, &patches, limits) {
+            let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
             let tap = again(&mut tap);
             let rows = self.threads.run(|| {
-                let mut cx = Cx::new(&*self.backend, &pass).watched(tap);
-                self.model.vision.forward(&patches, &mut cx)
+                let mut cx = Cx::new(&*self.backend, &batch.pass).watched(tap);
+                encoder.forward(x, &mut cx)
             });
-            match &mut out {
-                Some(out) => out.append(&rows),
-                None => out = Some(rows),
+            let rows = batch.restore(&rows);
+            for piece in &batch.pieces {
+                let own = Rows::from_vec(rows.range(piece.tokens.clone()).to_vec(), rows.features());
+                match &mut encoded[piece.medium] {
+                    Some(first) => first.append(&own),
+                    none => *none = Some(own),
+                }
             }
         }
-        out.expect("a grid has at least one frame")
+        encoded.into_iter().map(|rows| rows.expect("a grid has at least one frame")).collect()
     }
 
-    /// Sees to it that each sequence has the features of every medium that has rows at or after its row of `from`, and of no
-    /// medium that its prompt has not. Media that several prompts share pass their tower once, small ones together. Returns
-    /// how many passed.
+    /// Gives each sequence the features of every medium that has rows at or after its row of `from`, and takes those of media
+    /// that its prompt does not have. A medium that several prompts share is encoded once. Returns how many were encoded.
     pub(super) fn encode_missing(
         &self,
         sequences: &mut [&mut Sequence],
         prompts: &[&Prompt],
         from: &[usize],
-        mut tap: Watcher<'_>,
+        tap: Watcher<'_>,
     ) -> usize {
         let mut missing: Vec<&PlacedMedia> = Vec::new();
         for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
@@ -56,24 +61,10 @@ impl Engine {
                 }
             }
         }
-        let mut features = HashMap::new();
-        let mut rest = &missing[..];
-        while let Some(first) = rest.first() {
-            let mut patches = first.patches.rows.rows();
-            // Who watches is shown one medium at a time.
-            let fits = |media: &&&PlacedMedia| {
-                patches += media.patches.rows.rows();
-                tap.is_none() && patches <= PATCHES_AT_ONCE
-            };
-            let (together, after) = rest.split_at(1 + rest[1..].iter().take_while(fits).count());
-            match together {
-                [media] => {
-                    features.insert(media.key, self.encode(media, again(&mut tap)));
-                }
-                several => features.extend(several.iter().map(|media| media.key).zip(self.encode_together(several))),
-            }
-            rest = after;
+        if missing.is_empty() {
+            return 0;
         }
+        let features: HashMap<_, _> = missing.iter().map(|media| media.key).zip(self.encode(&missing, tap)).collect();
         for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
             for media in prompt.media.iter().filter(|m| m.rows.end > *row) {
                 if let Some(rows) = features.get(&media.key).filter(|_| sequence.features_of(&media.key).is_none()) {
@@ -82,24 +73,5 @@ impl Engine {
             }
         }
         missing.len()
-    }
-
-    /// Several small media through their tower in one pass.
-    fn encode_together(&self, media: &[&PlacedMedia]) -> Vec<Rows> {
-        let features = media[0].patches.rows.features();
-        let patches: Vec<f32> = media.iter().flat_map(|media| media.patches.rows.as_slice()).copied().collect();
-        let grids: Vec<Grid> = media.iter().map(|media| media.patches.grid).collect();
-        let pass = self.layout.vision_pass(&grids);
-        let rows = self.threads.run(|| {
-            let mut cx = Cx::new(&*self.backend, &pass);
-            self.model.vision.forward(&Rows::from_vec(patches, features), &mut cx)
-        });
-        let mut at = 0;
-        let mut part = |grid: &Grid| {
-            let tokens = self.layout.tokens(*grid);
-            at += tokens;
-            Rows::from_vec(rows.range(at - tokens..at).to_vec(), rows.features())
-        };
-        grids.iter().map(&mut part).collect()
     }
 }

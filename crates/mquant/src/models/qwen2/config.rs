@@ -1,0 +1,103 @@
+//! The decoder's part of `config.json`, in the flat form that checkpoints are published with and in the nested form that
+//! transformers 5 saves.
+
+use crate::checkpoint::{FieldError, Fields};
+
+/// The decoder, by Hugging Face's field names.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::models) struct TextConfig {
+    pub(in crate::models) hidden_size: usize,
+    pub(in crate::models) intermediate_size: usize,
+    pub(in crate::models) num_hidden_layers: usize,
+    pub(in crate::models) num_attention_heads: usize,
+    pub(in crate::models) num_key_value_heads: usize,
+    pub(in crate::models) vocab_size: usize,
+    pub(in crate::models) max_position_embeddings: usize,
+    pub(in crate::models) rms_norm_eps: f32,
+    pub(in crate::models) rope_theta: f32,
+    pub(in crate::models) mrope_section: Vec<usize>,
+    pub(in crate::models) tie_word_embeddings: bool,
+}
+
+impl TextConfig {
+    pub(in crate::models) fn head_dim(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    pub(in crate::models) fn read(root: &Fields) -> Result<Self, FieldError> {
+        // Published checkpoints are flat; transformers 5 nests the decoder.
+        let nested = root.opt_object("text_config")?;
+        let c = nested.as_ref().unwrap_or(root);
+        c.opt_choice("hidden_act", &[("silu", ())])?;
+        if c.bool_or("use_sliding_window", false)? {
+            return Err(c.unsupported("use_sliding_window", "attention over the whole context"));
+        }
+        let rope = match c.opt_object("rope_parameters")? {
+            Some(rope) => Some(rope),
+            None => c.opt_object("rope_scaling")?,
+        };
+        let rope = rope.ok_or_else(|| c.conflict("rope_parameters", "rotary parameters with an mrope_section"))?;
+        for key in ["rope_type", "type"] {
+            rope.opt_choice(key, &[("default", ()), ("mrope", ())])?;
+        }
+        let theta = 1.0..=1e12;
+        let rope_theta = match rope.opt_f64_in("rope_theta", theta.clone())? {
+            Some(found) => found,
+            None => c.f64_or("rope_theta", 1e6, theta)?,
+        };
+        let text = Self {
+            hidden_size: c.usize("hidden_size", 2..=65_536)?,
+            intermediate_size: c.usize("intermediate_size", 1..=1_048_576)?,
+            num_hidden_layers: c.usize("num_hidden_layers", 1..=1_024)?,
+            num_attention_heads: c.usize("num_attention_heads", 1..=1_024)?,
+            num_key_value_heads: c.usize("num_key_value_heads", 1..=1_024)?,
+            vocab_size: c.usize("vocab_size", 1..=4_194_304)?,
+            max_position_embeddings: c.usize("max_position_embeddings", 1..=16_777_216)?,
+            rms_norm_eps: c.f64_or("rms_norm_eps", 1e-6, 0.0..=1.0)? as f32,
+            rope_theta: rope_theta as f32,
+            mrope_section: rope.usize_list("mrope_section", 3..=3, 0..=32_768)?,
+            tie_word_embeddings: root.bool_or("tie_word_embeddings", c.bool_or("tie_word_embeddings", false)?)?,
+        };
+        divides(c, "hidden_size", text.hidden_size, 2 * text.num_attention_heads, "twice num_attention_heads")?;
+        divides(c, "num_attention_heads", text.num_attention_heads, text.num_key_value_heads, "num_key_value_heads")?;
+        if let Some(head_dim) = c.opt_usize("head_dim", 1..=65_536)?
+            && head_dim != text.head_dim()
+        {
+            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {}", text.head_dim())));
+        }
+        if text.mrope_section.iter().sum::<usize>() != text.head_dim() / 2 {
+            let half = text.head_dim() / 2;
+            return Err(rope.conflict("mrope_section", format!("three sections that sum to head_dim / 2 = {half}")));
+        }
+        Ok(text)
+    }
+}
+
+/// The ids that stand for rows of images and of videos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::models) struct MediaTokens {
+    pub(in crate::models) image: u32,
+    pub(in crate::models) video: u32,
+}
+
+impl MediaTokens {
+    pub(in crate::models) fn read(root: &Fields, text: &TextConfig) -> Result<Self, FieldError> {
+        // The ids that every published model has; older configurations leave them out.
+        let token = |key, default| root.usize_or(key, default, 0..=text.vocab_size - 1).map(|id| id as u32);
+        let (image, video) = (token("image_token_id", 151_655)?, token("video_token_id", 151_656)?);
+        for (key, id) in [("image_token_id", image), ("video_token_id", video)] {
+            if id as usize >= text.vocab_size {
+                return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)));
+            }
+        }
+        if image == video {
+            return Err(root.conflict("video_token_id", "another id than image_token_id"));
+        }
+        Ok(Self { image, video })
+    }
+}
+
+/// Refuses a value that is not a multiple of another.
+pub(in crate::models) fn divides(c: &Fields, key: &str, value: usize, by: usize, of: &str) -> Result<(), FieldError> {
+    if value.is_multiple_of(by) { Ok(()) } else { Err(c.conflict(key, format!("a multiple of {of} ({by})"))) }
+}
