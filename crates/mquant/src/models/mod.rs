@@ -5,6 +5,7 @@
 //! To add one: a module here and a line in [`FAMILIES`].
 
 mod load;
+mod merged_patches;
 mod qwen2;
 mod qwen2_vl;
 mod table;
@@ -88,12 +89,21 @@ pub struct EncoderBatch {
 }
 
 /// A stretch of a prompt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Piece {
     /// This many text tokens.
     Text(usize),
     /// The placeholders of one image or video.
-    Media(Grid),
+    Media(MediaPiece),
+}
+
+/// A medium in a prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MediaPiece {
+    /// Its patches.
+    pub grid: Grid,
+    /// Seconds from one grid step to the next.
+    pub seconds_per_step: f32,
 }
 
 /// Kinds of media that pass a vision tower.

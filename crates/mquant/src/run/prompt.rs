@@ -14,7 +14,7 @@ use crate::input::prompt::encode_chat;
 use crate::input::video;
 use crate::input::vision_processor::Patches;
 use crate::input::{Modality, ModalitySpans};
-use crate::models::{MediaKind, Piece};
+use crate::models::{MediaKind, MediaPiece, Piece};
 use crate::nn::Position;
 
 /// What tells one medium from another: a hash of its patches and their arrangement.
@@ -105,7 +105,7 @@ impl Prompt {
             let (start, count) = (prompt.ids.len(), layout.tokens(patches.grid));
             prompt.ids.extend(std::iter::repeat_n(*id, count));
             prompt.spans.push(Modality::Vision, count);
-            pieces.push(Piece::Media(patches.grid));
+            pieces.push(Piece::Media(MediaPiece { grid: patches.grid, seconds_per_step: patches.seconds_per_step }));
             let key = media_key(&patches);
             prompt.media.push(PlacedMedia { kind, patches: Arc::new(patches), rows: start..start + count, key });
         }
@@ -150,6 +150,7 @@ fn media_key(patches: &Patches) -> MediaKey {
     for side in [patches.grid.t, patches.grid.h, patches.grid.w] {
         hash.update((side as u64).to_le_bytes());
     }
+    hash.update(patches.seconds_per_step.to_le_bytes());
     hash.update(bytemuck::cast_slice(patches.rows.as_slice()));
     hash.finalize().into()
 }

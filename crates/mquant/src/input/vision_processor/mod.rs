@@ -67,7 +67,12 @@ pub struct Patches {
     pub rows: Rows,
     /// Their arrangement.
     pub grid: Grid,
+    /// Seconds from one grid step to the next: the frames of a step at [`FRAMES_PER_SECOND`].
+    pub seconds_per_step: f32,
 }
+
+/// Frames in a second of a video that does not say it: what transformers 5.23 assumes.
+pub const FRAMES_PER_SECOND: f32 = 24.0;
 
 /// Bounds that a user sets in place of the published ones; `None` keeps a published bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use super::config::Settings;
 use super::error::ProcessorError;
-use super::{Grid, Patches};
+use super::{FRAMES_PER_SECOND, Grid, Patches};
 use crate::input::image::RgbImage;
 use crate::input::resize::resize;
 
@@ -32,7 +32,7 @@ pub(super) fn patches(settings: &Settings, frames: &[RgbImage]) -> Result<Patche
             write_frame(settings, grid, frame.pixels(), slot, &mut rows);
         }
     }
-    Ok(Patches { rows, grid })
+    Ok(Patches { rows, grid, seconds_per_step: settings.temporal as f32 / FRAMES_PER_SECOND })
 }
 
 /// Writes the pixels of one frame into its `slot`th place of the rows.

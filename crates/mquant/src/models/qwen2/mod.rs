@@ -3,8 +3,10 @@
 
 mod build;
 mod config;
+mod positions;
 mod tensors;
 
 pub(super) use build::decoder;
 pub(super) use config::{MediaTokens, TextConfig, divides};
+pub(super) use positions::positions;
 pub(super) use tensors::{NAMING, published, tensors};
