@@ -4,7 +4,7 @@
 //! library. A few rows are bound by memory: weights are read once, in their stored type.
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use faer::linalg::matmul::{matmul, triangular};
 use faer::prelude::ReborrowMut;
@@ -21,9 +21,25 @@ const FEW_ROWS: usize = 8;
 /// Values of a widened weight block: it should stay in the last-level cache between being written and read.
 const BLOCK_VALUES: usize = 4 << 20;
 
-/// Widened weights, kept between calls so that their pages are touched once.
+/// Widened weights, kept between calls so that their pages are touched once. The lock is never held across parallel work: a
+/// worker that waits for its part may take up another product, which asks for the lock on the same thread.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Mutex<Vec<f32>>);
+
+impl Scratch {
+    /// The buffer, or an empty one where another product is using it.
+    fn take(&self) -> Vec<f32> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps the larger buffer for the next product.
+    fn give_back(&self, buffer: Vec<f32>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < buffer.len() {
+            *kept = buffer;
+        }
+    }
+}
 
 /// A weight that float products read: stored floats, or codes that stand for floats.
 pub(crate) trait Factor: Sync {
@@ -114,7 +130,7 @@ fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
         product(0, n, values);
         return y;
     }
-    let mut buffer = scratch.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut buffer = scratch.take();
     let step = (BLOCK_VALUES / k).clamp(64, n.max(64));
     for from in (0..n).step_by(step) {
         let to = (from + step).min(n);
@@ -127,6 +143,7 @@ fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
         });
         product(from, to, block);
     }
+    scratch.give_back(buffer);
     y
 }
 

@@ -64,6 +64,21 @@ impl GoldenFolder {
         self.parse(&self.read_text(case), case)
     }
 
+    /// A conversation with an answer in the middle: the case `turns` where the folder has it, else the case `two` with an answer
+    /// and another question.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub fn turns(&self) -> Vec<Message> {
+        if self.dir.join("turns.messages.json").is_file() {
+            return self.messages("turns");
+        }
+        let rest = r#"[{"role": "assistant", "content": "A red one."}, {"role": "user", "content": "And the other?"}]"#;
+        let mut messages = self.messages("two");
+        messages.extend(self.parse(rest, "turns"));
+        messages
+    }
+
     /// The conversations of the batch case.
     ///
     /// # Panics

@@ -90,10 +90,10 @@ pub fn batch_equals_one_by_one(folder: &GoldenFolder) {
 ///
 /// # Panics
 /// Where it does not.
-pub fn second_turn_continues(folder: &GoldenFolder, case: &str) {
+pub fn second_turn_continues(folder: &GoldenFolder) {
     let loaded = folder.load();
     let engine = engine(&loaded, 1024);
-    let messages: Vec<Message> = folder.messages(case);
+    let (messages, case): (Vec<Message>, _) = (folder.turns(), "turns");
     let turn = messages.iter().position(|m| m.role == "assistant").expect("an assistant's turn");
     let first = prepare(&loaded, &messages[..turn]);
     let whole = prepare(&loaded, &messages);

@@ -5,6 +5,7 @@ mod function;
 mod golden;
 mod kernel;
 mod order;
+mod shared;
 mod wiring;
 
 pub use cache::{batch_equals_one_by_one, chunks_equal_whole, decode_equals_prefill, second_turn_continues};
@@ -12,6 +13,7 @@ pub use function::transforms_preserve_the_function;
 pub use golden::{batch_equals_reference, equals_reference};
 pub use kernel::kernels_do_not_matter;
 pub use order::{modality_first_changes_no_bit, row_order_is_free};
+pub use shared::threads_share_an_engine;
 pub use wiring::{sites_are_visited, wiring_tells_the_truth};
 
 use mquant::input::AddGenerationPrompt;

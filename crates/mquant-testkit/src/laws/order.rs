@@ -72,7 +72,7 @@ const FLOAT_CLOSE: f64 = 1e-5;
 ///
 /// # Panics
 /// Where it does not.
-pub fn modality_first_changes_no_bit(folder: &GoldenFolder, turns: &str) {
+pub fn modality_first_changes_no_bit(folder: &GoldenFolder) {
     let dir = tempfile::tempdir().expect("a folder for the bundle");
     let float = FloatModel::open(folder.dir());
     let bundle = dir.path().join("bundle");
@@ -95,7 +95,7 @@ pub fn modality_first_changes_no_bit(folder: &GoldenFolder, turns: &str) {
                 }
                 let [ours, theirs] = [&media_first, &original].map(|engine| together(engine, &prompts));
                 ours.equals(&theirs, name, &what("batch"));
-                let messages = folder.messages(turns);
+                let messages = folder.turns();
                 let turn = messages.iter().position(|m| m.role == "assistant").expect("an assistant's turn");
                 let first = prepare(&loaded, &messages[..turn]);
                 let whole = prepare(&loaded, &messages);

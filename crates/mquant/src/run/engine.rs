@@ -214,7 +214,6 @@ impl Engine {
                     continue;
                 }
                 let sequence: &mut Sequence = sequence;
-                sequence.extend(prompt, to);
                 let mut spans = ModalitySpans::default();
                 spans.extend(&prompt.spans, from..to);
                 let x = self.embed(prompt, sequence, from, to);
@@ -226,6 +225,8 @@ impl Engine {
             }
             let (hidden, ranges) = self.pass(works, again(&mut tap));
             for (i, rows) in who.into_iter().zip(ranges) {
+                // Only now: a sequence never counts rows that a panic kept from being computed.
+                sequences[i].extend(prompts[i], done[i]);
                 each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()), again(&mut tap))?;
             }
         }
@@ -244,16 +245,17 @@ impl Engine {
         for sequence in sequences.iter() {
             self.check_fits(sequence.len() + 1, sequence.len())?;
         }
-        let positions: Vec<Position> = sequences.iter_mut().zip(ids).map(|(s, id)| s.push(*id)).collect();
+        let positions: Vec<Position> = sequences.iter().map(|s| s.next_position()).collect();
         let x = self.model.decoder.embedding.forward(ids);
         let works = sequences.iter_mut().enumerate().map(|(i, sequence)| Work {
-            start: sequence.tokens_before_last(),
+            start: sequence.len(),
             cache: &mut sequence.cache,
             x: Rows::from_vec(x.row(i).to_vec(), x.features()),
             positions: &positions[i..=i],
             spans: ModalitySpans::uniform(Modality::Text, 1),
         });
         let (hidden, _) = self.pass(works.collect(), None);
+        sequences.iter_mut().zip(ids).for_each(|(sequence, id)| sequence.push(*id));
         let scores = self.score(&hidden, None);
         for (i, sequence) in sequences.iter().enumerate() {
             check_finite(scores.row(i), sequence.len())?;

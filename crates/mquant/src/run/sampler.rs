@@ -80,32 +80,27 @@ impl Sampler {
         let candidates = &mut self.candidates;
         candidates.clear();
         candidates.extend(scores.iter().zip(0..).map(|(s, id)| (*s / temperature, id)));
-        let by_score = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if top_k > 0 && top_k < candidates.len() {
             candidates.select_nth_unstable_by(top_k - 1, by_score);
             candidates.truncate(top_k);
+            candidates.sort_unstable_by(by_score);
         }
-        candidates.sort_unstable_by(by_score);
-        let max = candidates.first().map_or(0.0, |c| c.0);
+        let max = candidates.iter().fold(f32::NEG_INFINITY, |max, c| max.max(c.0));
         candidates.iter_mut().for_each(|c| c.0 = (c.0 - max).exp());
-        let total: f32 = candidates.iter().map(|c| c.0).sum();
-        // The token that carries the sum over top_p still belongs.
-        let mut sum = 0.0;
-        let kept = candidates.iter().take_while(|c| {
-            let before = sum;
-            sum += c.0 / total;
-            before < top_p
-        });
-        let kept = kept.count().max(1);
-        let mass: f32 = candidates[..kept].iter().map(|c| c.0).sum();
+        if top_p < 1.0 {
+            let total: f32 = candidates.iter().map(|c| c.0).sum();
+            let kept = nucleus(candidates, top_p * total);
+            candidates.truncate(kept);
+        }
+        let mass: f32 = candidates.iter().map(|c| c.0).sum();
         let mut draw = self.rng.random::<f32>() * mass;
-        for (p, id) in &candidates[..kept] {
+        for (p, id) in candidates.iter() {
             draw -= p;
             if draw < 0.0 {
                 return *id;
             }
         }
-        candidates[kept - 1].1
+        candidates.last().map_or(0, |c| c.1)
     }
 
     fn penalise(&self, scores: &mut [f32], seen: impl Iterator<Item = u32>) {
@@ -121,6 +116,32 @@ impl Sampler {
             *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
         }
     }
+}
+
+/// The higher score first, then the lower id.
+fn by_score(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// How many of the most probable candidates have the mass `wanted` together, at least one; they are put in front, sorted. A
+/// vocabulary is hardly ever needed as a whole, so no more of it is sorted than the mass asks for.
+fn nucleus(candidates: &mut [(f32, u32)], wanted: f32) -> usize {
+    let (mut sorted, mut step, mut sum) = (0, 64, 0.0);
+    while sorted < candidates.len() {
+        let end = (sorted + step).min(candidates.len());
+        if end < candidates.len() {
+            candidates[sorted..].select_nth_unstable_by(end - sorted, by_score);
+        }
+        candidates[sorted..end].sort_unstable_by(by_score);
+        for (i, (p, _)) in candidates.iter().enumerate().take(end).skip(sorted) {
+            if sum >= wanted {
+                return i.max(1);
+            }
+            sum += p;
+        }
+        (sorted, step) = (end, 4 * step);
+    }
+    candidates.len()
 }
 
 /// The token with the highest score; the first of equals.
@@ -169,6 +190,28 @@ mod tests {
         assert_eq!(sampler.choose(&mut scores.to_vec(), [2, 2].into_iter()), 1);
         let negative = [-1.0f32, -3.0];
         assert_eq!(sampler.choose(&mut negative.to_vec(), [0].into_iter()), 1);
+    }
+
+    #[test]
+    fn the_nucleus_is_that_of_a_full_sort() {
+        for n in [1, 63, 64, 65, 1000] {
+            let all: Vec<(f32, u32)> = (0..n).map(|i| (((i * 7919) % 997) as f32 / 997.0, i as u32)).collect();
+            for share in [0.0, 0.01, 0.5, 0.9, 0.999] {
+                let wanted = share * all.iter().map(|c| c.0).sum::<f32>();
+                let mut sorted = all.clone();
+                sorted.sort_unstable_by(by_score);
+                let mut sum = 0.0;
+                let before = |c: &&(f32, u32)| {
+                    let is_short = sum < wanted;
+                    sum += c.0;
+                    is_short
+                };
+                let kept = sorted.iter().take_while(before).count().max(1);
+                let mut some = all.clone();
+                assert_eq!(nucleus(&mut some, wanted), kept, "{n} candidates, {share}");
+                assert_eq!(some[..kept], sorted[..kept], "{n} candidates, {share}");
+            }
+        }
     }
 
     #[test]

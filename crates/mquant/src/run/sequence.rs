@@ -66,11 +66,6 @@ impl Sequence {
         self.features.iter().find(|(known, _)| known == key).map(|(_, rows)| rows)
     }
 
-    /// Index of the newest row.
-    pub(super) fn tokens_before_last(&self) -> usize {
-        self.tokens.len() - 1
-    }
-
     /// Keeps the rows that `prompt` begins with and forgets the others; returns how many stay. At least one row of the
     /// prompt is left to compute.
     pub(super) fn keep_common(&mut self, prompt: &Prompt) -> usize {
@@ -87,12 +82,15 @@ impl Sequence {
         self.next_position = prompt.next_position;
     }
 
-    /// Notes one generated token and returns its position.
-    pub(super) fn push(&mut self, id: u32) -> Position {
-        let position = [self.next_position; 3];
-        self.tokens.push(Token { id, position, media: None });
+    /// Position of the row that follows.
+    pub(super) fn next_position(&self) -> Position {
+        [self.next_position; 3]
+    }
+
+    /// Notes one generated token whose row has been computed.
+    pub(super) fn push(&mut self, id: u32) {
+        self.tokens.push(Token { id, position: self.next_position(), media: None });
         self.next_position += 1;
-        position
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod folder;
+mod format_1;
 mod kept_panels;
 mod refusals;
 mod round_trip;

@@ -43,7 +43,7 @@ macro_rules! family {
                     laws::chunks_equal_whole(&folder, &case);
                 }
                 laws::batch_equals_one_by_one(&folder);
-                laws::second_turn_continues(&folder, "turns");
+                laws::second_turn_continues(&folder);
             }
 
             #[test]
@@ -52,12 +52,17 @@ macro_rules! family {
             }
 
             #[test]
+            fn law_3_shared_engine() {
+                laws::threads_share_an_engine(&folder(stringify!($name)));
+            }
+
+            #[test]
             fn law_4_order() {
                 let folder = folder(stringify!($name));
                 for case in folder.cases() {
                     laws::row_order_is_free(&folder, &case);
                 }
-                laws::modality_first_changes_no_bit(&folder, "turns");
+                laws::modality_first_changes_no_bit(&folder);
             }
         }
     };
