@@ -7,6 +7,7 @@
 mod load;
 mod merged_patches;
 mod qwen2;
+mod qwen2_5_vl;
 mod qwen2_vl;
 mod table;
 
@@ -22,7 +23,7 @@ use crate::nn::{Decoder, Encoder, Layer, Part, PartId, Pass, Position, Tower};
 pub use load::{Built, build};
 
 /// Every family there is.
-pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl];
+pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl];
 
 /// One family of models, recognised by `model_type` of `config.json`.
 pub trait Family: Sync {

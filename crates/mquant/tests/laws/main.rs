@@ -70,6 +70,7 @@ macro_rules! family {
 
 family!(qwen2_vl);
 family!(qwen2_vl_published);
+family!(qwen2_5_vl);
 
 #[test]
 fn law_1_golden_of_a_batch() {

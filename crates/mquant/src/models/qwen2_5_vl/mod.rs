@@ -1,0 +1,67 @@
+//! Qwen2.5-VL (arXiv 2502.13923): a vision tower with 2-D RoPE, RMSNorm, gated MLPs and attention in windows but for some blocks,
+//! a 2×2 patch merger, and a Qwen2 decoder with M-RoPE in absolute time.
+
+mod build;
+mod config;
+mod layout;
+mod tensors;
+
+use super::{Blueprint, Family, Layout, Model, ModelError, qwen2};
+use crate::bundle::Weights;
+use crate::checkpoint::{Fields, Naming, TensorSpec};
+use crate::input::vision_processor::{Patching, Setting};
+use config::Config;
+
+/// The family.
+#[derive(Debug)]
+pub(super) struct Qwen25Vl;
+
+impl Family for Qwen25Vl {
+    fn model_types(&self) -> &'static [&'static str] {
+        &["qwen2_5_vl"]
+    }
+
+    fn blueprint(&self, config: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+        Ok(Box::new(Config::read(config)?))
+    }
+}
+
+impl Blueprint for Config {
+    fn naming(&self) -> Naming {
+        qwen2::NAMING
+    }
+
+    fn tensors(&self) -> Vec<TensorSpec> {
+        tensors::all(self)
+    }
+
+    fn published(&self) -> Vec<TensorSpec> {
+        qwen2::published(tensors::all(self))
+    }
+
+    fn build(&self, weights: &Weights) -> Model {
+        Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, weights) }
+    }
+
+    fn layout(&self) -> Box<dyn Layout> {
+        Box::new(layout::Qwen25VlLayout::new(self))
+    }
+
+    fn patching(&self) -> Patching {
+        let v = &self.vision;
+        let setting = |field, value| Setting { field, value };
+        Patching {
+            patch: setting("vision_config.patch_size", v.patch_size),
+            temporal: setting("vision_config.temporal_patch_size", v.temporal_patch_size),
+            merge: setting("vision_config.spatial_merge_size", v.spatial_merge_size),
+        }
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.text.vocab_size
+    }
+
+    fn context(&self) -> usize {
+        self.text.max_position_embeddings
+    }
+}
