@@ -11,6 +11,7 @@ use crate::prepare::{self, RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
 use crate::rope::{self, RopeTable};
+use crate::weight_only;
 
 /// Computes on this CPU.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Backend for CpuBackend {
     }
 
     fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows {
-        float_gemm::linear(self.cpu, x, w, bias, &self.scratch)
+        weight_only::linear(self.cpu, x, w, bias, &self.scratch)
     }
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {

@@ -49,8 +49,6 @@ pub(crate) trait Factor: Sync {
     fn in_f32(&self) -> Option<&[f32]>;
     /// Rows `range` in f32, row-major.
     fn read(&self, range: Range<usize>, out: &mut [f32]);
-    /// Dot products of a row with each row of `x`.
-    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]);
 }
 
 impl Factor for Matrix {
@@ -68,15 +66,6 @@ impl Factor for Matrix {
     fn read(&self, range: Range<usize>, out: &mut [f32]) {
         self.read_rows(range, out);
     }
-
-    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]) {
-        let span = row * self.cols()..(row + 1) * self.cols();
-        match self.values() {
-            Values::F32(v) => dots(cpu, &v[span], x, out, dots_f32),
-            Values::F16(v) => dots(cpu, &v[span], x, out, dots_f16),
-            Values::Bf16(v) => dots(cpu, &v[span], x, out, dots_bf16),
-        }
-    }
 }
 
 impl Factor for PackedWeight {
@@ -91,33 +80,34 @@ impl Factor for PackedWeight {
     fn read(&self, range: Range<usize>, out: &mut [f32]) {
         range.zip(out.chunks_exact_mut(self.cols())).for_each(|(row, out)| self.read_row(row, 0, out));
     }
-
-    fn dots(&self, cpu: Cpu, row: usize, x: &[f32], out: &mut [f32]) {
-        let mut w = vec![0.0; self.cols()];
-        self.read_row(row, 0, &mut w);
-        dots(cpu, &w, x, out, dots_f32);
-    }
 }
 
 /// y = x·Wᵀ + bias: `x` is rows × in, `w` out × in, the result rows × out.
 ///
 /// # Panics
 /// If the inner dimensions or the bias do not fit.
-pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &impl Factor, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
-    let (outputs, inputs) = w.shape();
-    assert_eq!(x.features(), inputs, "activation features and weight inputs");
-    assert!(bias.is_none_or(|b| b.len() == outputs), "bias of another size than the weight's outputs");
+pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &Matrix, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
+    assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
     let mut y = if x.rows() <= FEW_ROWS { few_rows(cpu, x, w) } else { many_rows(x, w, scratch) };
-    if let Some(bias) = bias {
-        let features = y.features();
-        y.as_mut_slice().par_chunks_mut(features).with_min_len(16).for_each(|row| {
-            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-        });
-    }
+    add_bias(&mut y, bias);
     y
 }
 
-fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
+/// Adds a bias to every row.
+///
+/// # Panics
+/// If it has not one value for each feature.
+pub(crate) fn add_bias(y: &mut Rows, bias: Option<&[f32]>) {
+    let Some(bias) = bias else { return };
+    let features = y.features();
+    assert_eq!(bias.len(), features, "values of the bias and outputs of the weight");
+    y.as_mut_slice().par_chunks_mut(features).with_min_len(16).for_each(|row| {
+        row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+    });
+}
+
+/// x·Wᵀ by the library: blocks of outputs are widened to f32 where they are not stored so.
+pub(crate) fn many_rows(x: &Rows, w: &impl Factor, scratch: &Scratch) -> Rows {
     let (m, (n, k)) = (x.rows(), w.shape());
     let mut y = Rows::zeros(m, n);
     let x = MatRef::from_row_major_slice(x.as_slice(), m, k);
@@ -153,14 +143,14 @@ fn threads() -> Par {
     Par::rayon(16)
 }
 
-fn few_rows(cpu: Cpu, x: &Rows, w: &impl Factor) -> Rows {
-    let (m, (n, _)) = (x.rows(), w.shape());
+fn few_rows(cpu: Cpu, x: &Rows, w: &Matrix) -> Rows {
+    let (m, n) = (x.rows(), w.rows());
     // Weight rows are the outer loop, so results come out transposed: out × rows.
     let mut columns = vec![0f32; n * m];
     const TASK: usize = 32;
     columns.par_chunks_mut(TASK * m).enumerate().for_each(|(task, out)| {
         for (i, out) in out.chunks_exact_mut(m).enumerate() {
-            w.dots(cpu, task * TASK + i, x.as_slice(), out);
+            dots_of_row(cpu, w, task * TASK + i, x.as_slice(), out);
         }
     });
     if m == 1 {
@@ -171,6 +161,16 @@ fn few_rows(cpu: Cpu, x: &Rows, w: &impl Factor) -> Rows {
         column.iter().enumerate().for_each(|(r, v)| y.row_mut(r)[j] = *v);
     }
     y
+}
+
+/// Dot products of a row of a stored weight with each row of `x`.
+fn dots_of_row(cpu: Cpu, w: &Matrix, row: usize, x: &[f32], out: &mut [f32]) {
+    let span = row * w.cols()..(row + 1) * w.cols();
+    match w.values() {
+        Values::F32(v) => dots(cpu, &v[span], x, out, dots_f32),
+        Values::F16(v) => dots(cpu, &v[span], x, out, dots_f16),
+        Values::Bf16(v) => dots(cpu, &v[span], x, out, dots_bf16),
+    }
 }
 
 /// Dot products of one weight row with each row of `x`, two rows sharing the widened weights: the sums of more would not

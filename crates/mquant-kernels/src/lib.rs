@@ -16,6 +16,7 @@ mod threads;
 mod exp;
 mod float_gemm;
 mod int_gemm;
+mod weight_only;
 mod prepare;
 mod activation;
 mod norm;

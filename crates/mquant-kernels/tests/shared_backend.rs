@@ -1,5 +1,7 @@
 //! Several threads share one backend and one pool: nothing waits for itself, and every result is that of one thread alone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::data::Bytes;
 
 pub use panels::PackedWeight;
-pub(crate) use panels::{PANEL, STEP, step_len};
+pub(crate) use panels::{PANEL, STEP, code, step_len};
 
 /// Bits of a weight code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -124,11 +124,21 @@ impl PackedWeight {
 
     /// w[row][from..from + out.len()] in f32.
     pub fn read_row(&self, row: usize, from: usize, out: &mut [f32]) {
-        let panel = self.panel(row / PANEL);
-        for (col, out) in (from..).zip(out) {
-            let group = self.group.map_or(0, |group| col / group);
-            let scale = self.panel_scales(row / PANEL, group)[row % PANEL];
-            *out = f32::from(code(self.bits, panel, row % PANEL, col)) * scale;
+        let (panel, output) = (self.panel(row / PANEL), row % PANEL);
+        let (at, shift, mask) = place(self.bits, output);
+        let offset = self.bits.offset();
+        let mut col = from;
+        let mut rest = out;
+        while !rest.is_empty() {
+            let (group, end) = self.group.map_or((0, usize::MAX), |group| (col / group, (col / group + 1) * group));
+            let scale = self.panel_scales(row / PANEL, group)[output];
+            let (same_scale, after) = rest.split_at_mut((end - col).min(rest.len()));
+            for (col, out) in (col..).zip(&mut *same_scale) {
+                let byte = panel[col / STEP * step_len(self.bits) + at + col % STEP];
+                *out = (i32::from(byte >> shift & mask) - offset) as f32 * scale;
+            }
+            col += same_scale.len();
+            rest = after;
         }
     }
 }
@@ -145,15 +155,17 @@ pub(crate) fn step_len(bits: Bits) -> usize {
 
 /// A code read back from its panel.
 pub(crate) fn code(bits: Bits, panel: &[u8], output: usize, input: usize) -> i8 {
-    let step = &panel[input / STEP * step_len(bits)..][..step_len(bits)];
-    let byte = match bits {
-        Bits::Eight => step[output * STEP + input % STEP],
-        Bits::Four => {
-            let shared = step[output / 32 * 64 + output % 16 * STEP + input % STEP];
-            if output % 32 < 16 { shared & 15 } else { shared >> 4 }
-        }
-    };
-    (i32::from(byte) - bits.offset()) as i8
+    let (at, shift, mask) = place(bits, output);
+    let byte = panel[input / STEP * step_len(bits) + at + input % STEP];
+    (i32::from(byte >> shift & mask) - bits.offset()) as i8
+}
+
+/// Where the codes of an output lie: first byte of a step, bits to shift the byte, mask.
+fn place(bits: Bits, output: usize) -> (usize, u32, u8) {
+    match bits {
+        Bits::Eight => (output * STEP, 0, 0xff),
+        Bits::Four => (output / 32 * 64 + output % 16 * STEP, if output % 32 < 16 { 0 } else { 4 }, 0x0f),
+    }
 }
 
 fn pack_eight(weight: &IntWeight, first: usize, panel: &mut [u8]) {
