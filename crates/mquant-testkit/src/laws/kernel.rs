@@ -1,6 +1,7 @@
 //! Law 5: integer sites give the same bits on every kernel, with any number of threads, chunk and batch; whole models do so
 //! at one instruction level, and come close across levels.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,8 +19,13 @@ use super::{distance, prepare};
 use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
-/// Across levels attention sums in another order, which can move an activation by one code (architecture notes, section 4).
+/// Across levels attention rounds otherwise (docs/decisions/006). Where no activation moved by a code, all scores stay this close,
+/// in standard deviations.
 const ACROSS_LEVELS: f64 = 1e-2;
+/// Where one did, what follows from it in a model of random weights, root mean square in standard deviations.
+const MOVED_CODE: f64 = 5e-2;
+/// Cases of a family at a level in which that may happen.
+const MOVED_CASES: usize = 1;
 
 /// Computes sites at one level and attention always with the scalar kernels.
 struct SitesAt {
@@ -125,6 +131,7 @@ pub fn kernels_do_not_matter(folder: &GoldenFolder) {
     let dir = tempfile::tempdir().expect("a folder for the bundle");
     let loaded = quantised(folder, &dir.path().join("bundle"));
     let prompts: Vec<Prompt> = folder.cases().iter().map(|c| prepare(&loaded, &folder.messages(c))).collect();
+    let mut moved: BTreeMap<&str, usize> = BTreeMap::new();
     for (case, prompt) in folder.cases().iter().zip(&prompts) {
         let sites_at = |cpu: Cpu| {
             let engine = engine(&loaded, cpu, 2, 1024).with_backend(Arc::new(SitesAt::level(cpu)));
@@ -138,13 +145,18 @@ pub fn kernels_do_not_matter(folder: &GoldenFolder) {
         let best = engine(&loaded, levels[0], 2, 1024).all_scores(prompt).expect("scores");
         for cpu in &levels {
             let whole = engine(&loaded, *cpu, 2, 1024).all_scores(prompt).expect("scores");
-            let distance = distance(&whole, &best);
-            assert!(
-                distance <= ACROSS_LEVELS,
-                "{case}: {} is {distance:e} away from {}",
-                cpu.level(),
-                levels[0].level()
-            );
+            if distance(&whole, &best) > ACROSS_LEVELS {
+                let level = cpu.level();
+                let moved = moved.entry(level.name()).or_insert(0);
+                *moved += 1;
+                assert!(
+                    *moved <= MOVED_CASES,
+                    "{case}: another case in which {level} is away from {}",
+                    levels[0].level()
+                );
+                let rms = root_mean_square(&whole, &best);
+                assert!(rms <= MOVED_CODE, "{case}: {level} is {rms:e} away from {}", levels[0].level());
+            }
             for (threads, chunk) in [(1, 1024), (3, 1024), (2, 7)] {
                 let other = engine(&loaded, *cpu, threads, chunk).all_scores(prompt).expect("scores");
                 let same = bits(&other) == bits(&whole);
@@ -169,4 +181,13 @@ fn batches_do_not_matter(loaded: &LoadedModel, prompts: &[Prompt]) {
     for (i, prompt) in prompts.iter().enumerate() {
         assert_eq!(greedy_batch(&engine, std::slice::from_ref(prompt), 8)[0], together[i], "tokens of sequence {i}");
     }
+}
+
+/// Root mean square of the differences between two sets of scores, in standard deviations of the second.
+fn root_mean_square(ours: &Rows, reference: &Rows) -> f64 {
+    let values = || reference.as_slice().iter().map(|v| f64::from(*v));
+    let mean = values().sum::<f64>() / reference.as_slice().len() as f64;
+    let deviation: f64 = values().map(|v| (v - mean).powi(2)).sum();
+    let noise: f64 = ours.as_slice().iter().zip(values()).map(|(o, r)| (f64::from(*o) - r).powi(2)).sum();
+    (noise / deviation).sqrt()
 }
