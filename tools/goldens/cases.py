@@ -57,13 +57,13 @@ def one(media, question):
     return [user(media.image("one-0", (97, 143)), text(question))]
 
 
-def two(media, question):
+def two(media, question, sizes=((196, 112), (60, 210))):
     """Text between two pictures: one above the pixel limit, one whose 7.5 cells must round to the even 8."""
     return [
         user(
-            media.image("two-0", (196, 112)),
+            media.image("two-0", sizes[0]),
             text("And beside it:"),
-            media.image("two-1", (60, 210)),
+            media.image("two-1", sizes[1]),
             text(question),
         )
     ]
@@ -79,9 +79,9 @@ def text_only(_, question):
     return [{"role": "user", "content": question}]
 
 
-def video(media, question):
+def video(media, question, size=(70, 60), frames=5):
     """Five frames: the last is repeated to fill its pair. Time outlasts space (3 steps, 2 x 2 cells)."""
-    return [user(media.video("video-frames", (70, 60), 5), text(question))]
+    return [user(media.video("video-frames", size, frames), text(question))]
 
 
 def image_video(media, question):
@@ -96,23 +96,41 @@ def image_video(media, question):
     ]
 
 
-def turns(media, question):
+def videos(media, question):
+    """Two short videos, one wide of three frames, one high of four, with a text and a picture between."""
+    return [
+        user(
+            media.video("videos-0-frames", (62, 31), 3),
+            text("And then:"),
+            media.image("turns-1", (31, 20)),
+            media.video("videos-1-frames", (31, 62), 4),
+            text(question),
+        )
+    ]
+
+
+def odd(media, question, size=(90, 81)):
+    """Both sides are odd numbers of cells: no attention window but those inside is whole."""
+    return [user(media.image("odd-0", size), text(question))]
+
+
+def turns(media, question, size=(84, 120)):
     """Three messages; the second user turn brings a picture below the pixel limit, after its text."""
     return [
-        user(media.image("turns-0", (84, 120)), text("How many triangles are there?")),
+        user(media.image("turns-0", size), text("How many triangles are there?")),
         {"role": "assistant", "content": "2"},
         user(text(question), media.image("turns-1", (31, 20))),
     ]
 
 
-def batch(media, question):
+def batch(media, question, size=(70, 60), frames=5):
     """Three conversations of different lengths; the shorter ones are padded on the left by transformers."""
     return [
         [user(media.image("one-0", (97, 143)), text(question))],
         [{"role": "user", "content": f"{question} Please answer with one word."}],
         [
             {"role": "system", "content": "Answer with one word."},
-            user(media.video("video-frames", (70, 60), 5), text(question), media.image("two-1", (60, 210))),
+            user(media.video("video-frames", size, frames), text(question), media.image("two-1", (60, 210))),
         ],
     ]
 
@@ -124,6 +142,8 @@ CASES = {
     "text": text_only,
     "video": video,
     "image-video": image_video,
+    "videos": videos,
+    "odd": odd,
     "turns": turns,
     "batch": batch,
 }

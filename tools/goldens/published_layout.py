@@ -1,4 +1,4 @@
-"""A Qwen2-VL model folder in the layout of the published checkpoints, written without transformers' own writer.
+"""A model folder in the layout of the published checkpoints of the Qwen2-VL line, without transformers' own writer.
 
 Flat `config.json`, `preprocessor_config.json` with pixel limits, `chat_template.json`, bf16 weights in three shards
 with an index, no `lm_head.weight`: the head is tied.
@@ -36,11 +36,44 @@ def write_weights(folder, state):
     write_json(os.path.join(folder, "model.safetensors.index.json"), index)
 
 
-def flat_config(config):
-    """The published form of a `Qwen2VLConfig`: decoder fields at the top, rotary positions in the older words."""
-    text, vision = config.text_config, config.vision_config
+def vision_config(vision):
+    """The published form of a tower's configuration: `in_chans`, and `spatial_patch_size` beside `patch_size`."""
+    if vision.model_type == "qwen2_5_vl_vision":
+        return {
+            "depth": vision.depth,
+            "hidden_act": vision.hidden_act,
+            "hidden_size": vision.hidden_size,
+            "intermediate_size": vision.intermediate_size,
+            "num_heads": vision.num_heads,
+            "in_chans": vision.in_channels,
+            "out_hidden_size": vision.out_hidden_size,
+            "patch_size": vision.patch_size,
+            "spatial_merge_size": vision.spatial_merge_size,
+            "spatial_patch_size": vision.patch_size,
+            "window_size": vision.window_size,
+            "fullatt_block_indexes": list(vision.fullatt_block_indexes),
+            "tokens_per_second": vision.tokens_per_second,
+            "temporal_patch_size": vision.temporal_patch_size,
+        }
     return {
-        "architectures": ["Qwen2VLForConditionalGeneration"],
+        "depth": vision.depth,
+        "embed_dim": vision.embed_dim,
+        "mlp_ratio": vision.mlp_ratio,
+        "num_heads": vision.num_heads,
+        "in_chans": vision.in_channels,
+        "hidden_size": vision.hidden_size,
+        "patch_size": vision.patch_size,
+        "spatial_merge_size": vision.spatial_merge_size,
+        "spatial_patch_size": vision.patch_size,
+        "temporal_patch_size": vision.temporal_patch_size,
+    }
+
+
+def flat_config(architecture, config):
+    """The published form of a model's configuration: decoder fields at the top, rotary positions in the older words."""
+    text = config.text_config
+    return {
+        "architectures": [architecture],
         "attention_dropout": 0.0,
         "bos_token_id": text.bos_token_id,
         "eos_token_id": text.eos_token_id,
@@ -55,7 +88,7 @@ def flat_config(config):
         "intermediate_size": text.intermediate_size,
         "max_position_embeddings": text.max_position_embeddings,
         "max_window_layers": text.num_hidden_layers,
-        "model_type": "qwen2_vl",
+        "model_type": config.model_type,
         "num_attention_heads": text.num_attention_heads,
         "num_hidden_layers": text.num_hidden_layers,
         "num_key_value_heads": text.num_key_value_heads,
@@ -67,18 +100,7 @@ def flat_config(config):
         "transformers_version": "4.41.2",
         "use_cache": True,
         "use_sliding_window": False,
-        "vision_config": {
-            "depth": vision.depth,
-            "embed_dim": vision.embed_dim,
-            "mlp_ratio": vision.mlp_ratio,
-            "num_heads": vision.num_heads,
-            "in_chans": vision.in_channels,
-            "hidden_size": vision.hidden_size,
-            "patch_size": vision.patch_size,
-            "spatial_merge_size": vision.spatial_merge_size,
-            "spatial_patch_size": vision.patch_size,
-            "temporal_patch_size": vision.temporal_patch_size,
-        },
+        "vision_config": vision_config(config.vision_config),
         "rope_scaling": {"type": "mrope", "mrope_section": list(text.rope_parameters["mrope_section"])},
         "vocab_size": text.vocab_size,
     }
@@ -92,10 +114,10 @@ def published_name(name):
 
 
 def write_folder(folder, model, processor):
-    """`processor`: min_pixels, max_pixels, mean, std, chat_template and special_tokens."""
+    """`processor`: class, min_pixels, max_pixels, mean, std, chat_template and special_tokens."""
     state = {published_name(name): value for name, value in model.state_dict().items() if published_name(name)}
     write_weights(folder, state)
-    config = flat_config(model.config)
+    config = flat_config(type(model).__name__, model.config)
     write_json(os.path.join(folder, "config.json"), config)
     write_json(
         os.path.join(folder, "generation_config.json"),
@@ -122,7 +144,7 @@ def write_folder(folder, model, processor):
             "image_mean": processor["mean"],
             "image_std": processor["std"],
             "image_processor_type": "Qwen2VLImageProcessor",
-            "processor_class": "Qwen2VLProcessor",
+            "processor_class": processor["class"],
         },
     )
     write_json(os.path.join(folder, "chat_template.json"), {"chat_template": processor["chat_template"]})

@@ -35,17 +35,23 @@ class Reference:
         """The chat template's text, one placeholder per image or video, ending where the assistant begins."""
         return self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
-    def inputs(self, conversations):
-        """Model inputs of conversations as `read_conversations` gives them, left-padded to one length."""
+    def inputs(self, conversations, fps=None):
+        """Model inputs of conversations as `read_conversations` gives them, left-padded to one length.
+
+        `fps`: frames a second of each video, in the order of the videos; without, what transformers assumes.
+        """
         images = [x for c in conversations for x in c.images]
         videos = [x for c in conversations for x in c.videos]
+        options = {"cap_pixels_per_frame": False, "do_sample_frames": False}
+        if fps is not None:
+            options["video_metadata"] = [_metadata(len(frames), rate) for frames, rate in zip(videos, fps, strict=True)]
         return self.processor(
             text=[self.prompt(c.messages) for c in conversations],
             images=images or None,
             videos=videos or None,
             padding=True,
             return_tensors="pt",
-            videos_kwargs={"cap_pixels_per_frame": False, "do_sample_frames": False} if videos else {},
+            videos_kwargs=options if videos else {},
         )
 
     @torch.no_grad()
@@ -88,6 +94,11 @@ class Conversation:
         raise ValueError(f"unknown content part {kind!r}: expected text, image_url or video_url")
 
 
+def _metadata(frames, fps):
+    """A video of which every frame is given."""
+    return {"total_num_frames": frames, "fps": fps, "frames_indices": list(range(frames))}
+
+
 def _picture(path):
     with Image.open(path) as file:
         return file.convert("RGB")
@@ -102,14 +113,15 @@ def read_conversations(path):
     return [Conversation(m, folder) for m in (messages if batch else [messages])], batch
 
 
-def tensors(reference, path, new_tokens=NEW_TOKENS):
+def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None):
     """The golden tensors of a messages file, and the logits of each generated token [conversation, step, vocabulary].
 
-    One conversation: `input_ids`, `logits`, `generated`, and the pixels and grids its media have. A batch runs as one
-    padded batch; each conversation's rows come back without their padding, as `input_ids.0`, `logits.0`, and so on.
+    One conversation: `input_ids`, `logits`, `generated`, and the pixels and grids its media have; of a model that asks
+    for it, the seconds of a grid step. A batch runs as one padded batch; each conversation's rows come back without
+    their padding, as `input_ids.0`, `logits.0`, and so on. `fps`: as for `Reference.inputs`.
     """
     conversations, batch = read_conversations(path)
-    inputs = reference.inputs(conversations)
+    inputs = reference.inputs(conversations, fps)
     logits, generated, steps = reference.answer(inputs, new_tokens)
     out = {}
     for i in range(len(conversations)):
@@ -129,4 +141,5 @@ MEDIA = {
     "pixel_values_videos": torch.float32,
     "image_grid_thw": torch.int32,
     "video_grid_thw": torch.int32,
+    "second_per_grid_ts": torch.float32,
 }
