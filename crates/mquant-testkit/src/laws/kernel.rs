@@ -91,14 +91,15 @@ fn mixture(model: &FloatModel, site: SiteId) -> SiteQuant {
         (None, _) => (int(Bits::Eight, None), InputFormat::PerToken),
     };
     let inputs = model.inputs(site);
-    let whole = || Hadamard::new(inputs).expect("a rotation of a golden model's width");
+    // Some widths have no rotation of their own.
+    let whole = || Hadamard::new(inputs).or_else(|_| Hadamard::padded(inputs)).expect("a rotation of the inputs");
     let padded = || Hadamard::padded(inputs + 1).expect("a rotation of a few more");
     let (norm, rotation, side_columns) = match (site.block_index(), site.kind) {
         (Some(0), SiteKind::Down) => (NormFormat::Published, Some(padded()), vec![0]),
         (Some(1), SiteKind::Down) => (NormFormat::Published, Some(whole()), vec![0, 3, inputs as u32 - 1]),
         (Some(1), SiteKind::Up) => (NormFormat::Rms, None, vec![7]),
         (Some(0), SiteKind::Qkv) if site.tower() == Tower::Language => {
-            (NormFormat::Rms, Some(padded()), (2..70).collect())
+            (NormFormat::Rms, Some(padded()), (2..inputs.min(70) as u32).collect())
         }
         (Some(1), SiteKind::Qkv) => (NormFormat::Published, None, vec![1, 2]),
         (None, SiteKind::Up) => (NormFormat::Rms, Some(padded()), vec![5]),

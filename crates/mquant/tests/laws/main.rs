@@ -71,8 +71,10 @@ macro_rules! family {
 family!(qwen2_vl);
 family!(qwen2_vl_published);
 family!(qwen2_5_vl);
+family!(qwen2_5_vl_published);
 
 #[test]
 fn law_1_golden_of_a_batch() {
     laws::batch_equals_reference(&folder("qwen2_vl"));
+    laws::batch_equals_reference(&folder("qwen2_5_vl"));
 }
