@@ -19,12 +19,12 @@ use super::{distance, prepare};
 use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
-/// Across levels attention rounds otherwise (docs/decisions/006). Where no activation moved by a code, all scores stay this close,
-/// in standard deviations.
+/// Across levels attention rounds otherwise (docs/decisions/006); with attention held fixed, bits are equal. Where that moves no
+/// activation by a code, all scores stay this close, in standard deviations.
 const ACROSS_LEVELS: f64 = 1e-2;
-/// Where one did, what follows from it in a model of random weights, root mean square in standard deviations.
+/// Where it moves one, what follows in a model of random weights, root mean square in standard deviations.
 const MOVED_CODE: f64 = 5e-2;
-/// Cases of a family at a level in which that may happen.
+/// Cases of a golden model at a level in which that may happen.
 const MOVED_CASES: usize = 1;
 
 /// Computes sites at one level and attention always with the scalar kernels.

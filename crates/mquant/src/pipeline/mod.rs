@@ -1,8 +1,8 @@
 //! From a float model, a recipe and samples to a bundle.
 //!
-//! The model passes one [`Part`](crate::nn::Part) at a time: the samples' rows enter it as the integer units before left them; its float
-//! weights are transformed; a pass of the float unit shows ranges and second moments; the weights become codes; the unit
-//! runs once more on integers, and what leaves it enters the next. No more than a unit is in memory in full.
+//! The model passes one unit, a [`Part`](crate::nn::Part), at a time: the samples' rows enter it as the integer units before left
+//! them; its float weights are transformed; a pass of the float unit shows ranges and second moments; the weights become
+//! codes; the unit runs once more on integers, and what leaves it enters the next. No more than a unit is in memory in full.
 //!
 //! Invariants: what is computed follows from model, recipe, samples and instruction level alone, not from the number of
 //! threads. A unit that is committed to the [`Job`] is never computed again: a run that goes on reads it and takes the samples

@@ -101,7 +101,7 @@ impl ShownMedia {
     /// The rows that left the encoder take their order among the tokens; there are no batches to compute any more.
     fn restore(&mut self) -> Vec<Rows> {
         let batches = std::mem::take(&mut self.batches);
-        batches.iter().zip(&self.made).map(|(batch, made)| made.restore(&batch.x)).collect()
+        batches.into_iter().zip(&self.made).map(|(batch, made)| made.restore(batch.x)).collect()
     }
 }
 

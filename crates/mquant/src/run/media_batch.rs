@@ -87,11 +87,13 @@ impl MediaBatch {
     }
 
     /// Rows that left the encoder, in the order of the media.
-    pub fn restore(&self, computed: &Rows) -> Rows {
+    pub fn restore(&self, computed: Rows) -> Rows {
+        if self.order.is_empty() {
+            return computed;
+        }
         let mut restored = Rows::zeros(computed.rows(), computed.features());
-        for row in 0..computed.rows() {
-            let to = self.order.get(row).map_or(row, |to| *to as usize);
-            restored.row_mut(to).copy_from_slice(computed.row(row));
+        for (row, to) in self.order.iter().enumerate() {
+            restored.row_mut(*to as usize).copy_from_slice(computed.row(row));
         }
         restored
     }

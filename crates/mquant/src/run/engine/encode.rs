@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use super::Engine;
 use crate::input::vision_processor::Patches;
-use crate::nn::{Cx, Watcher, again};
+use crate::nn::{Cx, Tower, Watcher, again};
 use crate::run::prompt::PlacedMedia;
 use crate::run::{MediaBatch, MediaLimits, Prompt, Sequence};
 
@@ -18,12 +18,12 @@ impl Engine {
     /// decoder features of each.
     ///
     /// # Panics
-    /// If the model has no encoder.
+    /// If the model has no vision tower.
     pub fn encode(&self, media: &[&PlacedMedia], mut tap: Watcher<'_>) -> Vec<Rows> {
         let patches: Vec<&Patches> = media.iter().map(|media| &*media.patches).collect();
         let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: tap.is_none() };
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
-        let encoder = self.model.encoders.first().expect("a model that reads media has an encoder");
+        let encoder = self.model.encoder(Tower::Vision).expect("a model that reads images has a vision tower");
         for mut batch in MediaBatch::of(&*self.layout, &patches, limits) {
             let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
             let tap = again(&mut tap);
@@ -31,7 +31,7 @@ impl Engine {
                 let mut cx = Cx::new(&*self.backend, &batch.pass).watched(tap);
                 encoder.forward(x, &mut cx)
             });
-            let rows = batch.restore(&rows);
+            let rows = batch.restore(rows);
             for piece in &batch.pieces {
                 let own = Rows::from_vec(rows.range(piece.tokens.clone()).to_vec(), rows.features());
                 match &mut encoded[piece.medium] {
