@@ -9,9 +9,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 mod ablation;
+mod imports;
 mod synth;
 
 use ablation::{AblationError, AblationOptions};
+use imports::Imports;
 use mquant::kernels::Bits;
 use synth::{Input, Quantized, Shape, SynthError, SynthOptions};
 
@@ -48,6 +50,12 @@ enum Task {
         /// Scales of activations.
         #[arg(long, value_enum, default_value = "static", requires = "quantized")]
         input: InputArg,
+    },
+    /// Print which crate and which module imports which; fails on an import against pipeline order.
+    Imports {
+        /// The workspace.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        workspace: PathBuf,
     },
     /// Measure on integers what each step of MQuant is worth on the demo models.
     ///
@@ -107,6 +115,7 @@ fn main() -> ExitCode {
             synth(&model, SynthOptions { tokenizer, seed, quantized, ..SynthOptions::new(dir) })
                 .map_err(|e| format!("write the checkpoint: {e}"))
         }
+        Task::Imports { workspace } => imports(&workspace),
         Task::Ablation { models, seeds, limit, samples, only, json } => {
             ablation(&AblationOptions { models, seeds, limit, samples, only }, json.as_deref())
                 .map_err(|e| format!("measure: {e}"))
@@ -123,6 +132,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The graphs, or what is against pipeline order.
+fn imports(workspace: &Path) -> Result<String, String> {
+    let imports = Imports::read(workspace).map_err(|e| e.to_string())?;
+    let faults = imports.faults();
+    if faults.is_empty() { Ok(imports.to_string()) } else { Err(format!("keep pipeline order:\n{}", faults.join("\n"))) }
 }
 
 /// Measures the tables, and perhaps writes all scores to a file.

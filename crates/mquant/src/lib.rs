@@ -5,24 +5,15 @@
 //! and quantised as a recipe says ([`pipeline`]); a session answers; what was done and what
 //! came of it is shown on a page ([`report`]).
 
-pub mod error;
-mod excerpt;
-pub mod disk;
-pub mod checkpoint;
-pub mod input;
-pub mod nn;
-pub mod models;
-pub mod calibrate;
-pub mod transform;
-pub mod quantize;
-pub mod recipe;
-pub mod bundle;
-pub mod job;
-pub mod run;
-pub mod pipeline;
-pub mod evaluate;
-pub mod report;
-pub mod measure;
-
-pub use error::{Class, Error, Explain, Result};
+pub use mquant_evaluate::{evaluate, report};
 pub use mquant_kernels as kernels;
+pub use mquant_model::{
+    Class, Error, Explain, Result, bundle, checkpoint, disk, error, input, measure, models, nn, run,
+};
+pub use mquant_quantize::{job, pipeline, quantize, recipe, transform};
+
+/// What a model is shown before it is quantised, and what its sites do then.
+pub mod calibrate {
+    pub use mquant_data::samples;
+    pub use mquant_quantize::calibrate::{histogram, statistics};
+}

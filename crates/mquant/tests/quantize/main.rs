@@ -7,6 +7,7 @@
 )]
 
 mod folder;
+mod job;
 mod making;
 mod presets;
 mod transforms;

@@ -1,0 +1,67 @@
+//! What tells one picture from another before it is decoded.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::row;
+use mquant_model::input::image::{self, ImageLimits};
+use mquant_model::input::{Content, MediaSource, Message};
+
+/// SHA-256 of the encoded bytes; of a folder of frames, of their names and bytes.
+pub type MediaHash = [u8; 32];
+
+/// The hash of each image and video of a conversation, in order; why one cannot be used.
+pub(super) fn hashes(messages: &[Message]) -> Result<Vec<MediaHash>, String> {
+    messages.iter().flat_map(Message::media).map(hash).collect()
+}
+
+fn hash(content: &Content) -> Result<MediaHash, String> {
+    match content {
+        Content::Image(MediaSource::Bytes(bytes)) | Content::Video(MediaSource::Bytes(bytes)) => picture(bytes),
+        Content::Image(MediaSource::Path(path)) => file(path),
+        Content::Video(MediaSource::Path(path)) if path.is_dir() => frames(path),
+        Content::Video(MediaSource::Path(path)) => file(path),
+        Content::Text(_) => Err("expected a picture, found text".to_owned()),
+    }
+}
+
+fn picture(bytes: &[u8]) -> Result<MediaHash, String> {
+    image::checked_header(bytes, &ImageLimits::default()).map_err(|e| e.to_string())?;
+    Ok(Sha256::digest(bytes).into())
+}
+
+fn file(path: &Path) -> Result<MediaHash, String> {
+    let named = |problem: String| format!("{}: {problem}", mquant_model::excerpt::excerpt(&row::name(path)));
+    let bytes = image::read(path, ImageLimits::default().encoded_bytes).map_err(|e| told(&e))?;
+    picture(&bytes).map_err(named)
+}
+
+/// The words of an error and of its source.
+fn told(e: &dyn std::error::Error) -> String {
+    match e.source() {
+        Some(source) => format!("{e}: {source}"),
+        None => e.to_string(),
+    }
+}
+
+fn frames(path: &Path) -> Result<MediaHash, String> {
+    let failed = |e: std::io::Error| format!("{}: {e}", mquant_model::excerpt::excerpt(&row::name(path)));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(failed(std::io::Error::other("expected frames, found none")));
+    }
+    let mut hash = Sha256::new();
+    for frame in files {
+        hash.update(Sha256::digest(row::name(&frame)));
+        hash.update(file(&frame)?);
+    }
+    Ok(hash.finalize().into())
+}

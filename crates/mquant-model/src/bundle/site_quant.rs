@@ -1,0 +1,168 @@
+//! How one site is quantised: its entry in the table of sites.
+
+use std::sync::Arc;
+
+use mquant_kernels::{Bits, Hadamard};
+use serde_json::{Value, json};
+
+use super::BundleError;
+use crate::checkpoint::{FieldError, Fields};
+use crate::input::Modality;
+use crate::bundle::IntFormat;
+
+/// Orders of a Kronecker product at most.
+const MOST_FACTORS: usize = 8;
+/// Input channels beside the main product at most.
+const MOST_SIDE_COLUMNS: usize = 256;
+
+/// How one site is quantised.
+#[derive(Clone, Debug)]
+pub struct SiteQuant {
+    /// How its linears' weights are stored.
+    pub weight: WeightFormat,
+    /// How its activation becomes codes.
+    pub input: InputFormat,
+    /// What becomes of the norm in front, if there is one.
+    pub norm: NormFormat,
+    /// Online rotation of the activation, which may fill it up to more features.
+    pub rotation: Option<Arc<Hadamard>>,
+    /// Input channels with codes of their own, after the rotation: ascending; only where the activation becomes codes.
+    pub side_columns: Vec<u32>,
+}
+
+/// How the weights of a site are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WeightFormat {
+    /// As published.
+    Float,
+    /// As integer codes with scales.
+    Int(IntFormat),
+}
+
+/// What becomes of the norm in front of a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NormFormat {
+    /// It stays as published.
+    #[default]
+    Published,
+    /// An RMSNorm without gain takes its place: the rest of it was folded into the site's linears, and is not stored.
+    Rms,
+}
+
+/// How the activation of a site becomes codes, without the scales.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InputFormat {
+    /// Not at all.
+    Float,
+    /// One static scale.
+    PerTensor,
+    /// One static scale for each modality.
+    PerModality,
+    /// Each row by its own largest magnitude.
+    PerToken,
+}
+
+/// Every way an input is quantised, by its name.
+const INPUTS: [(&str, InputFormat); 4] = [
+    ("float", InputFormat::Float),
+    ("per_tensor", InputFormat::PerTensor),
+    ("per_modality", InputFormat::PerModality),
+    ("per_token", InputFormat::PerToken),
+];
+
+impl InputFormat {
+    /// Static scales a site stores.
+    pub fn scales(self, modalities: &[Modality]) -> usize {
+        match self {
+            InputFormat::Float | InputFormat::PerToken => 0,
+            InputFormat::PerTensor => 1,
+            InputFormat::PerModality => modalities.len(),
+        }
+    }
+}
+
+impl SiteQuant {
+    /// A site with its norm as published, no rotation and no side columns.
+    pub fn new(weight: WeightFormat, input: InputFormat) -> Self {
+        Self { weight, input, norm: NormFormat::Published, rotation: None, side_columns: Vec::new() }
+    }
+
+    /// Static scales of side channels that the site stores.
+    pub(super) fn side_scales(&self, modalities: &[Modality]) -> usize {
+        if self.side_columns.is_empty() { 0 } else { self.input.scales(modalities) }
+    }
+
+    pub(super) fn read(fields: &Fields) -> Result<Self, BundleError> {
+        fields.only(&["weight_bits", "group_size", "input", "norm", "rotation", "side_columns"])?;
+        let group = fields.opt_usize("group_size", 1..=usize::MAX)?;
+        if group.is_some_and(|group| ![32, 64, 128].contains(&group)) {
+            return Err(fields.unsupported("group_size", "32, 64, 128 or null").into());
+        }
+        let weight = match fields.usize("weight_bits", 1..=64)? {
+            4 => WeightFormat::Int(IntFormat { bits: Bits::Four, group }),
+            8 => WeightFormat::Int(IntFormat { bits: Bits::Eight, group }),
+            16 => WeightFormat::Float,
+            _ => return Err(fields.unsupported("weight_bits", "4, 8 or 16").into()),
+        };
+        let input = fields.choice("input", &INPUTS)?;
+        if weight == WeightFormat::Float {
+            if group.is_some() {
+                return Err(fields.conflict("group_size", "null where weight_bits is 16").into());
+            }
+            if input != InputFormat::Float {
+                return Err(fields.conflict("input", "\"float\" where weight_bits is 16").into());
+            }
+        }
+        let norm = fields.opt_choice("norm", &[("rms", NormFormat::Rms)])?.unwrap_or_default();
+        let (rotation, side_columns) = (rotation(fields)?, side_columns(fields)?);
+        if input == InputFormat::Float && !side_columns.is_empty() {
+            return Err(fields.conflict("side_columns", "null where input is \"float\"").into());
+        }
+        Ok(Self { weight, input, norm, rotation, side_columns })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let (bits, group) = match self.weight {
+            WeightFormat::Float => (16, None),
+            WeightFormat::Int(IntFormat { bits, group }) => (bits.count(), group),
+        };
+        let (input, _) = INPUTS.iter().find(|(_, input)| *input == self.input).expect("every input format has a name");
+        let rotation = self.rotation.as_ref().map(|rotation| {
+            let (blocks, factors) = rotation.parts();
+            json!({"blocks": blocks, "factors": factors})
+        });
+        let norm = match self.norm {
+            NormFormat::Published => None,
+            NormFormat::Rms => Some("rms"),
+        };
+        let side_columns = Some(&self.side_columns).filter(|columns| !columns.is_empty());
+        json!({
+            "weight_bits": bits, "group_size": group, "input": input, "norm": norm, "rotation": rotation,
+            "side_columns": side_columns
+        })
+    }
+}
+
+/// The online rotation of a site.
+fn rotation(fields: &Fields) -> Result<Option<Arc<Hadamard>>, BundleError> {
+    let Some(parts) = fields.opt_object("rotation")? else { return Ok(None) };
+    parts.only(&["blocks", "factors"])?;
+    let blocks = parts.usize("blocks", 1..=usize::MAX)?;
+    let factors = parts.usize_list("factors", 1..=MOST_FACTORS, 1..=usize::MAX)?;
+    let rotation = Hadamard::from_parts(blocks, &factors).map_err(|source| {
+        let (file, field) = (fields.file().to_owned(), fields.field("rotation"));
+        BundleError::Rotation { file, field, source }
+    })?;
+    Ok(Some(Arc::new(rotation)))
+}
+
+/// The input channels with codes of their own.
+fn side_columns(fields: &Fields) -> Result<Vec<u32>, FieldError> {
+    let key = "side_columns";
+    let found = fields.opt_usize_list(key, 1..=MOST_SIDE_COLUMNS, 0..=u32::MAX as usize)?.unwrap_or_default();
+    if found.is_sorted_by(|a, b| a < b) {
+        Ok(found.into_iter().map(|channel| channel as u32).collect())
+    } else {
+        Err(fields.conflict(key, "ascending channels, each once"))
+    }
+}

@@ -1,0 +1,19 @@
+//! What a user gives, turned into what a model reads: chat template, tokenizer, images, videos, modality spans.
+
+pub mod messages;
+pub mod chat_template;
+pub mod tokenizer;
+pub mod prompt;
+pub mod generation_config;
+pub mod image;
+pub mod video;
+pub mod resize;
+pub mod vision_processor;
+
+pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
+pub use generation_config::GenerationConfig;
+pub use messages::{Body, Content, MediaSource, Message};
+pub use prompt::{encode_chat, encode_text};
+pub use tokenizer::{SkipSpecial, Tokenizer};
+
+pub use crate::nn::{Modality, ModalitySpans};

@@ -1,0 +1,25 @@
+//! Answering: messages enter, text leaves, a token at a time.
+//!
+//! A [`LoadedModel`] is everything a folder holds. It prepares a conversation as a [`Prompt`]; an [`Engine`] takes prompts of
+//! one or many [`Sequence`]s through the model, whole or in chunks, and a [`Sampler`] chooses what comes next.
+
+mod error;
+mod loaded;
+mod prompt;
+mod media_batch;
+mod sequence;
+mod row_order;
+mod work;
+mod engine;
+mod sampler;
+mod generate;
+
+pub use engine::{Effort, Engine, EngineOptions};
+pub use error::RunError;
+pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
+pub use loaded::{LoadOptions, LoadedModel};
+pub use media_batch::{MediaBatch, MediaLimits, MediaPiece};
+pub use prompt::{MediaKey, PlacedMedia, Prompt};
+pub use row_order::{RowOrder, UnknownRowOrder};
+pub use sampler::{Sampler, SamplerOptions, best};
+pub use sequence::Sequence;

@@ -1,0 +1,87 @@
+//! What quantising a unit gives: everything that a bundle, or the unit itself, needs to run on integers.
+
+use std::sync::Arc;
+
+use mquant_kernels::{Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
+
+use super::report::{SiteReport, UnitReport};
+use mquant_model::nn::{ColumnSplit, InputQuant, Linear, Norm, Output, Part, SiteId, SiteMut, Weight};
+
+/// A unit, quantised.
+#[derive(Clone, Debug)]
+pub(super) struct QuantizedUnit {
+    /// In the part's order.
+    pub(super) sites: Vec<QuantizedSite>,
+    /// The rows of an embedding.
+    pub(super) table: Option<Matrix>,
+    pub(super) report: UnitReport,
+}
+
+/// A site, quantised.
+#[derive(Clone, Debug)]
+pub(super) struct QuantizedSite {
+    pub(super) id: SiteId,
+    pub(super) linears: Vec<QuantizedLinear>,
+    /// The norm in front, as it is now.
+    pub(super) norm: Option<Norm>,
+    pub(super) rotation: Option<Arc<Hadamard>>,
+    pub(super) input: InputQuant,
+    pub(super) split: Option<ColumnSplit>,
+    pub(super) report: SiteReport,
+}
+
+/// A linear, quantised.
+#[derive(Clone, Debug)]
+pub(super) struct QuantizedLinear {
+    pub(super) weight: QuantizedWeight,
+    pub(super) bias: Option<Vec<f32>>,
+    /// Codes of the channels that are computed beside the main product.
+    pub(super) side: Option<IntWeight>,
+}
+
+/// A weight in the form it is stored in.
+#[derive(Clone, Debug)]
+pub(super) enum QuantizedWeight {
+    Float(Matrix),
+    Int(IntWeight),
+}
+
+impl QuantizedSite {
+    /// Puts it in place of the float site.
+    pub(super) fn install(&self, site: SiteMut<'_>) -> Result<(), PackError> {
+        for (linear, quantized) in site.linears.iter_mut().zip(&self.linears) {
+            let weight = match &quantized.weight {
+                QuantizedWeight::Float(matrix) => Weight::Float(matrix.clone()),
+                QuantizedWeight::Int(codes) => Weight::Int(PackedWeight::pack(codes)?),
+            };
+            let side = quantized.side.as_ref().map(PackedWeight::pack).transpose()?;
+            *linear = Linear { weight, bias: quantized.bias.clone(), side };
+        }
+        *site.norm = self.norm.clone();
+        *site.rotation = self.rotation.clone();
+        *site.input = self.input.clone();
+        *site.split = self.split.clone();
+        Ok(())
+    }
+}
+
+impl QuantizedUnit {
+    /// Puts all of it in place of the float part, which then computes as the bundle will.
+    pub(super) fn install(&self, part: &mut dyn Part) -> Result<(), PackError> {
+        for site in part.sites() {
+            let quantized = self.sites.iter().find(|quantized| quantized.id == site.id);
+            quantized.expect("every site of a unit is decided").install(site)?;
+        }
+        if let Some(table) = &self.table {
+            for writer in part.writers() {
+                if let Output::Table(matrix) = writer.output {
+                    *matrix = table.clone();
+                }
+            }
+        }
+        if let Some(attention) = part.attention() {
+            attention.products = Products::Bf16;
+        }
+        Ok(())
+    }
+}

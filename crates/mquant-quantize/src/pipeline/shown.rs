@@ -1,0 +1,173 @@
+//! The samples on their way through the model: what enters the next unit, for all samples.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use mquant_kernels::{Backend, Matrix, Rows, Threads};
+
+use super::unit::Working;
+use mquant_model::input::Modality;
+use mquant_model::input::ModalitySpans;
+use mquant_model::input::vision_processor::Patches;
+use mquant_model::models::Model;
+use mquant_model::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
+use mquant_model::run::{LoadedModel, MediaBatch, MediaKey, MediaLimits, PlacedMedia, Prompt};
+
+/// Rows of a batch at most, unless one sample has more: enough for products to be fast.
+const ROWS_AT_ONCE: usize = 2048;
+
+/// Some sequences that pass a unit together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// What enters the unit.
+    pub(super) x: Rows,
+    pub(super) pass: Pass,
+    /// The sample of each sequence.
+    pub(super) samples: Vec<usize>,
+}
+
+/// A prompt with the tokens of its answer.
+#[derive(Debug)]
+pub(super) struct ShownPrompt {
+    /// Where the sample comes from.
+    pub(super) source: String,
+    pub(super) prompt: Prompt,
+    /// Rows whose scores the answer depends on.
+    pub(super) scored: Range<usize>,
+}
+
+/// Where and how samples are computed.
+pub(super) struct Runner<'a> {
+    pub(super) backend: &'a dyn Backend,
+    pub(super) threads: &'a Threads,
+    /// For the shape of caches only.
+    pub(super) model: &'a Model,
+}
+
+impl Runner<'_> {
+    /// What leaves a unit for a batch, with perhaps someone watching.
+    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, mut tap: Watcher<'_>) -> Rows {
+        let decoder = &self.model.decoder;
+        let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| decoder.cache_of(cache)).collect();
+        self.threads.run(|| {
+            let mut cx =
+                Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
+            unit.forward(batch.x.clone(), &mut cx)
+        })
+    }
+}
+
+/// Every medium of the samples once, as patches; and where its tokens will be.
+pub(super) struct ShownMedia {
+    pub(super) batches: Vec<Batch>,
+    /// How the tokens of each batch are put back in order.
+    made: Vec<MediaBatch>,
+    /// Batch of each medium, and its rows once they are restored.
+    places: HashMap<MediaKey, (usize, Range<usize>)>,
+}
+
+impl ShownMedia {
+    /// The prompts forget their patches: from here on they are rows of batches.
+    pub(super) fn new(loaded: &LoadedModel, prompts: &mut [ShownPrompt]) -> Self {
+        let mut seen = HashSet::new();
+        let each = prompts.iter().enumerate();
+        let media: Vec<(usize, &PlacedMedia)> = each
+            .flat_map(|(sample, shown)| shown.prompt.media.iter().map(move |media| (sample, media)))
+            .filter(|(_, media)| seen.insert(media.key))
+            .collect();
+        let patches: Vec<&Patches> = media.iter().map(|(_, media)| &*media.patches).collect();
+        let limits = MediaLimits { patches: ROWS_AT_ONCE, cut_frames: false, share: true };
+        let mut made = MediaBatch::of(&*loaded.layout, &patches, limits);
+        let (mut batches, mut places) = (Vec::new(), HashMap::new());
+        for batch in &mut made {
+            let mut samples = Vec::new();
+            for piece in &batch.pieces {
+                let (sample, media) = media[piece.medium];
+                places.insert(media.key, (batches.len(), piece.tokens.clone()));
+                samples.extend(std::iter::repeat_n(sample, piece.frames));
+            }
+            let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
+            let pass = std::mem::take(&mut batch.pass);
+            batches.push(Batch { x, pass, samples });
+        }
+        for media in prompts.iter_mut().flat_map(|shown| &mut shown.prompt.media) {
+            let rows = Rows::zeros(0, 1);
+            media.patches = Arc::new(Patches { rows, ..*media.patches });
+        }
+        Self { batches, made, places }
+    }
+
+    /// The rows that left the encoder take their order among the tokens; there are no batches to compute any more.
+    fn restore(&mut self) -> Vec<Rows> {
+        let batches = std::mem::take(&mut self.batches);
+        batches.into_iter().zip(&self.made).map(|(batch, made)| made.restore(batch.x)).collect()
+    }
+}
+
+/// The samples where they enter the decoder: rows of the table, and of media in the places of their tokens.
+pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], media: &mut ShownMedia) -> Vec<Batch> {
+    let encoded = media.restore();
+    let features = table.cols();
+    let mut batches = Vec::new();
+    let mut at = 0;
+    while at < prompts.len() {
+        let (mut end, mut rows) = (at, 0);
+        while end < prompts.len() && (end == at || rows + prompts[end].prompt.ids.len() <= ROWS_AT_ONCE) {
+            rows += prompts[end].prompt.ids.len();
+            end += 1;
+        }
+        let (mut x, mut sequences) = (Rows::zeros(rows, features), Vec::new());
+        let (mut order, mut positions, mut spans) = (Vec::new(), Vec::new(), ModalitySpans::default());
+        let mut first = 0;
+        for shown in &prompts[at..end] {
+            let prompt = &shown.prompt;
+            let count = prompt.ids.len();
+            for (i, id) in prompt.ids.iter().enumerate() {
+                table.read_rows(*id as usize..*id as usize + 1, x.row_mut(first + i));
+            }
+            for placed in &prompt.media {
+                let (batch, rows) = &media.places[&placed.key];
+                for (to, from) in placed.rows.clone().zip(rows.clone()) {
+                    x.row_mut(first + to).copy_from_slice(encoded[*batch].row(from));
+                }
+            }
+            sequences.push(first..first + count);
+            order.extend(0..count as u32);
+            positions.extend_from_slice(&prompt.positions);
+            spans.extend(&prompt.spans, 0..count);
+            first += count;
+        }
+        let pass = Pass { sequences, order, spans, rope: model.decoder.rope.table(&positions), ..Pass::default() };
+        batches.push(Batch { x, pass, samples: (at..end).collect() });
+        at = end;
+    }
+    batches
+}
+
+/// The rows whose scores count, where they enter the head.
+pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) -> Vec<Batch> {
+    let of = |batch: &Batch| {
+        let features = batch.x.features();
+        let (mut values, mut sequences, mut order) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first = 0;
+        for (sequence, sample) in batch.pass.sequences.iter().zip(&batch.samples) {
+            let rows = &prompts[*sample].scored;
+            values.extend_from_slice(batch.x.range(sequence.start + rows.start..sequence.start + rows.end));
+            sequences.push(first..first + rows.len());
+            order.extend(rows.clone().map(|row| row as u32));
+            first += rows.len();
+        }
+        let x = Rows::from_vec(values, features);
+        let rows = x.rows();
+        let pass = Pass {
+            sequences,
+            order,
+            spans: ModalitySpans::uniform(Modality::Text, rows),
+            rope: model.decoder.rope.table(&[]),
+            ..Pass::default()
+        };
+        Batch { x, pass, samples: batch.samples.clone() }
+    };
+    batches.iter().map(of).collect()
+}

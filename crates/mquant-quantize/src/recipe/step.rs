@@ -1,0 +1,180 @@
+//! What can be done to a model.
+
+use std::fmt;
+
+use super::SiteSelector;
+use mquant_model::bundle::InputFormat;
+use mquant_model::nn::Tower;
+use crate::quantize::{ActOrder, Clip, IntFormat};
+use crate::transform::{ColumnLimits, Otherwise, RotationKind};
+
+/// One step of a recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Norms lose their gains and biases, LayerNorms become RMSNorms.
+    FuseNorms(FuseNorms),
+    /// A residual stream is rotated (R1).
+    RotateStream(RotateStream),
+    /// Values are rotated in each head (R2).
+    RotateHeads(RotateHeads),
+    /// Activations are rotated while running (R4).
+    RotateOnline(RotateOnline),
+    /// Outliers of activations move into weights.
+    Smooth(Smooth),
+    /// Input channels with outliers are computed beside the others.
+    SplitColumns(SplitColumns),
+    /// Weights become codes, inputs get scales.
+    Quantize(Quantize),
+}
+
+/// LayerNorm to RMSNorm with centred writers; gains and biases into readers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FuseNorms {
+    /// Whose norms.
+    pub towers: Vec<Tower>,
+}
+
+/// A rotation of a residual stream, folded into all that write and read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotateStream {
+    /// Whose streams.
+    pub towers: Vec<Tower>,
+    /// By what.
+    pub kind: RotationKind,
+}
+
+/// A rotation of values in each head, folded into the value and output projections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotateHeads {
+    /// Whose heads.
+    pub towers: Vec<Tower>,
+}
+
+/// A Hadamard rotation of the activation while running; the weight has the inverse folded in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotateOnline {
+    /// Which activations.
+    pub sites: SiteSelector,
+    /// What to do where no Hadamard matrix has as many features.
+    pub otherwise: Otherwise,
+}
+
+/// Scales that move outliers of an activation into the weights that read it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Smooth {
+    /// Which activations.
+    pub sites: SiteSelector,
+    /// From 0, activations stay, to 1, weights take all.
+    pub alpha: f64,
+}
+
+/// Input channels with outliers are computed beside the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SplitColumns {
+    /// Which activations.
+    pub sites: SiteSelector,
+    /// Which channels.
+    pub limits: ColumnLimits,
+}
+
+/// Weights become codes, inputs get scales. A later step decides again the sites it names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantize {
+    /// Which sites.
+    pub sites: SiteSelector,
+    /// What becomes of them.
+    pub target: Target,
+}
+
+/// What becomes of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum Target {
+    /// Weights and inputs stay float, in 16 bits as published.
+    #[default]
+    Float,
+    /// Weights become codes.
+    Int {
+        /// Bits, and inputs that share a scale.
+        format: IntFormat,
+        /// How codes are chosen.
+        method: WeightMethod,
+        /// How scales are chosen.
+        clip: Clip,
+        /// How the activation becomes codes.
+        input: InputFormat,
+    },
+}
+
+/// How codes are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightMethod {
+    /// Each weight is rounded to the nearest.
+    Rtn,
+    /// Each column's error is made good by those not yet rounded.
+    Gptq {
+        /// Part of the mean second moment added to each.
+        damping: f64,
+        /// Which column comes first.
+        act_order: ActOrder,
+    },
+}
+
+impl Step {
+    /// What it does, as `do` says.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::FuseNorms(_) => "fuse_norms",
+            Step::RotateStream(_) => "rotate_stream",
+            Step::RotateHeads(_) => "rotate_heads",
+            Step::RotateOnline(_) => "rotate_online",
+            Step::Smooth(_) => "smooth",
+            Step::SplitColumns(_) => "split_columns",
+            Step::Quantize(_) => "quantize",
+        }
+    }
+
+    /// The sites it names, if it names any.
+    pub fn sites(&self) -> Option<&SiteSelector> {
+        match self {
+            Step::FuseNorms(_) | Step::RotateStream(_) | Step::RotateHeads(_) => None,
+            Step::RotateOnline(RotateOnline { sites, .. })
+            | Step::Smooth(Smooth { sites, .. })
+            | Step::SplitColumns(SplitColumns { sites, .. })
+            | Step::Quantize(Quantize { sites, .. }) => Some(sites),
+        }
+    }
+
+    /// The towers it names, if it names any.
+    pub fn towers(&self) -> &[Tower] {
+        match self {
+            Step::FuseNorms(FuseNorms { towers })
+            | Step::RotateStream(RotateStream { towers, .. })
+            | Step::RotateHeads(RotateHeads { towers }) => towers,
+            _ => &[],
+        }
+    }
+}
+
+impl Target {
+    /// Bits of a weight: 4, 8, or 16 where it stays float.
+    pub fn bits(&self) -> u32 {
+        match self {
+            Target::Float => 16,
+            Target::Int { format, .. } => format.bits.count(),
+        }
+    }
+
+    /// How the activation becomes codes.
+    pub fn input(&self) -> InputFormat {
+        match self {
+            Target::Float => InputFormat::Float,
+            Target::Int { input, .. } => *input,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,54 @@
+//! Changes to the weights of a model that leave its function as it is, so that fewer bits lose less.
+//!
+//! Enters: a [`Part`] with float weights. Leaves: the same part with other weights, and perhaps an online rotation.
+//! Every step works on one part at a time, and what it does there follows from the part's readers, writers and pairs: a
+//! model larger than memory passes part by part, and a new family needs nothing here.
+//!
+//! Invariant: the steps of a recipe applied to *all* parts of a model leave its scores unchanged but for rounding. Sums and
+//! products are in f64; each step rounds a weight to f32 once.
+//!
+//! To add a step: a file here and a line in this list.
+
+mod error;
+mod fuse_norms;
+mod read_change;
+mod rotate_heads;
+mod rotate_online;
+mod rotate_stream;
+mod rotation;
+mod smooth;
+mod split_columns;
+mod streams;
+mod wide;
+
+use std::collections::BTreeMap;
+
+use mquant_model::nn::{Part, SiteId};
+
+pub use error::TransformError;
+pub use fuse_norms::FuseNorms;
+pub use read_change::{ReadChange, ReadChanges};
+pub use rotate_heads::RotateHeads;
+pub use rotate_online::{Otherwise, RotateOnline};
+pub use rotate_stream::RotateStream;
+pub use rotation::{Rotation, RotationKind};
+pub use smooth::Smooth;
+pub use split_columns::{ColumnLimits, columns_to_split};
+pub use streams::{StreamNorm, Streams};
+
+/// The largest magnitude of every channel of sites' activations, as samples showed them.
+pub type SeenChannels = BTreeMap<SiteId, Vec<f32>>;
+
+/// One step, applied to every part of a model.
+pub trait Transform: Send + Sync {
+    /// Changes the weights of a part, and says what that does to what the linears of its sites read.
+    ///
+    /// # Errors
+    /// Something this step cannot treat: the error names the site.
+    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError>;
+
+    /// Whether it needs to have seen activations.
+    fn needs_activations(&self) -> bool {
+        false
+    }
+}

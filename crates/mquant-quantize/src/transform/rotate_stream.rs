@@ -1,0 +1,81 @@
+//! Rotation of residual streams, folded into what writes and reads them (R1 of QuaRot; MQuant, section 3.2).
+//!
+//! Every row x of a stream becomes Q·x: writers W ← Q·W and b ← Q·b, tables row by row, readers W ← W·Qᵀ. A norm without
+//! gain and bias lets a rotation pass; LayerNorm only one that keeps the vector of ones.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fuse_norms::fold_affine;
+use super::wide::{float, map_outputs, map_rows};
+use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
+use mquant_model::nn::{NormKind, Output, Part, SiteMut, Tower};
+
+/// The step.
+#[derive(Clone, Debug)]
+pub struct RotateStream {
+    rotations: BTreeMap<Tower, Arc<Rotation>>,
+    kind: RotationKind,
+}
+
+impl RotateStream {
+    /// For the streams of these towers, each with a rotation of its own.
+    ///
+    /// # Errors
+    /// If the model has not such a stream, or there is no rotation as wide.
+    pub fn new(
+        streams: &Streams,
+        towers: impl IntoIterator<Item = Tower>,
+        kind: RotationKind,
+        seed: u64,
+    ) -> Result<Self, TransformError> {
+        let rotation = |tower: Tower| {
+            let (width, label) = (streams.width(tower)?, format!("the {tower} stream"));
+            let rotation = Rotation::new(kind, width, seed, &label);
+            Ok((tower, Arc::new(rotation.map_err(|source| TransformError::Rotation { what: label, source })?)))
+        };
+        Ok(Self { rotations: towers.into_iter().map(rotation).collect::<Result<_, _>>()?, kind })
+    }
+}
+
+impl Transform for RotateStream {
+    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let mut changes = ReadChanges::new();
+        for mut reader in part.readers() {
+            let tower = reader.stream.0;
+            let Some(rotation) = self.rotations.get(&tower) else { continue };
+            if self.kind == RotationKind::OnesPreserving {
+                let change = fold_affine(&mut reader.site, tower)?;
+                changes.extend(change.map(|change| (reader.site.id, change)));
+            }
+            check_norm(&reader.site, tower, self.kind)?;
+            changes.push((reader.site.id, ReadChange::Rotated(rotation.clone())));
+            for linear in reader.site.linears.iter_mut() {
+                // A merger reads several rows side by side.
+                map_rows(float(linear), |row| {
+                    row.chunks_exact_mut(rotation.width()).for_each(|one| rotation.rotate(one));
+                });
+            }
+        }
+        for writer in part.writers() {
+            let Some(rotation) = self.rotations.get(&writer.stream.0) else { continue };
+            match writer.output {
+                Output::Linear(linear) => map_outputs(linear, |column| rotation.rotate(column)),
+                Output::Table(table) => map_rows(table, |row| rotation.rotate(row)),
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// Refuses a norm that does not commute with the rotation.
+fn check_norm(site: &SiteMut<'_>, tower: Tower, kind: RotationKind) -> Result<(), TransformError> {
+    let id = site.id;
+    let norm = site.norm.as_ref().ok_or(TransformError::NoNorm { site: id, tower, step: "rotate_stream" })?;
+    let found = match &norm.kind {
+        _ if norm.gain.iter().any(|g| *g != 1.0) => "has a gain",
+        NormKind::Layer { .. } if kind == RotationKind::Hadamard => "subtracts a mean",
+        _ => return Ok(()),
+    };
+    Err(TransformError::NormInTheWay { site: id, tower, found })
+}

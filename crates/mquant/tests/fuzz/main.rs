@@ -1,0 +1,4 @@
+//! Seeded mutations of what strangers send.
+
+mod image;
+mod safetensors;

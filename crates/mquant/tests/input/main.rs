@@ -1,0 +1,8 @@
+//! What a user gives: pictures, videos, messages, templates, tokens.
+
+mod image_files;
+mod messages;
+mod templates;
+mod tokenizer;
+mod video;
+mod vision;
