@@ -29,7 +29,7 @@ pub(super) fn dependencies(manifest: &Path) -> Result<Vec<String>, ImportsError>
 /// The graph of the top-level modules of a crate, in the order of its `lib.rs` or `main.rs`.
 pub(super) fn modules(src: &Path) -> Result<Graph, ImportsError> {
     let lib = src.join("lib.rs");
-    let root = parse(if lib.is_file() { &lib } else { &src.join("main.rs") }.as_path())?;
+    let root = parse(&if lib.is_file() { lib } else { src.join("main.rs") })?;
     let names: Vec<String> = root
         .items
         .iter()

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mquant_model::error::Result;
 use mquant_model::input::SkipSpecial;
-use mquant_model::run::{Engine, LoadedModel, Prompt, RunError, Sequence, best};
+use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, RunError, best};
 
 /// Answers prompts, always with the best token.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,7 @@ pub struct Said {
 /// One sample on its way.
 struct Open {
     sample: usize,
-    sequence: Sequence,
     prompt_tokens: usize,
-    /// Said so far; the last has not been computed yet.
     ids: Vec<u32>,
 }
 
@@ -51,90 +49,46 @@ impl Answerer<'_> {
         next: &mut dyn FnMut() -> Result<Option<(usize, Prompt)>>,
         done: &mut dyn FnMut(usize, Said) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let batch = self.batch.max(1);
+        let most = self.batch.max(1);
+        let mut batch = Batch::new(self.engine);
         let mut open: Vec<Open> = Vec::new();
         let mut more = true;
-        loop {
+        let mut flow = ControlFlow::Continue(());
+        while flow.is_continue() && (more || !batch.is_empty()) {
             // Prompts are computed several at once too, so a single free place waits for others.
-            if more && (open.is_empty() || batch - open.len() >= batch.div_ceil(4)) {
-                let mut prompts = Vec::new();
-                while more && open.len() + prompts.len() < batch {
+            if more && (batch.is_empty() || most - batch.len() >= most.div_ceil(4)) {
+                while more && batch.len() < most {
                     match next()? {
-                        Some(prompt) => prompts.push(prompt),
+                        Some((sample, prompt)) => {
+                            open.push(Open { sample, prompt_tokens: prompt.ids.len(), ids: Vec::new() });
+                            batch.push(sample, self.engine.sequence(), Input::Prompt(prompt));
+                        }
                         None => more = false,
                     }
                 }
-                if self.begin(prompts, &mut open, done)?.is_break() {
-                    return Ok(());
+            }
+            batch.step(&mut |sample, sequence, logits| -> Result<Option<u32>> {
+                let id = best(&logits?);
+                if flow.is_break() {
+                    return Ok(None);
                 }
-            }
-            if open.is_empty() {
-                if more {
-                    continue;
+                sequence.forget_media();
+                let at = open.iter().position(|open| open.sample == sample).expect("opened with its sequence");
+                let ends = self.loaded.generation.eos_token_ids.contains(&id);
+                if !ends {
+                    open[at].ids.push(id);
+                    if open[at].ids.len() < self.max_tokens && sequence.len() < self.engine.context() {
+                        return Ok(Some(id));
+                    }
                 }
-                return Ok(());
-            }
-            let last: Vec<u32> = open.iter().filter_map(|open| open.ids.last().copied()).collect();
-            let mut sequences: Vec<&mut Sequence> = open.iter_mut().map(|open| &mut open.sequence).collect();
-            let scores = self.engine.decode(&mut sequences, &last)?;
-            let mut still = Vec::with_capacity(open.len());
-            for (row, sample) in open.into_iter().enumerate() {
-                match self.hear(sample, best(scores.row(row)), done)? {
-                    Heard::Open(sample) => still.push(sample),
-                    Heard::Ended(ControlFlow::Continue(())) => {}
-                    Heard::Ended(ControlFlow::Break(())) => return Ok(()),
-                }
-            }
-            open = still;
+                let Open { prompt_tokens, ids, .. } = open.swap_remove(at);
+                let text = self.loaded.tokenizer.decode(&ids, SkipSpecial::Yes)?;
+                let answer_tokens = ids.len() + usize::from(ends);
+                flow = done(sample, Said { text: text.trim().to_owned(), prompt_tokens, answer_tokens })?;
+                Ok(None)
+            })?;
         }
-    }
-
-    /// Computes prompts together, and opens those whose answer does not end with its first token.
-    fn begin(
-        &self,
-        prompts: Vec<(usize, Prompt)>,
-        open: &mut Vec<Open>,
-        done: &mut dyn FnMut(usize, Said) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        if prompts.is_empty() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.engine.sequence()).collect();
-        let mut all: Vec<&mut Sequence> = sequences.iter_mut().collect();
-        let scores = self.engine.prefill_batch(&mut all, &prompts.iter().map(|(_, p)| p).collect::<Vec<_>>())?;
-        for (row, ((sample, prompt), mut sequence)) in prompts.into_iter().zip(sequences).enumerate() {
-            sequence.forget_media();
-            let opened = Open { sample, sequence, prompt_tokens: prompt.ids.len(), ids: Vec::new() };
-            match self.hear(opened, best(scores.row(row)), done)? {
-                Heard::Open(sample) => open.push(sample),
-                Heard::Ended(ControlFlow::Continue(())) => {}
-                Heard::Ended(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    /// Takes in the next token of a sample.
-    fn hear(
-        &self,
-        mut open: Open,
-        id: u32,
-        done: &mut dyn FnMut(usize, Said) -> Result<ControlFlow<()>>,
-    ) -> Result<Heard> {
-        let ends = self.loaded.generation.eos_token_ids.contains(&id);
-        if !ends {
-            open.ids.push(id);
-            if open.ids.len() < self.max_tokens && open.sequence.len() < self.engine.context() {
-                return Ok(Heard::Open(open));
-            }
-        }
-        let text = self.loaded.tokenizer.decode(&open.ids, SkipSpecial::Yes)?;
-        let said = Said {
-            text: text.trim().to_owned(),
-            prompt_tokens: open.prompt_tokens,
-            answer_tokens: open.ids.len() + usize::from(ends),
-        };
-        Ok(Heard::Ended(done(open.sample, said)?))
+        Ok(())
     }
 
     /// Whether a prompt leaves room for an answer.
@@ -145,10 +99,4 @@ impl Answerer<'_> {
         let (prompt, limit) = (prompt.ids.len(), self.engine.context());
         if prompt < limit { Ok(()) } else { Err(RunError::Context { needed: prompt + 1, prompt, limit }) }
     }
-}
-
-/// What became of a sample with its next token.
-enum Heard {
-    Open(Open),
-    Ended(ControlFlow<()>),
 }

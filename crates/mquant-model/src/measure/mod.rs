@@ -18,14 +18,14 @@ pub use row_orders::OrderedPrefill;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mquant_kernels::{CpuBackend, Level, Rows};
+use mquant_kernels::{CpuBackend, Level};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::input::image::RgbImage;
 use crate::models::MediaKind;
-use crate::run::{Engine, EngineOptions, LoadedModel, Prompt, RunError, Sequence, best};
+use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Prompt, RunError, Sequence, best};
 use row_orders::RowOrders;
 
 /// What to compute.
@@ -155,18 +155,21 @@ impl Bench<'_> {
         let media = pictured.first().and_then(|p| p.media.first());
         let vision = media.map(|media| clock.phase(|| engine.encode(&[media], None)).1);
         let (computed, prefill) = clock.phase(|| first(engine, texts));
-        let (mut sequences, mut scores) = computed?;
+        let (mut sequences, mut first_ids) = computed?;
         let mut first_token = prefill.seconds;
         if !pictured.is_empty() {
             drop(sequences);
             let (computed, seconds) = timed(|| first(engine, pictured));
-            (sequences, scores) = computed?;
+            (sequences, first_ids) = computed?;
             first_token = seconds;
+        }
+        let mut batch: Batch<'_, Sequence, Prompt> = Batch::new(engine);
+        for (i, (sequence, id)) in sequences.into_iter().zip(first_ids).enumerate() {
+            batch.push(i, sequence, Input::Token(id));
         }
         let (decoded, decode) = clock.phase(|| {
             for _ in 0..generate {
-                let ids: Vec<u32> = (0..scores.rows()).map(|row| best(scores.row(row))).collect();
-                scores = engine.decode(&mut sequences.iter_mut().collect::<Vec<_>>(), &ids)?;
+                batch.step(&mut |_, _, logits| Ok(Some(best(&logits?))))?;
             }
             Ok(())
         });
@@ -174,12 +177,12 @@ impl Bench<'_> {
     }
 }
 
-/// Prompts in empty sequences.
-fn first(engine: &Engine, prompts: &[Prompt]) -> Result<(Vec<Sequence>, Rows), RunError> {
+/// Prompts in empty sequences, and the best token after each.
+fn first(engine: &Engine, prompts: &[Prompt]) -> Result<(Vec<Sequence>, Vec<u32>), RunError> {
     let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
     let scores =
         engine.prefill_batch(&mut sequences.iter_mut().collect::<Vec<_>>(), &prompts.iter().collect::<Vec<_>>())?;
-    Ok((sequences, scores))
+    Ok((sequences, (0..scores.rows()).map(|row| best(scores.row(row))).collect()))
 }
 
 /// What `f` gives, and the seconds it took.

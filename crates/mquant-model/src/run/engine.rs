@@ -1,18 +1,18 @@
 //! Prompts and tokens through the model: one sequence or many, whole or in chunks.
 
 mod encode;
+mod step;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mquant_kernels::{Backend, Cpu, CpuBackend, Rows, Threads};
 
-use super::work::{Gathered, Work};
 use super::{LoadedModel, Prompt, RowOrder, RunError, Sequence};
-use crate::input::{Modality, ModalitySpans};
 use crate::models::{Layout, Model};
-use crate::nn::{Cx, Pass, Position, Watcher, again};
+use crate::nn::{Cx, Modality, ModalitySpans, Pass, Watcher, again};
+
+pub use step::{Input, StepItem, Stepped};
 
 /// How to compute.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,15 @@ pub struct Effort {
     pub vision: Duration,
     /// Time in the decoder, and for the scores.
     pub decoder: Duration,
+}
+
+impl std::ops::AddAssign for Effort {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.media += other.media;
+        self.vision += other.vision;
+        self.decoder += other.decoder;
+    }
 }
 
 /// A model with the threads to compute it.
@@ -190,53 +199,34 @@ impl Engine {
         each: &mut dyn FnMut(usize, Rows, Watcher<'_>) -> Result<(), RunError>,
     ) -> Result<Effort, RunError> {
         assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
-        let started = Instant::now();
         for prompt in prompts {
             self.check_fits(prompt.ids.len(), prompt.ids.len())?;
         }
-        let mut done = Vec::new();
-        for (sequence, prompt) in sequences.iter_mut().zip(prompts) {
-            let kept = sequence.keep_common(prompt);
-            sequence.cache.reserve(prompt.ids.len() - kept);
-            done.push(kept);
-        }
-        let rows = done.iter().zip(prompts).map(|(kept, prompt)| prompt.ids.len() - kept).sum();
-        let encoded = self.encode_missing(sequences, prompts, &done, again(&mut tap));
-        let vision = started.elapsed();
-        while done.iter().zip(prompts).any(|(done, prompt)| *done < prompt.ids.len()) {
-            let mut room = self.chunk;
-            let mut works = Vec::new();
-            let mut who = Vec::new();
-            for (i, sequence) in sequences.iter_mut().enumerate() {
-                let (prompt, from) = (prompts[i], done[i]);
-                let to = from + room.min(prompt.ids.len() - from);
-                if from == to {
-                    continue;
+        let mut effort = Effort::default();
+        let mut open: Vec<usize> = (0..prompts.len()).collect();
+        while !open.is_empty() {
+            let mut items: Vec<StepItem<'_>> = Vec::with_capacity(open.len());
+            for (i, sequence) in sequences.iter_mut().enumerate().filter(|(i, _)| open.contains(i)) {
+                items.push(StepItem { sequence, input: Input::Prompt(prompts[i]) });
+            }
+            let (rows, took) = self.hidden(&mut items, again(&mut tap));
+            effort += took;
+            let started = Instant::now();
+            for (i, rows) in open.iter().zip(rows) {
+                if let Some(rows) = rows? {
+                    each(*i, rows, again(&mut tap))?;
                 }
-                let sequence: &mut Sequence = sequence;
-                let mut spans = ModalitySpans::default();
-                spans.extend(&prompt.spans, from..to);
-                let x = self.embed(prompt, sequence, from, to);
-                let positions = &prompt.positions[from..to];
-                works.push(Work { cache: &mut sequence.cache, start: from, x, positions, spans });
-                who.push(i);
-                room -= to - from;
-                done[i] = to;
             }
-            let (hidden, ranges) = self.pass(works, again(&mut tap));
-            for (i, rows) in who.into_iter().zip(ranges) {
-                // Only now: a sequence never counts rows that a panic kept from being computed.
-                sequences[i].extend(prompts[i], done[i]);
-                each(i, Rows::from_vec(hidden.range(rows).to_vec(), hidden.features()), again(&mut tap))?;
-            }
+            effort.decoder += started.elapsed();
+            open.retain(|i| sequences[*i].len() < prompts[*i].ids.len());
         }
-        Ok(Effort { rows, media: encoded, vision, decoder: started.elapsed() - vision })
+        Ok(effort)
     }
 
     /// Appends one token to each sequence and returns the scores of the next: one row for each.
     ///
     /// # Errors
-    /// If a sequence is as long as the context, or a score is not finite.
+    /// If a sequence is as long as the context, before any is computed; or a score is not finite.
     ///
     /// # Panics
     /// If there is not one id for each sequence.
@@ -245,22 +235,15 @@ impl Engine {
         for sequence in sequences.iter() {
             self.check_fits(sequence.len() + 1, sequence.len())?;
         }
-        let positions: Vec<Position> = sequences.iter().map(|s| s.next_position()).collect();
-        let x = self.model.decoder.embedding.forward(ids);
-        let works = sequences.iter_mut().enumerate().map(|(i, sequence)| Work {
-            start: sequence.len(),
-            cache: &mut sequence.cache,
-            x: Rows::from_vec(x.row(i).to_vec(), x.features()),
-            positions: &positions[i..=i],
-            spans: ModalitySpans::uniform(Modality::Text, 1),
-        });
-        let (hidden, _) = self.pass(works.collect(), None);
-        sequences.iter_mut().zip(ids).for_each(|(sequence, id)| sequence.push(*id));
-        let scores = self.score(&hidden, None);
-        for (i, sequence) in sequences.iter().enumerate() {
-            check_finite(scores.row(i), sequence.len())?;
+        let items = sequences.iter_mut().zip(ids).map(|(sequence, id)| StepItem { sequence, input: Input::Token(*id) });
+        let mut scores = Vec::with_capacity(ids.len() * self.vocabulary());
+        for stepped in self.step(&mut items.collect::<Vec<_>>()).0 {
+            match stepped? {
+                Stepped::Logits(row) => scores.extend(row),
+                Stepped::Prefilling => unreachable!("a token is computed in one step"),
+            }
         }
-        Ok(scores)
+        Ok(Rows::from_vec(scores, self.vocabulary()))
     }
 
     /// Scores after every row of several prompts, computed in the same passes, with perhaps someone watching every site:
@@ -342,37 +325,6 @@ impl Engine {
     /// Scores in a row.
     fn vocabulary(&self) -> usize {
         self.model.decoder.head.0.linears[0].weight.rows()
-    }
-
-    /// Rows `from..to` of the stream's beginning: token embeddings, and media features where placeholders stand.
-    fn embed(&self, prompt: &Prompt, sequence: &Sequence, from: usize, to: usize) -> Rows {
-        let mut x = self.model.decoder.embedding.forward(&prompt.ids[from..to]);
-        for media in &prompt.media {
-            let (first, end) = (media.rows.start.max(from), media.rows.end.min(to));
-            if first >= end {
-                continue;
-            }
-            let features = sequence.features_of(&media.key).expect("encoded before its rows are embedded");
-            for row in first..end {
-                x.row_mut(row - from).copy_from_slice(features.row(row - media.rows.start));
-            }
-        }
-        x
-    }
-
-    /// One pass over the rows of some sequences: the stream after the last block, and the rows of each sequence in it, both in
-    /// original order.
-    fn pass(&self, works: Vec<Work<'_>>, mut tap: Watcher<'_>) -> (Rows, Vec<Range<usize>>) {
-        let features = self.model.decoder.embedding.0.cols();
-        let Gathered { x, positions, spans, order, sequences, caches, places } =
-            Gathered::of(works, self.row_order, features);
-        let rope = self.model.decoder.rope.table(&positions);
-        let pass = Pass { sequences, windows: Vec::new(), order, spans, rope };
-        let hidden = self.threads.run(|| {
-            let mut cx = Cx::new(&*self.backend, &pass).caching(caches).watched(again(&mut tap));
-            self.model.decoder.forward(x, &mut cx)
-        });
-        (places.restore(hidden), pass.sequences)
     }
 
     /// Scores of the next token after each of some rows.

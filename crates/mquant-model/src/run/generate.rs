@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::{Effort, Engine, LoadedModel, Prompt, Sampler, Sequence};
+use super::{Batch, Effort, Engine, Input, LoadedModel, Prompt, Sampler, Sequence};
 use crate::error::Result;
 use crate::input::tokenizer::{SkipSpecial, StopStrings, Stopped};
 
@@ -68,9 +68,7 @@ impl Generator<'_> {
     /// If prompt and answer do not fit the context at all, or a score is not finite.
     pub fn answer(&mut self, sequence: &mut Sequence, prompt: &Prompt, sink: &mut Sink<'_>) -> Result<Generated> {
         let Self { loaded, engine, sampler, options } = self;
-        let (mut scores, prefill) = engine.prefill_measured(sequence, prompt)?;
-        let started = Instant::now();
-        let room = engine.context() - sequence.len();
+        let room = engine.context().saturating_sub(prompt.ids.len());
         let limit = options.max_tokens.unwrap_or(usize::MAX).min(room.max(1));
         let mut out = Writer {
             stops: StopStrings::new(options.stop.iter().cloned()),
@@ -81,24 +79,37 @@ impl Generator<'_> {
         };
         let mut ids = Vec::new();
         let mut finish = Finish::Length;
-        while ids.len() < limit {
-            let id = sampler.choose(&mut scores, sequence.ids());
-            if options.end_tokens.contains(&id) {
-                finish = Finish::Stop;
-                break;
-            }
-            ids.push(id);
-            let piece = out.stream.push(id)?;
-            if let ControlFlow::Break(why) = out.write(&piece) {
-                finish = why;
-                break;
-            }
-            if ids.len() < limit {
-                scores = engine.decode(&mut [sequence], &[id])?.into_vec();
+        let (mut prefill, mut prefilled) = (Effort::default(), None);
+        let mut batch = Batch::new(engine);
+        batch.push(0, sequence, Input::Prompt(prompt));
+        while !batch.is_empty() {
+            let prefilling = prefilled.is_none();
+            let effort = batch.step(&mut |_, sequence, logits| -> Result<Option<u32>> {
+                let mut logits = logits?;
+                prefilled.get_or_insert_with(Instant::now);
+                if ids.len() >= limit {
+                    return Ok(None);
+                }
+                let id = sampler.choose(&mut logits, sequence.ids());
+                if options.end_tokens.contains(&id) {
+                    finish = Finish::Stop;
+                    return Ok(None);
+                }
+                ids.push(id);
+                let piece = out.stream.push(id)?;
+                if let ControlFlow::Break(why) = out.write(&piece) {
+                    finish = why;
+                    return Ok(None);
+                }
+                Ok((ids.len() < limit).then_some(id))
+            })?;
+            if prefilling {
+                prefill += effort;
             }
         }
         let text = out.finish()?;
-        Ok(Generated { text, ids, finish, prefill, decode_time: started.elapsed() })
+        let decode_time = prefilled.map_or(Duration::ZERO, |at| at.elapsed());
+        Ok(Generated { text, ids, finish, prefill, decode_time })
     }
 }
 

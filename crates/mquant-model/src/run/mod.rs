@@ -1,7 +1,8 @@
 //! Answering: messages enter, text leaves, a token at a time.
 //!
-//! A [`LoadedModel`] is everything a folder holds. It prepares a conversation as a [`Prompt`]; an [`Engine`] takes prompts of
-//! one or many [`Sequence`]s through the model, whole or in chunks, and a [`Sampler`] chooses what comes next.
+//! A [`LoadedModel`] is everything a folder holds. It prepares a conversation as a [`Prompt`]; an [`Engine`] takes prompts
+//! and tokens of one or many [`Sequence`]s through the model in steps, a [`Batch`] keeps several sequences going, and a
+//! [`Sampler`] chooses what comes next.
 
 mod error;
 mod loaded;
@@ -11,10 +12,12 @@ mod sequence;
 mod row_order;
 mod work;
 mod engine;
+mod batch;
 mod sampler;
 mod generate;
 
-pub use engine::{Effort, Engine, EngineOptions};
+pub use batch::Batch;
+pub use engine::{Effort, Engine, EngineOptions, Input, StepItem, Stepped};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};

@@ -11,7 +11,7 @@ use crate::calibrate::statistics::{Statistics, Wanted};
 use mquant_model::error::{Class, Error, Result};
 use mquant_model::input::AddGenerationPrompt;
 use mquant_model::nn::SiteId;
-use mquant_model::run::{Engine, LoadedModel, Prompt, best};
+use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, best};
 
 /// Makes prompts of samples.
 pub(super) struct Prompts<'a> {
@@ -53,15 +53,17 @@ impl Prompts<'_> {
         if most == 0 {
             return Ok(answer);
         }
-        let mut sequence = engine.sequence();
-        let mut id = best(&engine.prefill(&mut sequence, prompt)?);
-        loop {
-            answer.push(id);
-            if answer.len() >= most || end_tokens.contains(&id) || sequence.len() >= engine.context() {
-                return Ok(answer);
-            }
-            id = best(engine.decode(&mut [&mut sequence], &[id])?.row(0));
+        let mut batch = Batch::new(engine);
+        batch.push(0, engine.sequence(), Input::Prompt(prompt));
+        while !batch.is_empty() {
+            batch.step(&mut |_, sequence, logits| -> Result<Option<u32>> {
+                let id = best(&logits?);
+                answer.push(id);
+                let ends = answer.len() >= most || end_tokens.contains(&id) || sequence.len() >= engine.context();
+                Ok((!ends).then_some(id))
+            })?;
         }
+        Ok(answer)
     }
 
     /// The first site where a model whose scores are not finite goes wrong; None if its activations are.

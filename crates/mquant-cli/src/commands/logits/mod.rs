@@ -10,7 +10,7 @@ use clap::Args;
 use mquant::checkpoint::SafetensorsWriter;
 use mquant::input::AddGenerationPrompt;
 use mquant::kernels::Rows;
-use mquant::run::{Engine, Prompt, RunError, Sampler, SamplerOptions, Sequence};
+use mquant::run::{Batch, Engine, Input, Prompt, RunError, Sequence, best};
 use serde::Serialize;
 
 use crate::args::Globals;
@@ -146,27 +146,27 @@ fn conversation(prompt: &Prompt, scores: &Rows, generated: Vec<u32>) -> Conversa
 /// The best token after each sequence, `count` times, all sequences in the same passes.
 fn greedy(
     engine: &Engine,
-    mut sequences: Vec<Sequence>,
+    sequences: Vec<Sequence>,
     scores: &[Rows],
     count: usize,
 ) -> Result<Vec<Vec<u32>>, RunError> {
     let mut generated = vec![Vec::new(); sequences.len()];
-    let mut next: Vec<Vec<f32>> = scores.iter().map(|rows| rows.row(rows.rows() - 1).to_vec()).collect();
-    let progress = Progress::bar("generating", count as u64);
-    for step in 1..=count {
-        let ids: Vec<u32> = next.iter().map(|row| best(row)).collect();
-        generated.iter_mut().zip(&ids).for_each(|(list, id)| list.push(*id));
-        progress.set(step as u64);
-        if step < count {
-            let scores = engine.decode(&mut sequences.iter_mut().collect::<Vec<_>>(), &ids)?;
-            next = (0..scores.rows()).map(|i| scores.row(i).to_vec()).collect();
+    let mut batch: Batch<'_, Sequence, Prompt> = Batch::new(engine);
+    for (i, (sequence, rows)) in sequences.into_iter().zip(scores).enumerate().filter(|_| count > 0) {
+        let id = best(rows.row(rows.rows() - 1));
+        generated[i].push(id);
+        if count > 1 {
+            batch.push(i, sequence, Input::Token(id));
         }
     }
+    let progress = Progress::bar("generating", count as u64);
+    while !batch.is_empty() {
+        batch.step(&mut |i, _, logits| {
+            let id = best(&logits?);
+            generated[i].push(id);
+            progress.set(generated[i].len() as u64);
+            Ok((generated[i].len() < count).then_some(id))
+        })?;
+    }
     Ok(generated)
-}
-
-/// The token with the highest score.
-fn best(scores: &[f32]) -> u32 {
-    let greedy = Sampler::new(SamplerOptions::GREEDY);
-    greedy.map_or(0, |mut sampler| sampler.choose(&mut scores.to_vec(), std::iter::empty()))
 }

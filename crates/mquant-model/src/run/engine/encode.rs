@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use mquant_kernels::Rows;
 
 use super::Engine;
+use super::step::{Chunk, Input, StepItem};
 use crate::input::vision_processor::Patches;
 use crate::nn::{Cx, Tower, Watcher, again};
 use crate::run::prompt::PlacedMedia;
-use crate::run::{MediaBatch, MediaLimits, Prompt, Sequence};
+use crate::run::{MediaBatch, MediaLimits};
 
 /// Patches that an encoder takes at once.
 const PATCHES_AT_ONCE: usize = 4096;
@@ -43,19 +44,24 @@ impl Engine {
         encoded.into_iter().map(|rows| rows.expect("a grid has at least one frame")).collect()
     }
 
-    /// Gives each sequence the features of every medium that has rows at or after its row of `from`, and takes those of media
-    /// that its prompt does not have. A medium that several prompts share is encoded once. Returns how many were encoded.
+    /// Gives each sequence the features of the media whose rows its chunk reaches, and takes those of media that its prompt
+    /// does not have. A medium that several prompts share is encoded once. Returns how many were encoded.
     pub(super) fn encode_missing(
         &self,
-        sequences: &mut [&mut Sequence],
-        prompts: &[&Prompt],
-        from: &[usize],
+        items: &mut [StepItem<'_>],
+        chunks: &[(usize, Chunk)],
         tap: Watcher<'_>,
     ) -> usize {
+        let reached = |(i, chunk): &(usize, Chunk), media: &PlacedMedia, items: &[StepItem<'_>]| {
+            media.rows.start < chunk.to
+                && media.rows.end > chunk.from
+                && items[*i].sequence.features_of(&media.key).is_none()
+        };
         let mut missing: Vec<&PlacedMedia> = Vec::new();
-        for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
-            sequence.features.retain(|(key, _)| prompt.media.iter().any(|m| m.key == *key));
-            for media in prompt.media.iter().filter(|m| m.rows.end > *row && sequence.features_of(&m.key).is_none()) {
+        for of @ (i, _) in chunks {
+            let Input::Prompt(prompt) = items[*i].input else { continue };
+            items[*i].sequence.features.retain(|(key, _)| prompt.media.iter().any(|media| media.key == *key));
+            for media in prompt.media.iter().filter(|media| reached(of, media, items)) {
                 if missing.iter().all(|other| other.key != media.key) {
                     missing.push(media);
                 }
@@ -65,10 +71,11 @@ impl Engine {
             return 0;
         }
         let features: HashMap<_, _> = missing.iter().map(|media| media.key).zip(self.encode(&missing, tap)).collect();
-        for ((sequence, prompt), row) in sequences.iter_mut().zip(prompts).zip(from) {
-            for media in prompt.media.iter().filter(|m| m.rows.end > *row) {
-                if let Some(rows) = features.get(&media.key).filter(|_| sequence.features_of(&media.key).is_none()) {
-                    sequence.features.push((media.key, rows.clone()));
+        for of @ (i, _) in chunks {
+            let Input::Prompt(prompt) = items[*i].input else { continue };
+            for media in &prompt.media {
+                if reached(of, media, items) {
+                    items[*i].sequence.features.push((media.key, features[&media.key].clone()));
                 }
             }
         }
