@@ -138,7 +138,11 @@ fn main() -> ExitCode {
 fn imports(workspace: &Path) -> Result<String, String> {
     let imports = Imports::read(workspace).map_err(|e| e.to_string())?;
     let faults = imports.faults();
-    if faults.is_empty() { Ok(imports.to_string()) } else { Err(format!("keep pipeline order:\n{}", faults.join("\n"))) }
+    if faults.is_empty() {
+        Ok(imports.to_string())
+    } else {
+        Err(format!("keep pipeline order:\n{}", faults.join("\n")))
+    }
 }
 
 /// Measures the tables, and perhaps writes all scores to a file.

@@ -32,7 +32,10 @@ impl Graph {
     /// Imports of what comes later. Where there are none there is no cycle either.
     pub(super) fn backward(&self) -> impl Iterator<Item = (&str, &str)> {
         self.imports.iter().enumerate().flat_map(move |(from, imports)| {
-            imports.iter().filter(move |&&to| to > from).map(move |&to| (self.names[from].as_str(), self.names[to].as_str()))
+            imports
+                .iter()
+                .filter(move |&&to| to > from)
+                .map(move |&to| (self.names[from].as_str(), self.names[to].as_str()))
         })
     }
 
@@ -47,7 +50,11 @@ impl fmt::Display for Graph {
         let width = self.names.iter().map(String::len).max().unwrap_or(0);
         for (name, imports) in self.names.iter().zip(&self.imports) {
             let imports: Vec<&str> = imports.iter().map(|&to| self.names[to].as_str()).collect();
-            writeln!(f, "  {name:width$}  <- {}", if imports.is_empty() { "-".to_owned() } else { imports.join(", ") })?;
+            writeln!(
+                f,
+                "  {name:width$}  <- {}",
+                if imports.is_empty() { "-".to_owned() } else { imports.join(", ") }
+            )?;
         }
         Ok(())
     }

@@ -79,10 +79,15 @@ impl Imports {
 
     /// Imports against pipeline order, one line each.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let mut faults: Vec<String> =
-            self.crates.backward().map(|(from, to)| format!("crate {from} depends on {to}, which comes after it")).collect();
+        let mut faults: Vec<String> = self
+            .crates
+            .backward()
+            .map(|(from, to)| format!("crate {from} depends on {to}, which comes after it"))
+            .collect();
         for (name, graph) in &self.modules {
-            faults.extend(graph.backward().map(|(from, to)| format!("{name}: {from} imports {to}, which is declared after it")));
+            faults.extend(
+                graph.backward().map(|(from, to)| format!("{name}: {from} imports {to}, which is declared after it")),
+            );
         }
         faults
     }

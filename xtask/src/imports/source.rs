@@ -43,7 +43,10 @@ pub(super) fn modules(src: &Path) -> Result<Graph, ImportsError> {
     for item in &root.items {
         if let Item::Use(item) = item {
             each_path(&item.tree, &mut Vec::new(), &mut |path| {
-                let path = path.strip_prefix(&["crate".to_owned()]).or(path.strip_prefix(&["self".to_owned()])).unwrap_or(path);
+                let path = path
+                    .strip_prefix(&["crate".to_owned()])
+                    .or(path.strip_prefix(&["self".to_owned()]))
+                    .unwrap_or(path);
                 if let [module, .., name] = path
                     && names.contains(module)
                 {

@@ -194,7 +194,8 @@ impl Benchmark {
     /// # Errors
     /// If there is no such question, or the file is no longer what it was.
     pub fn pictures(&self, question: usize) -> Result<Vec<Arc<[u8]>>, BenchmarkError> {
-        let none = || BenchmarkError::NoQuestion { benchmark: self.name.clone(), question, count: self.questions.len() };
+        let none =
+            || BenchmarkError::NoQuestion { benchmark: self.name.clone(), question, count: self.questions.len() };
         let row = *self.rows.get(question).ok_or_else(none)?;
         match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
             Source::Tsv(tsv, places) => tsv.pictures(row, places.get(question).ok_or_else(none)?),

@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 use super::{MOST_SKIPPED_PERCENT, Skipped};
-use mquant_model::error::{Class, Explain, io_class};
 use crate::benchmark::BenchmarkError;
+use mquant_model::error::{Class, Explain, io_class};
 use mquant_model::excerpt::rows as listed;
 
 /// Unusable rows named in a message.

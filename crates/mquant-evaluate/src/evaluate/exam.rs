@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Answerer, Benchmark, BenchmarkError, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said, reference_scores,
+    Answerer, Benchmark, BenchmarkError, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said,
+    reference_scores,
 };
 use mquant_model::error::{Class, Result};
 use mquant_model::input::{AddGenerationPrompt, Content, MediaSource, Message};

@@ -34,5 +34,5 @@ pub use grade::{Graded, Mean, mean};
 pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
 pub use likelihood::{Likelihood, Referenced, reference_scores};
 pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};
-pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};
 pub use mquant_data::benchmark::{self, Benchmark, BenchmarkError, ColumnNames, Question, Skipped};
+pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};

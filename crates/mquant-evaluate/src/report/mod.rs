@@ -42,8 +42,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use mquant_model::bundle::{FileHash, Fingerprint};
 use crate::evaluate::{Blame, EvaluationRecord};
+use mquant_model::bundle::{FileHash, Fingerprint};
 use mquant_model::nn::SiteId;
 use mquant_quantize::pipeline::{SiteReport, UnitReport};
 

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{BlameRecord, BundleRecord, Provenance, Report, ReportError, SCHEMA, trim};
+use crate::evaluate::{Blame, EVALUATION, EvaluationRecord, SCHEMA as EVALUATION_SCHEMA};
 use mquant_model::bundle::{FileHash, MANIFEST, Manifest, ManifestError};
 use mquant_model::disk::{Disk, Entry, Links, folder_of, read_at_most};
-use crate::evaluate::{Blame, EVALUATION, EvaluationRecord, SCHEMA as EVALUATION_SCHEMA};
 use mquant_model::excerpt::{excerpt, quoted};
 use mquant_model::nn::SiteId;
 use mquant_quantize::pipeline::SiteReport;

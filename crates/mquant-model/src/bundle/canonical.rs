@@ -4,9 +4,9 @@ use mquant_kernels::{Bits, IntWeight};
 
 use super::BundleError;
 use super::specs::{self, side_weight_name};
+use crate::bundle::IntFormat;
 use crate::checkpoint::{Place, TensorSpec, Tensors};
 use crate::excerpt::excerpt;
-use crate::bundle::IntFormat;
 
 /// Canonical codes where they lie in their file.
 #[derive(Debug)]

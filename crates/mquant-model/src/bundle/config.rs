@@ -106,9 +106,9 @@ mod tests {
     use mquant_kernels::Bits;
 
     use super::*;
+    use crate::bundle::IntFormat;
     use crate::bundle::{InputFormat, NormFormat, WeightFormat};
     use crate::error::Explain;
-    use crate::bundle::IntFormat;
 
     fn read(config: &Value) -> Result<Quantization, BundleError> {
         let fields = Fields::parse("config.json", config.to_string().as_bytes()).unwrap();

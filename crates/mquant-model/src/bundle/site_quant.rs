@@ -6,9 +6,9 @@ use mquant_kernels::{Bits, Hadamard};
 use serde_json::{Value, json};
 
 use super::BundleError;
+use crate::bundle::IntFormat;
 use crate::checkpoint::{FieldError, Fields};
 use crate::input::Modality;
-use crate::bundle::IntFormat;
 
 /// Orders of a Kronecker product at most.
 const MOST_FACTORS: usize = 8;

@@ -6,10 +6,10 @@ use mquant_kernels::Bits;
 
 use super::config::FIELD;
 use super::{BundleError, NormFormat, Quantization, SiteQuant, WeightFormat};
+use crate::bundle::IntFormat;
 use crate::checkpoint::{Elements, Presence, Role, StoredDtype, StoredTensor, TensorSpec};
 use crate::excerpt::excerpt;
 use crate::nn::SiteId;
-use crate::bundle::IntFormat;
 
 /// Name of the tensor that holds the static scales of a site's input.
 pub fn input_scale_name(site: SiteId) -> String {

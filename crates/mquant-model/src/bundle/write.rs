@@ -14,12 +14,12 @@ use super::canonical::side_fault;
 use super::config::FIELD;
 use super::specs::{self, Stored, input_scale_name, side_input_scale_name, side_weight_name};
 use super::{BundleError, Quantization, SmallFile};
+use crate::bundle::IntFormat;
 use crate::checkpoint::{
     Elements, Presence, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
 };
 use crate::error::{Class, Explain};
 use crate::nn::SiteId;
-use crate::bundle::IntFormat;
 
 /// What a bundle is to be made of.
 #[derive(Debug)]

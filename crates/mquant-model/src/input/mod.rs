@@ -10,8 +10,11 @@ pub mod video;
 pub mod resize;
 pub mod vision_processor;
 
+mod media;
+
 pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
 pub use generation_config::GenerationConfig;
+pub use media::{MediaKind, MediaProcessor};
 pub use messages::{Body, Content, MediaSource, Message};
 pub use prompt::{encode_chat, encode_text};
 pub use tokenizer::{SkipSpecial, Tokenizer};

@@ -23,8 +23,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
+use crate::input::MediaKind;
 use crate::input::image::RgbImage;
-use crate::models::MediaKind;
 use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Prompt, RunError, Sequence, best};
 use row_orders::RowOrders;
 
@@ -106,10 +106,10 @@ pub fn measure(
     let (mut texts, mut pictured) = (Vec::new(), Vec::new());
     for _ in 0..batch {
         let mut ids = random_ids(loaded, text_tokens, &mut rng);
-        texts.push(Prompt::arrange(loaded, &ids, Vec::new())?);
+        texts.push(Prompt::arrange(&*loaded.layout, &ids, Vec::new())?);
         if let Some(patches) = &patches {
-            ids.insert(0, loaded.layout.placeholder(MediaKind::Image));
-            pictured.push(Prompt::arrange(loaded, &ids, vec![(MediaKind::Image, patches.clone())])?);
+            ids.splice(0..0, loaded.layout.placeholder(MediaKind::Image));
+            pictured.push(Prompt::arrange(&*loaded.layout, &ids, vec![(MediaKind::Image, patches.clone())])?);
         }
     }
     let longest = pictured.first().unwrap_or(&texts[0]).ids.len();
@@ -196,8 +196,8 @@ fn timed<R>(f: impl FnOnce() -> R) -> (R, f64) {
 /// Ids of ordinary tokens, or of rows of the embedding that have no token.
 fn random_ids(loaded: &LoadedModel, count: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
     let vocabulary = loaded.blueprint.vocabulary() as u32;
-    let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| loaded.layout.placeholder(kind));
-    let ordinary = |id: &u32| !loaded.tokenizer.is_control(*id) && !placeholders.contains(id);
+    let placeholders = MediaKind::ALL.map(|kind| loaded.layout.placeholder(kind));
+    let ordinary = |id: &u32| !loaded.tokenizer.is_control(*id) && !placeholders.contains(&Some(*id));
     let drawn = std::iter::repeat_with(|| rng.random_range(0..vocabulary));
     // A vocabulary of nothing but control tokens must not be searched for ever.
     let mut ids: Vec<u32> = drawn.take(1000 + 20 * count).filter(ordinary).take(count).collect();

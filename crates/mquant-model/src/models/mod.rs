@@ -14,10 +14,11 @@ mod table;
 use thiserror::Error;
 
 use crate::bundle::{BundleError, Weights};
-use crate::checkpoint::{CheckpointError, FieldError, Fields, Naming, TensorSpec};
+use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields, Naming, TensorSpec};
 use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
-use crate::input::vision_processor::{Grid, Patching};
+use crate::input::vision_processor::{Grid, PixelBounds, ProcessorError};
+use crate::input::{MediaKind, MediaProcessor};
 use crate::nn::{Decoder, Encoder, Layer, Part, PartId, Pass, Position, Tower};
 
 pub use load::{Built, build};
@@ -54,8 +55,15 @@ pub trait Blueprint: Send + Sync {
     /// Placeholders and positions.
     fn layout(&self) -> Box<dyn Layout>;
 
-    /// How the vision tower wants pictures cut.
-    fn patching(&self) -> Patching;
+    /// What turns media into the rows that the towers read, with a user's pixel bounds.
+    ///
+    /// # Errors
+    /// A file that is missing or wrong, or at odds with the configuration; bounds out of range.
+    fn processor(
+        &self,
+        checkpoint: &Checkpoint,
+        pixels: PixelBounds,
+    ) -> Result<Box<dyn MediaProcessor>, ProcessorError>;
 
     /// Rows of the token embedding: every token id is below.
     fn vocabulary(&self) -> usize;
@@ -66,8 +74,13 @@ pub trait Blueprint: Send + Sync {
 
 /// How a family arranges media among tokens.
 pub trait Layout: Send + Sync {
-    /// The token that stands for a row of an image or of a video.
-    fn placeholder(&self, kind: MediaKind) -> u32;
+    /// The token that the chat template writes for a medium; None where the model reads no such media.
+    fn placeholder(&self, kind: MediaKind) -> Option<u32>;
+
+    /// What a medium's placeholder becomes in the prompt: rows of the tower, and tokens of text between them.
+    fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Expanded> {
+        vec![Expanded::Rows { id: placeholder, count: self.tokens(media.grid), media }]
+    }
 
     /// Rows of the decoder's stream that media with this grid take.
     fn tokens(&self, grid: Grid) -> usize;
@@ -89,6 +102,22 @@ pub struct EncoderBatch {
     pub order: Vec<u32>,
 }
 
+/// A part of what a medium's placeholder becomes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expanded {
+    /// Tokens of text, such as a mark between slices.
+    Text(Vec<u32>),
+    /// The next rows that the tower made of the medium.
+    Rows {
+        /// The id that these rows have in the prompt.
+        id: u32,
+        /// How many.
+        count: usize,
+        /// Their arrangement.
+        media: MediaPiece,
+    },
+}
+
 /// A stretch of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Piece {
@@ -105,15 +134,6 @@ pub struct MediaPiece {
     pub grid: Grid,
     /// Seconds from one grid step to the next.
     pub seconds_per_step: f32,
-}
-
-/// Kinds of media that pass a vision tower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MediaKind {
-    /// One picture.
-    Image,
-    /// Several frames.
-    Video,
 }
 
 /// A model in memory.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use mquant_kernels::{Backend, RopeTable, Rows};
 
-use super::{KvCache, SiteId};
 use super::ModalitySpans;
+use super::{KvCache, SiteId};
 
 /// The rows of one pass: which sequence, place and modality each belongs to.
 #[derive(Debug, Default)]

@@ -3,14 +3,14 @@
 use thiserror::Error;
 
 use crate::error::{Class, Explain};
-use crate::models::MediaKind;
+use crate::input::MediaKind;
 
 /// Why a prompt cannot be answered.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The template wrote another number of placeholders than there are media.
-    #[error("the chat template wrote {placeholders} {} placeholders for {media} in the messages", kind_name(*.kind))]
+    #[error("the chat template wrote {placeholders} {} placeholders for {media} in the messages", .kind.name())]
     Placeholders {
         /// Of images or of videos.
         kind: MediaKind,
@@ -66,13 +66,6 @@ pub enum RunError {
         /// The system's reason.
         reason: String,
     },
-}
-
-fn kind_name(kind: MediaKind) -> &'static str {
-    match kind {
-        MediaKind::Image => "image",
-        MediaKind::Video => "video",
-    }
 }
 
 impl Explain for RunError {

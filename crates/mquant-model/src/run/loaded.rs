@@ -11,8 +11,9 @@ use crate::input::image::ImageLimits;
 use crate::input::messages::Message;
 use crate::input::tokenizer::{Limits, Tokenizer};
 use crate::input::video::VideoLimits;
-use crate::input::vision_processor::{PixelBounds, VisionProcessor};
-use crate::models::{self, Blueprint, Built, Layout, MediaKind, Model, ModelError};
+use crate::input::vision_processor::PixelBounds;
+use crate::input::{MediaKind, MediaProcessor};
+use crate::models::{self, Blueprint, Built, Layout, Model, ModelError};
 
 use super::Prompt;
 
@@ -52,8 +53,8 @@ pub struct LoadedModel {
     pub tokenizer: Tokenizer,
     /// Messages to a prompt.
     pub template: ChatTemplate,
-    /// Pictures to patches.
-    pub processor: VisionProcessor,
+    /// Media to rows of their tower.
+    pub processor: Box<dyn MediaProcessor>,
     /// How the model was published to be sampled.
     pub generation: GenerationConfig,
     /// What pictures may cost.
@@ -79,18 +80,11 @@ impl LoadedModel {
         let quantization = Quantization::read(checkpoint.config()).map_err(ModelError::from)?;
         let generation = GenerationConfig::read(&checkpoint, blueprint.vocabulary())?;
         let layout = blueprint.layout();
-        let placeholders = [MediaKind::Image, MediaKind::Video].map(|kind| layout.placeholder(kind));
+        let placeholders: Vec<u32> = MediaKind::ALL.iter().filter_map(|kind| layout.placeholder(*kind)).collect();
         let limits = Limits { vocabulary_rows: blueprint.vocabulary(), placeholders: &placeholders };
         let tokenizer = Tokenizer::read(&checkpoint, &limits)?;
         let template = ChatTemplate::read(&checkpoint, options.isolation.clone())?;
-        let processor = VisionProcessor::read(&checkpoint)?;
-        processor.check_patching(&blueprint.patching())?;
-        let processor = processor.with_image_bounds(options.pixels)?;
-        let processor = if options.pixels == PixelBounds::default() {
-            processor
-        } else {
-            processor.with_video_bounds(options.pixels)?
-        };
+        let processor = blueprint.processor(&checkpoint, options.pixels)?;
         let Built { model, packed_cache } =
             models::build(&*blueprint, &checkpoint, quantization.as_ref(), options.packed_cache)?;
         Ok(Self {

@@ -13,8 +13,8 @@ use crate::input::messages::{Content, MediaSource, Message};
 use crate::input::prompt::encode_chat;
 use crate::input::video;
 use crate::input::vision_processor::Patches;
-use crate::input::{Modality, ModalitySpans};
-use crate::models::{MediaKind, MediaPiece, Piece};
+use crate::input::{MediaKind, Modality, ModalitySpans};
+use crate::models::{Expanded, Layout, MediaPiece, Piece};
 use crate::nn::Position;
 
 /// What tells one medium from another: a hash of its patches and their arrangement.
@@ -27,10 +27,38 @@ pub struct PlacedMedia {
     pub kind: MediaKind,
     /// What the vision tower reads.
     pub patches: Arc<Patches>,
-    /// Its rows in the prompt.
-    pub rows: Range<usize>,
+    /// Its rows in the prompt, in the order in which they leave the tower: one range, or several with text between them.
+    pub rows: Vec<Range<usize>>,
     /// Equal for equal patches.
     pub key: MediaKey,
+}
+
+impl PlacedMedia {
+    /// Rows in the prompt.
+    pub fn row_count(&self) -> usize {
+        self.rows.iter().map(Range::len).sum()
+    }
+
+    /// The first row in the prompt, and the one after the last.
+    pub fn extent(&self) -> Range<usize> {
+        self.rows.first().map_or(0, |rows| rows.start)..self.rows.last().map_or(0, |rows| rows.end)
+    }
+
+    /// Whether a row of the prompt is one of its.
+    pub fn has_row(&self, row: usize) -> bool {
+        self.rows.iter().any(|rows| rows.contains(&row))
+    }
+
+    /// Rows of the prompt among `rows`, each with its row of the tower.
+    pub fn rows_in(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let mut first = 0;
+        let each = self.rows.iter().flat_map(move |own| {
+            let of_tower = first;
+            first += own.len();
+            own.clone().enumerate().map(move |(i, row)| (row, of_tower + i))
+        });
+        each.filter(move |(row, _)| rows.contains(row))
+    }
 }
 
 /// A conversation, ready to be computed.
@@ -59,17 +87,17 @@ impl Prompt {
                 Content::Text(_) => {}
             }
         }
-        Ok(Self::arrange(loaded, &ids, media)?)
+        Ok(Self::arrange(&*loaded.layout, &ids, media)?)
     }
 
-    /// Repeats each placeholder in `ids` for the rows of its medium.
+    /// Expands each placeholder in `ids` into what its medium becomes.
     ///
     /// # Errors
     /// If placeholders and media do not match in number, or no token is left.
-    pub fn arrange(loaded: &LoadedModel, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
-        let layout = &*loaded.layout;
-        for kind in [MediaKind::Image, MediaKind::Video] {
-            let placeholders = ids.iter().filter(|id| **id == layout.placeholder(kind)).count();
+    pub fn arrange(layout: &dyn Layout, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
+        for kind in MediaKind::ALL {
+            let placeholder = layout.placeholder(kind);
+            let placeholders = ids.iter().filter(|id| Some(**id) == placeholder).count();
             let given = media.iter().filter(|(k, _)| *k == kind).count();
             if placeholders != given {
                 return Err(RunError::Placeholders { kind, placeholders, media: given });
@@ -79,7 +107,7 @@ impl Prompt {
             return Err(RunError::Empty);
         }
         // Template order decides, so a template may name videos before images.
-        let mut queues = [MediaKind::Image, MediaKind::Video].map(|kind| (kind, Vec::new()));
+        let mut queues = MediaKind::ALL.map(|kind| (kind, Vec::new()));
         for (kind, patches) in media.into_iter().rev() {
             queues.iter_mut().filter(|(k, _)| *k == kind).for_each(|(_, queue)| queue.push(patches.clone()));
         }
@@ -92,25 +120,49 @@ impl Prompt {
         };
         let mut pieces = Vec::new();
         for id in ids {
-            let queue = queues.iter_mut().find(|(kind, _)| layout.placeholder(*kind) == *id);
-            let Some((kind, patches)) = queue.and_then(|(kind, queue)| Some((*kind, queue.pop()?))) else {
-                prompt.ids.push(*id);
-                prompt.spans.push(Modality::Text, 1);
-                match pieces.last_mut() {
-                    Some(Piece::Text(n)) => *n += 1,
-                    _ => pieces.push(Piece::Text(1)),
-                }
-                continue;
-            };
-            let (start, count) = (prompt.ids.len(), layout.tokens(patches.grid));
-            prompt.ids.extend(std::iter::repeat_n(*id, count));
-            prompt.spans.push(Modality::Vision, count);
-            pieces.push(Piece::Media(MediaPiece { grid: patches.grid, seconds_per_step: patches.seconds_per_step }));
-            let key = media_key(&patches);
-            prompt.media.push(PlacedMedia { kind, patches: Arc::new(patches), rows: start..start + count, key });
+            let queue = queues.iter_mut().find(|(kind, _)| layout.placeholder(*kind) == Some(*id));
+            match queue.and_then(|(kind, queue)| Some((*kind, queue.pop()?))) {
+                Some((kind, patches)) => prompt.push_media(layout, *id, kind, patches, &mut pieces),
+                None => prompt.push_text(&[*id], &mut pieces),
+            }
         }
         (prompt.positions, prompt.next_position) = layout.positions(&pieces);
         Ok(prompt)
+    }
+
+    fn push_text(&mut self, ids: &[u32], pieces: &mut Vec<Piece>) {
+        self.ids.extend_from_slice(ids);
+        self.spans.push(Modality::Text, ids.len());
+        match pieces.last_mut() {
+            Some(Piece::Text(tokens)) => *tokens += ids.len(),
+            _ => pieces.push(Piece::Text(ids.len())),
+        }
+    }
+
+    fn push_media(
+        &mut self,
+        layout: &dyn Layout,
+        placeholder: u32,
+        kind: MediaKind,
+        patches: Patches,
+        pieces: &mut Vec<Piece>,
+    ) {
+        let whole = MediaPiece { grid: patches.grid, seconds_per_step: patches.seconds_per_step };
+        let mut rows = Vec::new();
+        for expanded in layout.expand(placeholder, whole) {
+            match expanded {
+                Expanded::Text(ids) => self.push_text(&ids, pieces),
+                Expanded::Rows { id, count, media } => {
+                    let start = self.ids.len();
+                    rows.push(start..start + count);
+                    self.ids.extend(std::iter::repeat_n(id, count));
+                    self.spans.push(kind.modality(), count);
+                    pieces.push(Piece::Media(media));
+                }
+            }
+        }
+        let key = media_key(&patches);
+        self.media.push(PlacedMedia { kind, patches: Arc::new(patches), rows, key });
     }
 
     /// Adds tokens of text at the end, such as an answer.
@@ -125,7 +177,7 @@ impl Prompt {
 
     /// The medium a row belongs to.
     pub(super) fn media_of(&self, row: usize) -> Option<&PlacedMedia> {
-        self.media.iter().find(|m| m.rows.contains(&row))
+        self.media.iter().find(|media| media.has_row(row))
     }
 }
 
@@ -153,4 +205,75 @@ fn media_key(patches: &Patches) -> MediaKey {
     hash.update(patches.seconds_per_step.to_le_bytes());
     hash.update(bytemuck::cast_slice(patches.rows.as_slice()));
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use mquant_kernels::Rows;
+
+    use super::*;
+    use crate::input::vision_processor::Grid;
+    use crate::models::EncoderBatch;
+
+    /// A family that cuts pictures into slices of one patch row, with a mark after each.
+    struct Slices;
+
+    const PICTURE: u32 = 7;
+    const MARK: u32 = 8;
+
+    impl Layout for Slices {
+        fn placeholder(&self, kind: MediaKind) -> Option<u32> {
+            (kind == MediaKind::Image).then_some(PICTURE)
+        }
+
+        fn tokens(&self, grid: Grid) -> usize {
+            grid.patches()
+        }
+
+        fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Expanded> {
+            let slice = MediaPiece { grid: Grid { t: 1, h: 1, w: media.grid.w }, ..media };
+            let rows = Expanded::Rows { id: placeholder, count: media.grid.w, media: slice };
+            (0..media.grid.h).flat_map(|_| [rows.clone(), Expanded::Text(vec![MARK])]).collect()
+        }
+
+        fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32) {
+            let rows = pieces.iter().map(|piece| match piece {
+                Piece::Text(tokens) => *tokens,
+                Piece::Media(media) => self.tokens(media.grid),
+            });
+            let rows = rows.sum::<usize>() as u32;
+            ((0..rows).map(|row| [row; 3]).collect(), rows)
+        }
+
+        fn encoder_batch(&self, _: &[Grid]) -> EncoderBatch {
+            unreachable!("nothing is computed")
+        }
+    }
+
+    fn picture(h: usize, w: usize) -> (MediaKind, Patches) {
+        let rows = Rows::zeros(h * w, 1);
+        (MediaKind::Image, Patches { rows, grid: Grid { t: 1, h, w }, seconds_per_step: 0.0 })
+    }
+
+    #[test]
+    fn a_placeholder_may_become_rows_and_text() {
+        let prompt = Prompt::arrange(&Slices, &[1, PICTURE, 2, PICTURE], vec![picture(2, 3), picture(1, 1)]).unwrap();
+        let p = PICTURE;
+        assert_eq!(prompt.ids, [1, p, p, p, MARK, p, p, p, MARK, 2, p, MARK]);
+        assert_eq!(prompt.positions.len(), prompt.ids.len());
+        let [first, second] = &prompt.media[..] else { panic!("two pictures") };
+        assert_eq!(first.rows, [1..4, 5..8]);
+        assert_eq!((first.row_count(), first.extent()), (6, 1..8));
+        assert!(!first.has_row(4) && first.has_row(5));
+        assert_eq!(first.rows_in(2..7).collect::<Vec<_>>(), [(2, 1), (3, 2), (5, 3), (6, 4)]);
+        assert_eq!(second.rows, std::slice::from_ref(&(10..11)));
+        let text: usize = prompt.spans.iter().filter(|(m, _)| *m == Modality::Text).map(|(_, rows)| rows.len()).sum();
+        assert_eq!(text, 5);
+    }
+
+    #[test]
+    fn a_kind_that_the_model_does_not_read_is_refused() {
+        let refused = Prompt::arrange(&Slices, &[1], vec![(MediaKind::Video, picture(1, 1).1)]).unwrap_err();
+        assert!(matches!(refused, RunError::Placeholders { kind: MediaKind::Video, placeholders: 0, media: 1 }));
+    }
 }

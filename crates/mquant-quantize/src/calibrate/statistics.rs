@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use mquant_kernels::{Backend, Rows};
 
 use super::histogram::Histogram;
+use crate::quantize::Hessian;
 use mquant_model::input::Modality;
 use mquant_model::nn::{SiteId, SiteRows, Tap};
-use crate::quantize::Hessian;
 
 /// What is to be noted of a site.
 #[derive(Clone, Debug, Default)]

@@ -33,11 +33,11 @@ mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use error::JobError;
+pub use finish::Finished;
 pub use mquant_model::bundle::Fingerprint;
 use mquant_model::bundle::{FileHash, Manifest};
 use mquant_model::disk::{DiskFile, DiskLock, SharedDisk};
-pub use error::JobError;
-pub use finish::Finished;
 pub use note::Note;
 
 const LOCK: &str = "lock";

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::report::{SiteReport, UnitReport};
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeight};
 use super::{PipelineError, QuantizeOptions, Summary, card, unit_file};
+use crate::job::Job;
+use crate::quantize::IntFormat;
 use mquant_model::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
     WeightFormat, bias_name, side_weight_name, small_files,
@@ -15,9 +17,7 @@ use mquant_model::bundle::{
 use mquant_model::checkpoint::{NormValue, Presence, Role, TensorSpec};
 use mquant_model::error::{Error, Result};
 use mquant_model::input::Modality;
-use crate::job::Job;
 use mquant_model::nn::{InputQuant, NormKind, PartId, SiteId};
-use crate::quantize::IntFormat;
 use mquant_model::run::LoadedModel;
 
 /// Bytes of weights in a file, as published models have them.
@@ -40,8 +40,9 @@ impl Collected {
             Some(QuantizedWeight::Int(w)) => WeightFormat::Int(IntFormat { bits: w.bits, group: w.group }),
             _ => WeightFormat::Float,
         };
-        let is_bare =
-            |norm: &mquant_model::nn::Norm| matches!(norm.kind, NormKind::Rms) && norm.gain.iter().all(|gain| *gain == 1.0);
+        let is_bare = |norm: &mquant_model::nn::Norm| {
+            matches!(norm.kind, NormKind::Rms) && norm.gain.iter().all(|gain| *gain == 1.0)
+        };
         let norm = if site.norm.as_ref().is_some_and(is_bare) { NormFormat::Rms } else { NormFormat::Published };
         let side_columns = site.split.as_ref().map_or_else(Vec::new, |split| split.channels.clone());
         let (input, scales) = stored(&site.input);

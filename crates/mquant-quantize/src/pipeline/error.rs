@@ -3,10 +3,10 @@
 use mquant_kernels::PackError;
 use thiserror::Error;
 
+use crate::quantize::QuantizeError;
 use mquant_model::error::{Class, Explain};
 use mquant_model::excerpt::rows;
 use mquant_model::nn::{PartId, SiteId};
-use crate::quantize::QuantizeError;
 
 /// Most lines of a list in one message.
 const ROWS: usize = 10;

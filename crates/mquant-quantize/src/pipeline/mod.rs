@@ -38,15 +38,15 @@ use std::time::Instant;
 
 use mquant_kernels::{Backend, CpuBackend, Threads};
 
+use crate::job::{Job, Note, Opened};
+use crate::recipe::Recipe;
 use mquant_data::samples::Gathered;
 use mquant_model::disk::SharedDisk;
 use mquant_model::error::{Class, Result};
 use mquant_model::input::AddGenerationPrompt;
 use mquant_model::input::vision_processor::PixelBounds;
-use crate::job::{Job, Note, Opened};
 use mquant_model::models::Model;
 use mquant_model::nn::{PartId, SiteId};
-use crate::recipe::Recipe;
 use mquant_model::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 
 pub use error::PipelineError;

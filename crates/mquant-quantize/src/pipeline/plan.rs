@@ -6,9 +6,9 @@
 use super::site;
 use super::unit::{self, Working};
 use super::work::{LOOKED_AT, LOOKED_AT_IN_HEAD};
+use crate::recipe::{Observer, Plan, Recipe, Sequential, Step, Target};
 use mquant_model::models::Model;
 use mquant_model::nn::{Output, PartId, SiteId};
-use crate::recipe::{Observer, Plan, Recipe, Sequential, Step, Target};
 
 /// Operations of float products in a second, for each thread.
 const FLOAT_OPS: f64 = 70e9;

@@ -6,8 +6,8 @@ use mquant_kernels::Backend;
 
 use super::PipelineError;
 use super::shown::ShownPrompt;
-use mquant_data::samples::Sample;
 use crate::calibrate::statistics::{Statistics, Wanted};
+use mquant_data::samples::Sample;
 use mquant_model::error::{Class, Error, Result};
 use mquant_model::input::AddGenerationPrompt;
 use mquant_model::nn::SiteId;

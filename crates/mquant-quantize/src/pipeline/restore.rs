@@ -10,14 +10,14 @@ use super::site::part;
 use super::steps::ChangingStep;
 use super::unit::Working;
 use super::{PipelineError, sites, steps};
+use crate::quantize::{IntFormat, rtn};
+use crate::recipe::{Recipe, Target};
+use crate::transform::SeenChannels;
 use mquant_model::bundle::InputFormat;
 use mquant_model::error::Result;
 use mquant_model::models::Model;
 use mquant_model::nn::{InputQuant, Linear, PartId, SiteId, SiteMut, Weight};
-use crate::quantize::{IntFormat, rtn};
-use crate::recipe::{Recipe, Target};
 use mquant_model::run::LoadedModel;
-use crate::transform::SeenChannels;
 
 /// What a site becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

@@ -128,8 +128,8 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
             }
             for placed in &prompt.media {
                 let (batch, rows) = &media.places[&placed.key];
-                for (to, from) in placed.rows.clone().zip(rows.clone()) {
-                    x.row_mut(first + to).copy_from_slice(encoded[*batch].row(from));
+                for (to, from) in placed.rows_in(0..count) {
+                    x.row_mut(first + to).copy_from_slice(encoded[*batch].row(rows.start + from));
                 }
             }
             sequences.push(first..first + count);

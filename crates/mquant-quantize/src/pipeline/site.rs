@@ -5,15 +5,15 @@ use mquant_kernels::{Bits, IntWeight, Matrix, SMALLEST_SCALE, scale_of};
 use super::PipelineError;
 use super::report::SiteReport;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
-use mquant_model::bundle::InputFormat;
 use crate::calibrate::statistics::{SeenRows, SiteStatistics};
-use mquant_model::input::Modality;
-use mquant_model::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteMut};
 use crate::quantize::{
     Clip, GptqOptions, HessianFactor, IntFormat, NearestReason, Rung, gptq, relative_error, rtn, rtn_clipped,
 };
 use crate::recipe::{Observer, Sinks, SitePlan, Target, WeightMethod};
 use crate::transform::columns_to_split;
+use mquant_model::bundle::InputFormat;
+use mquant_model::input::Modality;
+use mquant_model::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteMut};
 
 /// A first token's activation this many times as large as all others is an attention sink.
 const SINK: f32 = 8.0;

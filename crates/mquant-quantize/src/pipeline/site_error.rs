@@ -170,8 +170,8 @@ mod tests {
     use mquant_kernels::{Bits, Cpu, CpuBackend, Matrix, scale_of};
 
     use super::*;
-    use mquant_model::nn::{ColumnSplit, ModalityScales, SiteId};
     use crate::quantize::{IntFormat, rtn};
+    use mquant_model::nn::{ColumnSplit, ModalityScales, SiteId};
 
     const INPUTS: usize = 40;
     const OUTPUTS: usize = 9;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::kept::KeptByModality;
 use super::report::{Spread, StageReport};
 use super::spread::spread_of;
-use mquant_model::nn::{Part, SiteId, SiteMut};
 use crate::transform::{ReadChange, ReadChanges};
+use mquant_model::nn::{Part, SiteId, SiteMut};
 
 /// The stage before all steps.
 const PUBLISHED: &str = "published";

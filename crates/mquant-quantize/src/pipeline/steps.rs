@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use mquant_model::models::Model;
 use crate::recipe::{Plan, Recipe, Step};
 use crate::transform::{
     FuseNorms, RotateHeads, RotateOnline, RotateStream, Smooth, Streams, Transform, TransformError,
 };
+use mquant_model::models::Model;
 
 /// A step that changes weights.
 pub(super) struct ChangingStep {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Event, Outcome, QuantizeOptions, quantize, unit_file};
-use mquant_model::bundle::PackedCache;
+use crate::recipe::{PRESETS, Recipe};
 use mquant_data::samples::{DataSource, Gathered, Request, Visual, gather};
+use mquant_model::bundle::PackedCache;
 use mquant_model::disk::RealDisk;
 use mquant_model::input::AddGenerationPrompt;
 use mquant_model::input::vision_processor::PixelBounds;
-use crate::recipe::{PRESETS, Recipe};
 use mquant_model::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
 
 fn at(name: &str) -> PathBuf {

@@ -14,11 +14,11 @@ use super::steps::ChangingStep;
 use super::unit::Working;
 use super::{Event, PipelineError, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
+use crate::recipe::{Observer, Plan, Recipe, Sequential};
+use crate::transform::{SeenChannels, TransformError};
 use mquant_model::error::Result;
 use mquant_model::nn::{CacheFormat, PartId, SiteId, Watcher};
-use crate::recipe::{Observer, Plan, Recipe, Sequential};
 use mquant_model::run::LoadedModel;
-use crate::transform::{SeenChannels, TransformError};
 
 /// Rows of each modality that a closer look is taken at.
 pub(super) const LOOKED_AT: usize = 512;

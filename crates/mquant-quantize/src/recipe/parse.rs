@@ -14,10 +14,10 @@ use super::{
     RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth, SplitColumns, Step,
     Target, WeightMethod,
 };
+use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
 use mquant_model::excerpt::{excerpt, quoted};
 use mquant_model::nn::{CacheFormat, Tower};
-use crate::quantize::IntFormat;
 
 /// What a quantising step says where it says nothing.
 const DAMPING: f64 = 0.01;

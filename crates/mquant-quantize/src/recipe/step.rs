@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::SiteSelector;
-use mquant_model::bundle::InputFormat;
-use mquant_model::nn::Tower;
 use crate::quantize::{ActOrder, Clip, IntFormat};
 use crate::transform::{ColumnLimits, Otherwise, RotationKind};
+use mquant_model::bundle::InputFormat;
+use mquant_model::nn::Tower;
 
 /// One step of a recipe.
 #[derive(Clone, Debug, PartialEq)]

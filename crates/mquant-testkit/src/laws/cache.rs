@@ -26,7 +26,7 @@ pub fn decode_equals_prefill(folder: &GoldenFolder, case: &str) {
     let prompt = prepare(&loaded, &folder.messages(case));
     let whole = engine.all_scores(&prompt).expect("scores");
     // Decoding takes text: the tokens after the last medium, one by one.
-    let text_from = prompt.media.last().map_or(1, |m| m.rows.end).max(1);
+    let text_from = prompt.media.last().map_or(1, |m| m.extent().end).max(1);
     let mut sequence = engine.sequence();
     engine.prefill(&mut sequence, &beginning(&prompt, text_from)).expect("scores");
     for row in text_from..prompt.ids.len() {
@@ -42,7 +42,7 @@ fn beginning(prompt: &Prompt, rows: usize) -> Prompt {
     let mut part = prompt.clone();
     part.ids.truncate(rows);
     part.positions.truncate(rows);
-    part.media.retain(|m| m.rows.end <= rows);
+    part.media.retain(|m| m.extent().end <= rows);
     part.next_position = prompt.positions[rows][0];
     part
 }

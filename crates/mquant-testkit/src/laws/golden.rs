@@ -1,7 +1,7 @@
 //! Law 1: pixels, ids, float scores and greedy tokens equal the reference's.
 
+use mquant::input::MediaKind;
 use mquant::kernels::Rows;
-use mquant::models::MediaKind;
 use mquant::run::{Engine, Prompt, Sequence};
 
 use super::{best, distance, engine, prepare};

@@ -6,6 +6,7 @@ mod golden;
 mod kernel;
 mod order;
 mod shared;
+mod steps;
 mod wiring;
 
 pub use cache::{batch_equals_one_by_one, chunks_equal_whole, decode_equals_prefill, second_turn_continues};
@@ -14,6 +15,7 @@ pub use golden::{batch_equals_reference, equals_reference};
 pub use kernel::kernels_do_not_matter;
 pub use order::{modality_first_changes_no_bit, row_order_is_free};
 pub use shared::threads_share_an_engine;
+pub use steps::{a_caught_panic_changes_nothing, sequences_of_a_step_stand_alone};
 pub use wiring::{sites_are_visited, wiring_tells_the_truth};
 
 use mquant::input::AddGenerationPrompt;

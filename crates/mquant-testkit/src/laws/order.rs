@@ -39,7 +39,7 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
     };
     let identity: Vec<u32> = (0..n as u32).collect();
     let straight = run(&identity);
-    let is_media = |i: u32| prompt.media.iter().any(|m| m.rows.contains(&(i as usize)));
+    let is_media = |i: u32| prompt.media.iter().any(|m| m.has_row(i as usize));
     let (mut media_first, text): (Vec<u32>, Vec<u32>) = identity.iter().partition(|i| is_media(**i));
     media_first.extend(text);
     let reversed: Vec<u32> = identity.iter().rev().copied().collect();
@@ -181,7 +181,7 @@ fn rows_do_move(loaded: &LoadedModel, prompts: &[Prompt]) {
     for prompt in prompts {
         let mut seen = Seen::default();
         engine.all_scores_batch(&[prompt], Some(&mut seen)).expect("scores");
-        let is_media = |row: u32| prompt.media.iter().any(|m| m.rows.contains(&(row as usize)));
+        let is_media = |row: u32| prompt.media.iter().any(|m| m.has_row(row as usize));
         let rows = 0..prompt.ids.len() as u32;
         let expected: Vec<u32> =
             rows.clone().filter(|row| is_media(*row)).chain(rows.filter(|row| !is_media(*row))).collect();
@@ -196,10 +196,10 @@ fn rows_do_move(loaded: &LoadedModel, prompts: &[Prompt]) {
 /// Negative control: rows that move without their modalities are quantised by the wrong scales.
 fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
     let prompt =
-        prompts.iter().find(|p| p.media.first().is_some_and(|m| m.rows.start > 0)).expect("text before a picture");
+        prompts.iter().find(|p| p.media.first().is_some_and(|m| m.extent().start > 0)).expect("text before a picture");
     let decoder = &loaded.model.decoder;
     let embedded = decoder.embedding.forward(&prompt.ids);
-    let is_media = |row: usize| prompt.media.iter().any(|m| m.rows.contains(&row));
+    let is_media = |row: usize| prompt.media.iter().any(|m| m.has_row(row));
     let rows = 0..prompt.ids.len();
     let order: Vec<usize> =
         rows.clone().filter(|row| is_media(*row)).chain(rows.clone().filter(|row| !is_media(*row))).collect();

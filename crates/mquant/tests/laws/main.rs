@@ -57,6 +57,12 @@ macro_rules! family {
             }
 
             #[test]
+            fn law_3_steps() {
+                laws::sequences_of_a_step_stand_alone(&folder(stringify!($name)));
+                laws::a_caught_panic_changes_nothing(&folder(stringify!($name)));
+            }
+
+            #[test]
             fn law_4_order() {
                 let folder = folder(stringify!($name));
                 for case in folder.cases() {

@@ -102,6 +102,6 @@ fn same_in_any_row_order(loaded: &LoadedModel) {
         });
         assert!(original == media_first, "chunks of {chunk}: another row order gives other bits");
     }
-    let moved = prompts.iter().any(|prompt| prompt.media.iter().any(|media| media.rows.start > 0));
+    let moved = prompts.iter().any(|prompt| prompt.media.iter().any(|media| media.extent().start > 0));
     assert!(moved, "no prompt has text before a picture: nothing was moved");
 }

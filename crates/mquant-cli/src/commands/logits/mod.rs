@@ -131,25 +131,20 @@ pub(crate) fn run(args: &LogitsArgs, globals: &Globals, output: &Output) -> Resu
 }
 
 fn conversation(prompt: &Prompt, scores: &Rows, generated: Vec<u32>) -> ConversationRow {
-    use mquant::models::MediaKind;
+    use mquant::input::MediaKind;
     let count = |kind| prompt.media.iter().filter(|medium| medium.kind == kind).count();
     ConversationRow {
         tokens: prompt.ids.len(),
         images: count(MediaKind::Image),
         videos: count(MediaKind::Video),
-        media_tokens: prompt.media.iter().map(|medium| medium.rows.len()).sum(),
+        media_tokens: prompt.media.iter().map(|medium| medium.row_count()).sum(),
         argmax: best(scores.row(scores.rows() - 1)),
         generated,
     }
 }
 
 /// The best token after each sequence, `count` times, all sequences in the same passes.
-fn greedy(
-    engine: &Engine,
-    sequences: Vec<Sequence>,
-    scores: &[Rows],
-    count: usize,
-) -> Result<Vec<Vec<u32>>, RunError> {
+fn greedy(engine: &Engine, sequences: Vec<Sequence>, scores: &[Rows], count: usize) -> Result<Vec<Vec<u32>>, RunError> {
     let mut generated = vec![Vec::new(); sequences.len()];
     let mut batch: Batch<'_, Sequence, Prompt> = Batch::new(engine);
     for (i, (sequence, rows)) in sequences.into_iter().zip(scores).enumerate().filter(|_| count > 0) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mquant::checkpoint::{SafetensorsWriter, StoredDtype, TensorShape, WriteError};
+use mquant::input::MediaKind;
 use mquant::kernels::Rows;
-use mquant::models::MediaKind;
 use mquant::run::Prompt;
 
 use super::TensorRow;

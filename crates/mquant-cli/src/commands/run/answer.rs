@@ -4,8 +4,8 @@ use std::io::{IsTerminal, stdout};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use mquant::input::MediaKind;
 use mquant::input::{AddGenerationPrompt, Message};
-use mquant::models::MediaKind;
 use mquant::run::{Engine, GenerateOptions, Generated, Generator, Prompt, Sampler, SamplerOptions, Sequence};
 
 use crate::args::Globals;
@@ -112,5 +112,5 @@ impl Answerer {
 
 fn count(prompt: &Prompt, kind: MediaKind) -> Media {
     let media = prompt.media.iter().filter(|medium| medium.kind == kind);
-    media.fold(Media::default(), |sum, m| Media { count: sum.count + 1, tokens: sum.tokens + m.rows.len() })
+    media.fold(Media::default(), |sum, m| Media { count: sum.count + 1, tokens: sum.tokens + m.row_count() })
 }

@@ -49,7 +49,10 @@ pub(in crate::benchmark) fn shards(path: &Path) -> Result<Vec<PathBuf>, Benchmar
         return match (files.first(), sets.len()) {
             (Some(first), 1) => complete(first, &files),
             (None, _) => Err(BenchmarkError::Kind { file: file_name(path) }),
-            _ => Err(BenchmarkError::Sets { folder: file_name(path), found: mquant_model::excerpt::quoted(&sets.join(", ")) }),
+            _ => Err(BenchmarkError::Sets {
+                folder: file_name(path),
+                found: mquant_model::excerpt::quoted(&sets.join(", ")),
+            }),
         };
     }
     match place(&file_name(path)) {

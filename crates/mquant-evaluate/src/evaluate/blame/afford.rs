@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{Group, Judging, Jury, Steps, Suspect, agreement, by_kind, per_token};
-use mquant_model::error::Result;
 use crate::evaluate::Referenced;
+use mquant_model::error::Result;
 use mquant_model::nn::SiteId;
 use mquant_quantize::pipeline::{Restored, sites};
 use mquant_quantize::recipe::Step;

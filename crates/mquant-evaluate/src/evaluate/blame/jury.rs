@@ -6,11 +6,11 @@ use std::sync::Arc;
 use mquant_kernels::{Bits, Rows};
 
 use super::Suspect;
-use mquant_model::error::Result;
 use crate::evaluate::{EvaluateError, Likelihood, Referenced, reference_scores};
+use mquant_model::error::Result;
 use mquant_model::nn::{Linear, SiteId, Weight};
-use mquant_quantize::pipeline::{Restored, Restorer};
 use mquant_model::run::Engine;
+use mquant_quantize::pipeline::{Restored, Restorer};
 
 /// Reference answers computed together.
 const TOGETHER: usize = 8;

@@ -17,14 +17,14 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{Likelihood, Referenced};
+use groups::BLOCK_GROUPS;
+use jury::Jury;
 use mquant_model::bundle::Manifest;
 use mquant_model::disk::RealDisk;
 use mquant_model::error::Result;
+use mquant_model::run::{EngineOptions, LoadedModel};
 use mquant_quantize::pipeline::{PipelineError, Restored, sites};
 use mquant_quantize::recipe::{Quantize, Recipe, SitePattern, SiteSelector, Step};
-use mquant_model::run::{EngineOptions, LoadedModel};
-use groups::BLOCK_GROUPS;
-use jury::Jury;
 
 /// A remedy is worth its bytes if it takes away at least this part of what the group costs.
 const WORTH: f64 = 0.5;

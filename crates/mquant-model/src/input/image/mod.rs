@@ -31,10 +31,10 @@ use std::path::Path;
 pub use error::{ImageError, Limit};
 
 pub(crate) use convert::over_white;
+pub use decode::checked_header;
 pub(crate) use decode::{contain, decoder_error, decoder_limits};
 pub(crate) use exif::{orientation, upright};
 pub(crate) use header::{format, header, le32};
-pub use decode::checked_header;
 pub use read::read;
 
 /// What a picture may cost. Exceeding any of these is an error before a pixel is decoded.

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::source::{MediaKind, SourceError, source};
+use super::source::{SourceError, source};
 use super::{Body, Content, MAX_INLINE_BYTES, MAX_JSON_BYTES, MAX_MEDIA, MAX_MESSAGES, MAX_PARTS, MAX_ROLE_CHARS};
 use super::{MediaSource, Message, MessagesError, Place};
 use crate::checkpoint::kind;
 use crate::excerpt::{excerpt, quoted};
+use crate::input::MediaKind;
 
 /// The messages in `json`: a list, or an object whose `messages` is the list. Media paths are relative to `base`;
 /// `file` names the text in errors. Opens no media.

@@ -7,22 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{MAX_INLINE_BYTES, MediaSource};
 use crate::excerpt::quoted;
-
-/// What kind of media a part must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MediaKind {
-    Image,
-    Video,
-}
-
-impl MediaKind {
-    fn media_type_prefix(self) -> &'static str {
-        match self {
-            MediaKind::Image => "image/",
-            MediaKind::Video => "video/",
-        }
-    }
-}
+use crate::input::MediaKind;
 
 /// Why a url was refused; the caller adds the place.
 #[derive(Debug)]
@@ -98,8 +83,8 @@ fn data(rest: &str, kind: MediaKind) -> Result<MediaSource, SourceError> {
         rest.split_once(',').ok_or_else(|| SourceError::Data("has no comma after its header".into()))?;
     let mut fields = header.split(';');
     let media_type = fields.next().unwrap_or("");
-    let expected = kind.media_type_prefix();
-    if !media_type.get(..expected.len()).is_some_and(|start| start.eq_ignore_ascii_case(expected)) {
+    let expected = format!("{}/", kind.name());
+    if !media_type.get(..expected.len()).is_some_and(|start| start.eq_ignore_ascii_case(&expected)) {
         return Err(SourceError::Data(format!("has media type {}, expected {expected}…", quoted(media_type))));
     }
     if !fields.next_back().is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64")) {

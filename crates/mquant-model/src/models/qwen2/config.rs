@@ -2,6 +2,7 @@
 //! transformers 5 saves.
 
 use crate::checkpoint::{FieldError, Fields};
+use crate::input::MediaKind;
 
 /// The decoder, by Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +82,13 @@ pub(in crate::models) struct MediaTokens {
 }
 
 impl MediaTokens {
+    pub(in crate::models) fn placeholder(&self, kind: MediaKind) -> u32 {
+        match kind {
+            MediaKind::Image => self.image,
+            MediaKind::Video => self.video,
+        }
+    }
+
     pub(in crate::models) fn read(root: &Fields, text: &TextConfig) -> Result<Self, FieldError> {
         // The ids that every published model has; older configurations leave them out.
         let token = |key, default| root.usize_or(key, default, 0..=text.vocab_size - 1).map(|id| id as u32);

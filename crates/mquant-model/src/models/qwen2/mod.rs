@@ -4,9 +4,11 @@
 mod build;
 mod config;
 mod positions;
+mod processor;
 mod tensors;
 
 pub(super) use build::decoder;
 pub(super) use config::{MediaTokens, TextConfig, divides};
 pub(super) use positions::positions;
+pub(super) use processor::processor;
 pub(super) use tensors::{NAMING, published, tensors};

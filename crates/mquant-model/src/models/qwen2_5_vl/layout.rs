@@ -1,10 +1,10 @@
 //! Placeholders, positions and attention windows.
 
 use super::super::merged_patches::frame_positions;
-use super::super::{EncoderBatch, Layout, MediaKind, MediaPiece, Piece, qwen2};
+use super::super::{EncoderBatch, Layout, MediaPiece, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
-use crate::input::{Modality, ModalitySpans};
+use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::nn::{Pass, Position, Rope};
 
 /// What arranging media needs of the configuration.
@@ -46,11 +46,8 @@ impl Qwen25VlLayout {
 }
 
 impl Layout for Qwen25VlLayout {
-    fn placeholder(&self, kind: MediaKind) -> u32 {
-        match kind {
-            MediaKind::Image => self.media.image,
-            MediaKind::Video => self.media.video,
-        }
+    fn placeholder(&self, kind: MediaKind) -> Option<u32> {
+        Some(self.media.placeholder(kind))
     }
 
     fn tokens(&self, grid: Grid) -> usize {

@@ -1,39 +1,30 @@
 //! Placeholders and positions.
 
 use super::super::merged_patches::frame_positions;
-use super::super::{EncoderBatch, Layout, MediaKind, Piece, qwen2};
+use super::super::{EncoderBatch, Layout, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
-use crate::input::{Modality, ModalitySpans};
+use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::nn::{Pass, Position, Rope};
 
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
 pub(super) struct Qwen2VlLayout {
     merge: usize,
-    image: u32,
-    video: u32,
+    media: qwen2::MediaTokens,
     rope: Rope,
 }
 
 impl Qwen2VlLayout {
     pub(super) fn new(config: &Config) -> Self {
         let v = &config.vision;
-        Self {
-            merge: v.spatial_merge_size,
-            image: config.media.image,
-            video: config.media.video,
-            rope: Rope::planar(v.head_dim(), v.rope_theta),
-        }
+        Self { merge: v.spatial_merge_size, media: config.media, rope: Rope::planar(v.head_dim(), v.rope_theta) }
     }
 }
 
 impl Layout for Qwen2VlLayout {
-    fn placeholder(&self, kind: MediaKind) -> u32 {
-        match kind {
-            MediaKind::Image => self.image,
-            MediaKind::Video => self.video,
-        }
+    fn placeholder(&self, kind: MediaKind) -> Option<u32> {
+        Some(self.media.placeholder(kind))
     }
 
     fn tokens(&self, grid: Grid) -> usize {

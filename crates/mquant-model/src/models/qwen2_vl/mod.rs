@@ -8,8 +8,9 @@ mod tensors;
 
 use super::{Blueprint, Family, Layout, Model, ModelError, qwen2};
 use crate::bundle::Weights;
-use crate::checkpoint::{Fields, Naming, TensorSpec};
-use crate::input::vision_processor::{Patching, Setting};
+use crate::checkpoint::{Checkpoint, Fields, Naming, TensorSpec};
+use crate::input::MediaProcessor;
+use crate::input::vision_processor::{PixelBounds, ProcessorError};
 use config::Config;
 
 /// The family.
@@ -47,14 +48,13 @@ impl Blueprint for Config {
         Box::new(layout::Qwen2VlLayout::new(self))
     }
 
-    fn patching(&self) -> Patching {
+    fn processor(
+        &self,
+        checkpoint: &Checkpoint,
+        pixels: PixelBounds,
+    ) -> Result<Box<dyn MediaProcessor>, ProcessorError> {
         let v = &self.vision;
-        let setting = |field, value| Setting { field, value };
-        Patching {
-            patch: setting("vision_config.patch_size", v.patch_size),
-            temporal: setting("vision_config.temporal_patch_size", v.temporal_patch_size),
-            merge: setting("vision_config.spatial_merge_size", v.spatial_merge_size),
-        }
+        qwen2::processor(checkpoint, [v.patch_size, v.temporal_patch_size, v.spatial_merge_size], pixels)
     }
 
     fn vocabulary(&self) -> usize {

@@ -15,17 +15,30 @@ use crate::run::{MediaBatch, MediaLimits};
 const PATCHES_AT_ONCE: usize = 4096;
 
 impl Engine {
-    /// Media through their encoder, with perhaps someone watching its sites, who is shown one medium at a time: tokens ×
+    /// Media through their encoders, with perhaps someone watching the sites, who is shown one medium at a time: tokens ×
     /// decoder features of each.
     ///
     /// # Panics
-    /// If the model has no vision tower.
+    /// If the model has no tower that reads such media.
     pub fn encode(&self, media: &[&PlacedMedia], mut tap: Watcher<'_>) -> Vec<Rows> {
-        let patches: Vec<&Patches> = media.iter().map(|media| &*media.patches).collect();
-        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: tap.is_none() };
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
-        let encoder = self.model.encoder(Tower::Vision).expect("a model that reads images has a vision tower");
-        for mut batch in MediaBatch::of(&*self.layout, &patches, limits) {
+        for tower in Tower::ALL {
+            let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
+            let patches: Vec<&Patches> = own.iter().map(|i| &*media[*i].patches).collect();
+            let rows = self.encode_in(tower, &patches, again(&mut tap));
+            own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
+        }
+        encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect()
+    }
+
+    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut tap: Watcher<'_>) -> Vec<Rows> {
+        if patches.is_empty() {
+            return Vec::new();
+        }
+        let encoder = self.model.encoder(tower).expect("a model has the towers of the media that it reads");
+        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: tap.is_none() };
+        let mut encoded: Vec<Option<Rows>> = patches.iter().map(|_| None).collect();
+        for mut batch in MediaBatch::of(&*self.layout, patches, limits) {
             let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
             let tap = again(&mut tap);
             let rows = self.threads.run(|| {
@@ -53,9 +66,7 @@ impl Engine {
         tap: Watcher<'_>,
     ) -> usize {
         let reached = |(i, chunk): &(usize, Chunk), media: &PlacedMedia, items: &[StepItem<'_>]| {
-            media.rows.start < chunk.to
-                && media.rows.end > chunk.from
-                && items[*i].sequence.features_of(&media.key).is_none()
+            media.rows_in(chunk.from..chunk.to).next().is_some() && items[*i].sequence.features_of(&media.key).is_none()
         };
         let mut missing: Vec<&PlacedMedia> = Vec::new();
         for of @ (i, _) in chunks {

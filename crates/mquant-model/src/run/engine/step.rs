@@ -185,13 +185,9 @@ impl Engine {
         };
         let mut x = self.model.decoder.embedding.forward(&prompt.ids[from..to]);
         for media in &prompt.media {
-            let (first, end) = (media.rows.start.max(from), media.rows.end.min(to));
-            if first >= end {
-                continue;
-            }
-            let features = item.sequence.features_of(&media.key).expect("encoded before its rows are embedded");
-            for row in first..end {
-                x.row_mut(row - from).copy_from_slice(features.row(row - media.rows.start));
+            for (row, of_tower) in media.rows_in(from..to) {
+                let features = item.sequence.features_of(&media.key).expect("encoded before its rows are embedded");
+                x.row_mut(row - from).copy_from_slice(features.row(of_tower));
             }
         }
         x

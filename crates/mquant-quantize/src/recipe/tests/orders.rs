@@ -1,10 +1,10 @@
 //! Recipes against the sites of a model.
 
 use super::{recipe, sites};
+use crate::recipe::*;
 use mquant_model::bundle::InputFormat;
 use mquant_model::error::Explain;
 use mquant_model::nn::SiteId;
-use crate::recipe::*;
 
 /// One letter a step, as the papers order them.
 fn step(letter: char) -> &'static str {

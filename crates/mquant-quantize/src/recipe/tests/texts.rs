@@ -1,9 +1,9 @@
 //! Text to recipe and back; what is wrong with a text.
 
 use super::{Noise, recipe, sites};
+use crate::recipe::*;
 use mquant_model::error::{Class, Explain};
 use mquant_model::nn::CacheFormat;
-use crate::recipe::*;
 
 #[test]
 fn every_preset_is_read_checked_and_written_back() {
