@@ -108,7 +108,7 @@ mod tests {
     use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
 
     use super::super::Input;
-    use super::super::shape::{HeadWeights, VisionShape};
+    use super::super::shape::{HeadWeights, VisionBlocks, VisionShape};
     use super::*;
 
     /// Two blocks each; a head dimension of 16.
@@ -123,8 +123,14 @@ mod tests {
             vocabulary: 800,
             head,
             mrope_section: [2, 3, 3],
-            vision: VisionShape { depth: 2, width: 32, heads: 2 },
+            vision: VisionShape { depth: 2, width: 32, heads: 2, blocks: VisionBlocks::Frames },
         }
+    }
+
+    /// The same with windows in its tower, and MLPs whose width is no multiple of eight.
+    fn tiny_windows(head: HeadWeights) -> Shape {
+        let vision = tiny(head).vision;
+        Shape { vision: VisionShape { blocks: VisionBlocks::Windows { mlp: 60, full: &[1] }, ..vision }, ..tiny(head) }
     }
 
     fn options(dir: PathBuf, shard_bytes: u64) -> SynthOptions {
@@ -142,10 +148,14 @@ mod tests {
 
     #[test]
     fn tiny_models_load_and_answer_with_finite_scores() {
-        for (head, shard_bytes, shards) in [(HeadWeights::Tied, u64::MAX, 1), (HeadWeights::Own, 150_000, 3)] {
+        for (shape, shard_bytes, shards) in [
+            (tiny(HeadWeights::Tied), u64::MAX, 1),
+            (tiny(HeadWeights::Own), 150_000, 3),
+            (tiny_windows(HeadWeights::Tied), u64::MAX, 1),
+        ] {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("model");
-            let bytes = write_folder(tiny(head), &options(dir.clone(), shard_bytes), &|_, _| {}).unwrap();
+            let bytes = write_folder(shape, &options(dir.clone(), shard_bytes), &|_, _| {}).unwrap();
             let weights = files(&dir).into_iter().filter(|(name, _)| name.ends_with(".safetensors"));
             assert!(weights.count() >= shards);
             let loaded = load(&dir);
@@ -163,16 +173,17 @@ mod tests {
 
     #[test]
     fn tiny_bundles_load_and_answer_with_finite_scores() {
-        for (head, bits, input, limit) in [
-            (HeadWeights::Tied, Bits::Four, Input::Static, u64::MAX),
-            (HeadWeights::Own, Bits::Eight, Input::Dynamic, 50_000),
+        for (shape, bits, input, limit) in [
+            (tiny(HeadWeights::Tied), Bits::Four, Input::Static, u64::MAX),
+            (tiny(HeadWeights::Own), Bits::Eight, Input::Dynamic, 50_000),
+            (tiny_windows(HeadWeights::Own), Bits::Four, Input::Static, u64::MAX),
         ] {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("model");
             let quantized = Some(Quantized { weights: bits, head: Bits::Eight, input });
             let options = SynthOptions { quantized, ..options(dir.clone(), limit) };
             let (told, total) = (AtomicU64::new(0), AtomicU64::new(0));
-            let bytes = write_folder(tiny(head), &options, &|done, of| {
+            let bytes = write_folder(shape, &options, &|done, of| {
                 told.store(done, Ordering::Relaxed);
                 total.store(of, Ordering::Relaxed);
             });
@@ -213,7 +224,9 @@ mod tests {
             let tensors = stream::stored(models::blueprint(&fields).unwrap().published());
             tensors.iter().map(stream::byte_len).sum::<u64>() / 2
         });
-        assert_eq!(parameters, [2_208_985_600, 8_291_375_616, 73_405_560_320]);
+        let qwen2_vl = [2_208_985_600, 8_291_375_616, 73_405_560_320];
+        let qwen2_5_vl = [3_754_622_976, 8_292_166_656, 33_452_718_336, 73_410_777_344];
+        assert_eq!(parameters[..], [&qwen2_vl[..], &qwen2_5_vl[..]].concat());
     }
 
     #[test]
