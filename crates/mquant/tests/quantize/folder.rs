@@ -15,6 +15,8 @@ use tempfile::TempDir;
 pub(crate) const GOLDEN: &str = "crates/mquant/tests/goldens/qwen2_vl";
 /// Random weights, tied head, bf16, and so many features that no group of 128 fits.
 pub(crate) const PUBLISHED: &str = "crates/mquant/tests/goldens/qwen2_vl_published";
+/// Qwen2.5-VL: attention in windows, gated MLPs in the tower whose width no Hadamard matrix fits.
+pub(crate) const WINDOWS: &str = "crates/mquant/tests/goldens/qwen2_5_vl";
 /// Trained, tied head, bf16.
 pub(crate) const DEMO: &str = "models/demo";
 

@@ -7,7 +7,7 @@ use mquant::kernels::Rows;
 use mquant::recipe::PRESETS;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RowOrder, Sequence};
 
-use crate::folder::{DEMO, GOLDEN, PUBLISHED, at, bits, held_out, noise, open, prompt, samples, scores};
+use crate::folder::{DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores};
 use crate::making::{Made, Making, preset};
 
 /// Samples shown: few, so bounds leave room for ranges that were guessed.
@@ -56,6 +56,11 @@ fn every_preset_quantises_a_model_of_random_weights() {
 #[test]
 fn every_preset_quantises_a_model_with_a_tied_head() {
     every_preset(PUBLISHED, 0);
+}
+
+#[test]
+fn every_preset_quantises_a_model_with_windows() {
+    every_preset(WINDOWS, 0);
 }
 
 #[test]
