@@ -1,5 +1,7 @@
 //! The [`Backend`] of this CPU. Uses the threads of the pool it is called in.
 
+use std::ops::Range;
+
 use crate::attention::{self, AttendJob, HeadShape, Products};
 use crate::backend::Backend;
 use crate::data::{Matrix, Rows};
@@ -7,6 +9,7 @@ use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
 use crate::int_gemm::{self, Product};
 use crate::int_weight::PackedWeight;
+use crate::kv_codes::KvCodes;
 use crate::prepare::{self, RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -62,6 +65,10 @@ impl Backend for CpuBackend {
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         let features = x.features();
         rope::rotate(self.cpu, x.as_mut_slice(), features, table);
+    }
+
+    fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
+        rows.for_each(|row| codes.store(self.cpu, tokens[row] as usize, k.row(row), v.row(row)));
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {

@@ -83,11 +83,9 @@ impl KvCodes {
     ///
     /// # Panics
     /// If a row has not as many values as there are features.
-    pub fn store(&mut self, token: usize, keys: &[f32], values: &[f32]) {
+    pub fn store(&mut self, cpu: Cpu, token: usize, keys: &[f32], values: &[f32]) {
         assert_eq!((keys.len(), values.len()), (self.features, self.features), "keys and values of a token");
         self.grow(token + 1);
-        // Codes are the same at every level, so which one makes them needs no choice.
-        let cpu = Cpu::detect();
         let (features, groups) = (self.features, self.groups());
         let (block, side) = (token / SIDE, token % SIDE);
         let key_codes = &mut self.keys[block * features * SIDE..][..features * SIDE];
@@ -234,7 +232,7 @@ mod tests {
             let row = |token: usize, which: usize| noise(heads * d, token * 2 + which);
             for i in 0..tokens {
                 let token = (i * 11 + 5) % tokens;
-                kv.store(token, &row(token, 0), &row(token, 1));
+                kv.store(Cpu::detect(), token, &row(token, 0), &row(token, 1));
             }
             assert_eq!(kv.len(), tokens);
             for token in 0..tokens {
@@ -250,14 +248,14 @@ mod tests {
         kv.reserve(40);
         let room = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
         for token in 0..40 {
-            kv.store(token, &noise(80, token), &noise(80, token + 50));
+            kv.store(Cpu::detect(), token, &noise(80, token), &noise(80, token + 50));
         }
         kv.truncate(3);
         assert_eq!(kv.len(), 3);
         kv.truncate(10);
         assert_eq!(kv.len(), 3);
         for token in 3..40 {
-            kv.store(token, &noise(80, token + 7), &noise(80, token + 9));
+            kv.store(Cpu::detect(), token, &noise(80, token + 7), &noise(80, token + 9));
         }
         let after = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
         assert_eq!(room, after, "nothing moved");
@@ -271,9 +269,9 @@ mod tests {
     fn zeros_and_wild_values_have_codes() {
         let mut kv = KvCodes::new(2, 2);
         for x in [0.0, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NAN] {
-            kv.store(0, &[x, -x], &[x, 1.0]);
+            kv.store(Cpu::detect(), 0, &[x, -x], &[x, 1.0]);
         }
-        kv.store(0, &[0.0, 0.0], &[0.0, 2.0]);
+        kv.store(Cpu::detect(), 0, &[0.0, 0.0], &[0.0, 2.0]);
         assert_eq!(kv.read(0), (vec![0.0, 0.0], vec![0.0, 2.0]));
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
         let count = products.len();
         let mut rest = products.iter_mut();
         let outs: [Option<Out<'_>>; MOST_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
-        let kernel = select(cpu);
+        let kernel = select(cpu, x.rows());
         let threads = rayon::current_num_threads();
         // Rows of a task, in whole tiles: they stay in the cache while all panels pass; fewer where panels are few.
         let cached = (ROWS_BYTES / x.stride()).max(kernel.rows());

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use crate::buffers::Buffer;
 use crate::data::Rows;
-use crate::features::{Cpu, Level};
+use crate::features::{Cpu, Kernel, pick};
 use crate::float_gemm::{self, Scratch};
 use crate::int_weight::{Bits, PANEL, PackedWeight, STEP, step_len};
 
@@ -51,15 +51,11 @@ struct Tile<'a> {
     scales: &'a Row,
 }
 
-/// One way to compute a tile.
-struct Kernel {
-    level: Level,
-    /// y[r][j] = fma(Σ_k x[r][k] · code[j][k], scale[j], y[r][j]) for the rows of the tile, of which there are as many.
-    run: unsafe fn(Tile<'_>, &mut [Row]),
-}
+/// y[r][j] = fma(Σ_k x[r][k] · code[j][k], scale[j], y[r][j]) for the rows of the tile, of which there are as many.
+type Run = unsafe fn(Tile<'_>, &mut [Row]);
 
 /// Every kernel, best first; the last is the definition.
-const KERNELS: &[Kernel] = &[
+const KERNELS: &[Kernel<Run>] = &[
     #[cfg(target_arch = "x86_64")]
     avx512::KERNEL,
     #[cfg(target_arch = "x86_64")]
@@ -69,21 +65,20 @@ const KERNELS: &[Kernel] = &[
 
 /// A kernel that this CPU can run.
 #[derive(Clone, Copy)]
-struct Checked(&'static Kernel);
-
-/// The first kernel of the list that the CPU allows.
-fn select(cpu: Cpu) -> Checked {
-    Checked(KERNELS.iter().find(|k| k.level <= cpu.level()).expect("the list ends with the scalar kernel"))
-}
+struct Checked(Run);
 
 impl Checked {
+    fn pick(cpu: Cpu) -> Self {
+        Self(pick(KERNELS, cpu).run)
+    }
+
     #[inline]
     fn run(self, tile: Tile<'_>, y: &mut [Row]) {
         let inputs = tile.steps.len() / step_len(tile.bits) * STEP;
         assert!((1..=MAX_ROWS).contains(&tile.rows) && y.len() == tile.rows, "rows of a tile");
         assert!(tile.x.len() >= (tile.rows - 1) * tile.stride + inputs, "inputs of a tile");
-        // SAFETY: `select` gave only kernels whose level the CPU has; rows and inputs were just checked.
-        unsafe { (self.0.run)(tile, y) }
+        // SAFETY: `pick` gives only kernels whose features the CPU has; rows and inputs were just checked.
+        unsafe { (self.0)(tile, y) }
     }
 }
 
@@ -93,7 +88,8 @@ impl Checked {
 /// If the inner dimensions or the bias do not fit.
 pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
     assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
-    let mut y = if x.rows() <= FEW_ROWS { few_rows(select(cpu), x, w) } else { float_gemm::many_rows(x, w, scratch) };
+    let mut y =
+        if x.rows() <= FEW_ROWS { few_rows(Checked::pick(cpu), x, w) } else { float_gemm::many_rows(x, w, scratch) };
     float_gemm::add_bias(&mut y, bias);
     y
 }
