@@ -31,7 +31,8 @@ fn every_shape_follows_the_equation_and_every_kernel_gives_the_bits_of_the_scala
                 (4, 63, 7),
                 (5, 300, 70),
                 (16, 260, 129),
-                (17, 96, 66),
+                (FEW_ROWS, 96, 66),
+                (FEW_ROWS + 1, 96, 66),
             ] {
                 let w = weight(bits, outputs, cols, group);
                 let packed = PackedWeight::pack(&w).unwrap();
