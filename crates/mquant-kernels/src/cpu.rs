@@ -1,9 +1,11 @@
 //! The [`Backend`] of this CPU. Uses the threads of the pool it is called in.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::attention::{self, AttendJob, HeadShape, Products};
 use crate::backend::Backend;
+use crate::buffers::Pools;
 use crate::data::{Matrix, Rows};
 use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
@@ -21,12 +23,14 @@ use crate::weight_only;
 pub struct CpuBackend {
     cpu: Cpu,
     scratch: Scratch,
+    /// Held so that storage is recycled while there is a backend, and given back after the last one.
+    _pools: Arc<Pools>,
 }
 
 impl CpuBackend {
     /// A backend that uses the instructions of `cpu`, with empty scratch space.
     pub fn new(cpu: Cpu) -> Self {
-        Self { cpu, scratch: Scratch::default() }
+        Self { cpu, scratch: Scratch::default(), _pools: Pools::shared() }
     }
 
     /// What it may use.
