@@ -72,7 +72,7 @@ impl Backend for CpuBackend {
     }
 
     fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
-        rows.for_each(|row| codes.store(self.cpu, tokens[row] as usize, k.row(row), v.row(row)));
+        codes.store_rows(self.cpu, k, v, rows, tokens);
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {
