@@ -49,7 +49,7 @@ pub(crate) struct Globals {
     /// Most tokens of prompt and answer together [default: the model's]
     #[arg(long, value_name = "TOKENS", global = true, help_heading = "Global options")]
     pub(crate) context: Option<NonZeroUsize>,
-    /// Best instructions to use: scalar, avx2, avx512 or avx512vnni [env: MQUANT_CPU] [default: the best there are]
+    /// Best instructions to use: scalar, avx2, avxvnni, avx512, avx512vnni or native [env: MQUANT_CPU] [default: the best there are]
     #[arg(long, value_name = "LEVEL", global = true, help_heading = "Global options")]
     cpu: Option<Level>,
     /// Order in which rows are computed, original or modality-first; answers do not depend on it

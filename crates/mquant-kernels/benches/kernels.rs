@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use mquant_kernels::{Cpu, CpuBackend, Level, Shape, Threads, operations};
+use mquant_kernels::{Cpu, CpuBackend, Features, Shape, Threads, operations};
 
 /// Rows the definition gets.
 const FEW_ROWS: usize = 8;
@@ -18,10 +18,10 @@ fn kernels(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(operation.name);
         group.sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
         for kernel in &operation.kernels {
-            let Ok(cpu) = Cpu::detect().capped(kernel.needs) else { continue };
+            let Some(cpu) = Cpu::detect().limited_to(kernel.needs) else { continue };
             let backend = CpuBackend::new(cpu);
             for shape in &operation.shapes {
-                let slow = kernel.needs == Level::Scalar;
+                let slow = kernel.needs == Features::NONE;
                 let shape = Shape { rows: if slow { shape.rows.min(FEW_ROWS) } else { shape.rows }, ..*shape };
                 let mut case = operation.case(shape);
                 if slow && case.ops > TOO_MANY {

@@ -56,7 +56,7 @@ fn vision(threads: &Threads, backend: &CpuBackend, products: Products) {
 fn language(threads: &Threads, backend: &CpuBackend, rows: usize, keys: usize) {
     let features = LANGUAGE.kv_heads * LANGUAGE.head_dim;
     let (cached, mut codes) = (noise(keys, features), KvCodes::new(features, LANGUAGE.head_dim));
-    (0..keys).for_each(|token| codes.store(token, cached.row(token), cached.row(token)));
+    (0..keys).for_each(|token| codes.store(Cpu::detect(), token, cached.row(token), cached.row(token)));
     let q = noise(rows, LANGUAGE.heads * LANGUAGE.head_dim);
     let positions: Vec<u32> = (keys as u32 - rows as u32..keys as u32).collect();
     let job = AttendJob { first_row: 0, rows, kv: KeyValues::Codes(&codes), mask: Mask::Causal(&positions) };
@@ -72,7 +72,12 @@ fn main() {
     let threads = Threads::new(count).expect("the system gives threads");
     let level = std::env::args().nth(2);
     for cpu in Cpu::levels().filter(|cpu| level.as_ref().is_none_or(|level| level == cpu.level().name())) {
-        println!("{} threads, {}{}", threads.count(), cpu.level(), if cpu.bf16() { " with bf16" } else { "" });
+        println!(
+            "{} threads, {}{}",
+            threads.count(),
+            cpu.level(),
+            if cpu.has(mquant_kernels::Features::AVX512_BF16) { " with bf16" } else { "" }
+        );
         let backend = CpuBackend::new(cpu);
         vision(&threads, &backend, Products::Bf16);
         vision(&threads, &backend, Products::F32);

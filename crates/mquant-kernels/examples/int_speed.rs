@@ -9,10 +9,11 @@ use mquant_kernels::{
     Backend, Bits, Bytes, Cpu, CpuBackend, IntWeight, PackedWeight, Product, QuantRows, Rows, Sink, Then, Threads,
 };
 
-fn weight(bits: Bits, rows: usize, cols: usize) -> PackedWeight {
+fn weight(bits: Bits, rows: usize, cols: usize, group: Option<usize>) -> PackedWeight {
     let codes = (0..IntWeight::code_bytes(bits, rows, cols)).map(|i| (i * 131 + i / 251) as u8).collect::<Vec<_>>();
     let codes = Bytes::new(Arc::new(codes));
-    let weight = IntWeight { bits, rows, cols, codes, scales: vec![0.01; rows], group: None };
+    let scales = vec![0.01; rows * group.map_or(1, |group| cols.div_ceil(group))];
+    let weight = IntWeight { bits, rows, cols, codes, scales, group };
     PackedWeight::pack(&weight).expect("a weight that fits")
 }
 
@@ -25,8 +26,8 @@ fn main() {
         for (m, k, n) in
             [(512, 1536, 8960), (512, 8960, 1536), (512, 1536, 1536), (1024, 1280, 5120), (1, 1536, 151_936)]
         {
-            for bits in [Bits::Four, Bits::Eight] {
-                let w = weight(bits, n, k);
+            for (bits, group) in [(Bits::Four, None), (Bits::Four, Some(128)), (Bits::Eight, None)] {
+                let w = weight(bits, n, k, group);
                 let codes: Vec<i8> = (0..m * k).map(|i| ((i * 37) % 255) as u8 as i8).collect();
                 let x = QuantRows::from_codes(&codes, k, vec![0.01; m]);
                 let mut y = Rows::zeros(m, n);
@@ -47,7 +48,8 @@ fn main() {
                 let s = seconds[seconds.len() / 2];
                 let (gops, gbs) = (2.0 * (m * k * n) as f64 / s / 1e9, w.byte_len() as f64 / s / 1e9);
                 println!(
-                    "  W{bits}A8 {m:4} x {k} x {n:6}  {:9.3} ms {gops:7.1} GOPS {gbs:6.1} GB/s (best {:.1} GOPS)",
+                    "  W{bits}A8 {:4} {m:4} x {k} x {n:6}  {:9.3} ms {gops:7.1} GOPS {gbs:6.1} GB/s (best {:.1} GOPS)",
+                    group.map_or("-".to_owned(), |group| format!("g{group}")),
                     s * 1e3,
                     gops * s / seconds[0]
                 );

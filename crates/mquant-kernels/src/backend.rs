@@ -1,9 +1,12 @@
 //! The operations a model is made of, each defined by its equation. A model asks for them; it does not know who computes.
 
+use std::ops::Range;
+
 use crate::attention::{AttendJob, HeadShape, Products};
 use crate::data::{Matrix, Rows};
 use crate::int_gemm::Product;
 use crate::int_weight::PackedWeight;
+use crate::kv_codes::KvCodes;
 use crate::prepare::{RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -11,7 +14,7 @@ use crate::rope::RopeTable;
 
 /// Somewhere to compute. Panics when shapes disagree: shapes are settled at load.
 ///
-/// `prepare`, `quantize`, `multiply` and `rope` give the same bits at every instruction level and with any threads.
+/// `prepare`, `quantize`, `multiply`, `rope` and `store` give the same bits at every instruction level and with any threads.
 /// Float products and attention give the same bits at one level.
 pub trait Backend: Send + Sync {
     /// The rows of a site: the source activated, normed, regrouped, rotated, in f32.
@@ -40,6 +43,9 @@ pub trait Backend: Send + Sync {
 
     /// Rotates every head of every row by that row's angles.
     fn rope(&self, x: &mut Rows, table: &RopeTable);
+
+    /// Stores rows `rows` of `k` and `v` in codes, each as the token that `tokens` names for it.
+    fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]);
 
     /// y = softmax(q·kᵀ/√head_dim + mask)·v for each job's rows.
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows;

@@ -1,14 +1,16 @@
 //! Storage of activations, recycled: a prefill asks for the same dozens of megabytes again and again, and fresh memory
 //! costs a page fault for each page.
 //!
-//! A [`Buffer`] that is dropped goes to a process-wide pool of its element type, which keeps a bounded number of bytes and
-//! lets the buffer go that lay there longest. A new one takes the smallest kept one that is large enough.
+//! A [`Buffer`] that is dropped goes to a pool of its element type, which keeps a bounded number of bytes and lets the
+//! buffer go that lay there longest. A new one takes the smallest kept one that is large enough. The [`Pools`] belong to
+//! the backends of the process: the last one that is dropped gives all that is kept back to the system, and without a
+//! backend nothing is kept.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Kept buffers of one element type at most, so that a search stays short.
 const MOST_KEPT: usize = 64;
@@ -25,30 +27,75 @@ pub(crate) trait Element: Copy + Default + Send + 'static {
     const KEPT_BYTES: usize;
 
     /// The pool of this type.
-    fn pool() -> &'static Mutex<Pool<Self>>;
+    fn pool(pools: &Pools) -> &Mutex<Pool<Self>>;
 }
 
-macro_rules! element {
-    ($ty:ty, $kept_bytes:expr) => {
-        impl Element for $ty {
+/// A cache line of 32-bit words: the element of buffers that must begin at one.
+#[derive(Clone, Copy, Default, bytemuck::Zeroable, bytemuck::Pod)]
+#[repr(C, align(64))]
+pub(crate) struct Line([u32; 16]);
+
+macro_rules! pools {
+    ($($pool:ident: $ty:ty, kept: $kept_bytes:expr;)*) => {
+        /// Buffers kept for reuse, of every element type.
+        #[derive(Default)]
+        pub(crate) struct Pools {
+            $($pool: Mutex<Pool<$ty>>,)*
+        }
+
+        $(impl Element for $ty {
             const KEPT_BYTES: usize = $kept_bytes;
 
-            fn pool() -> &'static Mutex<Pool<Self>> {
-                static POOL: Mutex<Pool<$ty>> = Mutex::new(Pool { kept: VecDeque::new(), bytes: 0 });
-                &POOL
+            fn pool(pools: &Pools) -> &Mutex<Pool<Self>> {
+                &pools.$pool
             }
-        }
+        })*
     };
 }
 
-element!(f32, 192 << 20);
-element!(i8, 60 << 20);
-element!(i32, 4 << 20);
+pools! {
+    floats: f32, kept: 192 << 20;
+    codes: i8, kept: 60 << 20;
+    sums: i32, kept: 4 << 20;
+    lines: Line, kept: 64 << 20;
+}
+
+/// The pools of the backends there are.
+static SHARED: Mutex<Weak<Pools>> = Mutex::new(Weak::new());
+
+impl Pools {
+    /// The pools of the backends there are; new ones for the first. They live as long as anyone holds them.
+    pub(crate) fn shared() -> Arc<Self> {
+        let mut shared = lock(&SHARED);
+        shared.upgrade().unwrap_or_else(|| {
+            let pools = Arc::default();
+            *shared = Arc::downgrade(&pools);
+            pools
+        })
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").finish_non_exhaustive()
+    }
+}
+
+/// What is locked here is whole whenever it is not locked, whatever else panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Buffers that nobody uses, the longest unused first.
 pub(crate) struct Pool<T> {
     kept: VecDeque<Vec<T>>,
     bytes: usize,
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self { kept: VecDeque::new(), bytes: 0 }
+    }
 }
 
 impl<T: Element> Pool<T> {
@@ -83,9 +130,10 @@ fn bytes_of<T>(values: &Vec<T>) -> usize {
     values.capacity() * size_of::<T>()
 }
 
-fn with_pool<T: Element, R>(f: impl FnOnce(&mut Pool<T>) -> R) -> R {
-    // A pool is whole whenever it is not locked, whatever else panicked.
-    f(&mut T::pool().lock().unwrap_or_else(PoisonError::into_inner))
+/// Lends the pool of a type, if there is a backend. Nothing is computed meanwhile: a lock is never held across parallel work.
+fn with_pool<T: Element, R>(f: impl FnOnce(&mut Pool<T>) -> Option<R>) -> Option<R> {
+    let pools = lock(&SHARED).upgrade()?;
+    f(&mut lock(T::pool(&pools)))
 }
 
 /// Values a fresh buffer has when `len` are asked for: up to a quarter more, so that slightly longer rows fit too.
@@ -162,7 +210,7 @@ impl<T: Element> Drop for Buffer<T> {
         });
         // Memory goes back to the system while nobody waits for the pool.
         while excess.take().is_some() {
-            excess = with_pool(|pool| pool.excess());
+            excess = with_pool(Pool::excess);
         }
     }
 }
@@ -207,13 +255,9 @@ impl<T: Element + fmt::Debug> fmt::Debug for Buffer<T> {
 mod tests {
     use super::*;
 
-    fn empty<T: Element>() -> Pool<T> {
-        Pool { kept: VecDeque::new(), bytes: 0 }
-    }
-
     #[test]
     fn the_smallest_buffer_that_fits_is_taken() {
-        let mut pool = empty::<i32>();
+        let mut pool = Pool::<i32>::default();
         for len in [1000, 10_000, 3000, 50_000] {
             pool.put(vec![0; len]);
         }
@@ -225,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_lay_longest_goes_when_there_is_too_much() {
-        let mut pool = empty::<i32>();
+        let mut pool = Pool::<i32>::default();
         let half = i32::KEPT_BYTES / 8;
         pool.put(vec![1; half]);
         pool.put(vec![2; half]);
@@ -244,6 +288,7 @@ mod tests {
     // Other tests use the same pools, so nothing here depends on which storage is found.
     #[test]
     fn buffers_keep_their_values_whatever_storage_they_get() {
+        let _pools = Pools::shared();
         for round in 0..50 {
             let mut a = Buffer::<f32>::for_overwrite(1000 + round);
             a.fill(7.0);

@@ -1,12 +1,17 @@
 //! The [`Backend`] of this CPU. Uses the threads of the pool it is called in.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use crate::attention::{self, AttendJob, HeadShape, Products};
 use crate::backend::Backend;
+use crate::buffers::Pools;
 use crate::data::{Matrix, Rows};
 use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
 use crate::int_gemm::{self, Product};
 use crate::int_weight::PackedWeight;
+use crate::kv_codes::KvCodes;
 use crate::prepare::{self, RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
@@ -18,12 +23,14 @@ use crate::weight_only;
 pub struct CpuBackend {
     cpu: Cpu,
     scratch: Scratch,
+    /// Held so that storage is recycled while there is a backend, and given back after the last one.
+    _pools: Arc<Pools>,
 }
 
 impl CpuBackend {
     /// A backend that uses the instructions of `cpu`, with empty scratch space.
     pub fn new(cpu: Cpu) -> Self {
-        Self { cpu, scratch: Scratch::default() }
+        Self { cpu, scratch: Scratch::default(), _pools: Pools::shared() }
     }
 
     /// What it may use.
@@ -62,6 +69,10 @@ impl Backend for CpuBackend {
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         let features = x.features();
         rope::rotate(self.cpu, x.as_mut_slice(), features, table);
+    }
+
+    fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
+        codes.store_rows(self.cpu, k, v, rows, tokens);
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {

@@ -4,6 +4,11 @@
 //! x · (1/s)), −127, 127), x ≈ q · s. Codes of keys lie in the order in which products with queries read them:
 //! `[token / 16][feature][16]`; codes of values lie as they come, `[token][feature]`.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::data::Rows;
 use crate::features::Cpu;
 use crate::quantize_rows::{absmax, quantize, scale_of};
 
@@ -11,6 +16,8 @@ use crate::quantize_rows::{absmax, quantize, scale_of};
 pub(crate) const GROUP: usize = 32;
 /// Tokens whose keys lie side by side.
 pub(crate) const SIDE: usize = 16;
+/// Keys below which a thread is not worth waking.
+const SMALL: usize = 1 << 14;
 
 /// Keys and values of one block of one sequence in signed 8-bit codes: tokens × features, a scale every 32 features of a
 /// head.
@@ -83,31 +90,58 @@ impl KvCodes {
     ///
     /// # Panics
     /// If a row has not as many values as there are features.
-    pub fn store(&mut self, token: usize, keys: &[f32], values: &[f32]) {
+    pub fn store(&mut self, cpu: Cpu, token: usize, keys: &[f32], values: &[f32]) {
         assert_eq!((keys.len(), values.len()), (self.features, self.features), "keys and values of a token");
         self.grow(token + 1);
-        // Codes are the same at every level, so which one makes them needs no choice.
-        let cpu = Cpu::detect();
-        let (features, groups) = (self.features, self.groups());
-        let (block, side) = (token / SIDE, token % SIDE);
-        let key_codes = &mut self.keys[block * features * SIDE..][..features * SIDE];
-        let key_scales = &mut self.key_scales[block * groups * SIDE..][..groups * SIDE];
-        let value_codes = &mut self.values[token * features..][..features];
-        let value_scales = &mut self.value_scales[token * groups..][..groups];
-        let mut group = 0;
-        for head in (0..features).step_by(self.head_dim) {
-            for from in (head..head + self.head_dim).step_by(GROUP) {
-                let range = from..(from + GROUP).min(head + self.head_dim);
-                let mut codes = [0; GROUP];
-                let codes = &mut codes[..range.len()];
-                key_scales[group * SIDE + side] = encode(cpu, &keys[range.clone()], codes);
-                for (to, code) in key_codes[from * SIDE + side..].iter_mut().step_by(SIDE).zip(codes) {
-                    *to = *code;
-                }
-                value_scales[group] = encode(cpu, &values[range.clone()], &mut value_codes[range]);
-                group += 1;
-            }
+        let mut side = self.sides(token / SIDE).next().expect("room for the token");
+        side.store(cpu, token % SIDE, keys, values);
+    }
+
+    /// Codes of rows `rows` of `k` and `v`, each as the token that `tokens` names for it; of rows for one token, the last's.
+    /// Uses the threads of the pool it is called in.
+    ///
+    /// # Panics
+    /// If a row has not as many values as there are features.
+    pub(crate) fn store_rows(&mut self, cpu: Cpu, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
+        assert_eq!((k.features(), v.features()), (self.features, self.features), "keys and values of a token");
+        let mut order: Vec<(usize, usize)> = rows.map(|row| (tokens[row] as usize, row)).collect();
+        order.sort_by_key(|(token, _)| *token);
+        let (Some(first), Some(last)) = (order.first(), order.last()) else { return };
+        self.grow(last.0 + 1);
+        let (mut next, at_once) = (first.0 / SIDE, SMALL.div_ceil(SIDE * self.features));
+        let mut sides = self.sides(next);
+        let tasks = order.chunk_by(|(a, _), (b, _)| a / SIDE == b / SIDE).map(|rows| {
+            let block = rows[0].0 / SIDE;
+            let side = sides.nth(block - next).expect("room for every token");
+            next = block + 1;
+            (side, rows)
+        });
+        let run = |(mut side, rows): (Side<'_>, &[(usize, usize)])| {
+            rows.iter().for_each(|(token, row)| side.store(cpu, token % SIDE, k.row(*row), v.row(*row)));
+        };
+        if order.len() <= at_once * SIDE || rayon::current_num_threads() == 1 {
+            tasks.for_each(run);
+        } else {
+            tasks.collect::<Vec<_>>().into_par_iter().with_min_len(at_once).for_each(run);
         }
+    }
+
+    /// Storage of the tokens from block `first` on, block by block.
+    fn sides(&mut self, first: usize) -> impl Iterator<Item = Side<'_>> {
+        let (head_dim, codes, scales) = (self.head_dim, SIDE * self.features, SIDE * self.groups());
+        fn blocks<T>(all: &mut [T], size: usize, first: usize) -> impl Iterator<Item = &mut [T]> {
+            all[first * size..].chunks_mut(size)
+        }
+        let keys_with_scales = blocks(&mut self.keys, codes, first).zip(blocks(&mut self.key_scales, scales, first));
+        let values_with_scales =
+            blocks(&mut self.values, codes, first).zip(blocks(&mut self.value_scales, scales, first));
+        keys_with_scales.zip(values_with_scales).map(move |((keys, key_scales), (values, value_scales))| Side {
+            head_dim,
+            keys,
+            key_scales,
+            values,
+            value_scales,
+        })
     }
 
     /// Bytes that codes and scales of the tokens take.
@@ -200,6 +234,42 @@ fn prefetch(codes: Option<&[i8]>) {
     let _ = codes;
 }
 
+/// Storage of [`SIDE`] tokens, which nobody else uses; values of as many as there are.
+struct Side<'a> {
+    head_dim: usize,
+    /// `[feature][16]`.
+    keys: &'a mut [i8],
+    /// `[group][16]`.
+    key_scales: &'a mut [f32],
+    /// `[token][feature]`.
+    values: &'a mut [i8],
+    /// `[token][group]`.
+    value_scales: &'a mut [f32],
+}
+
+impl Side<'_> {
+    /// Codes of the token at place `at`.
+    fn store(&mut self, cpu: Cpu, at: usize, keys: &[f32], values: &[f32]) {
+        let (features, groups) = (keys.len(), self.key_scales.len() / SIDE);
+        let value_codes = &mut self.values[at * features..][..features];
+        let value_scales = &mut self.value_scales[at * groups..][..groups];
+        let mut group = 0;
+        for head in (0..features).step_by(self.head_dim) {
+            for from in (head..head + self.head_dim).step_by(GROUP) {
+                let range = from..(from + GROUP).min(head + self.head_dim);
+                let mut codes = [0; GROUP];
+                let codes = &mut codes[..range.len()];
+                self.key_scales[group * SIDE + at] = encode(cpu, &keys[range.clone()], codes);
+                for (to, code) in self.keys[from * SIDE + at..].iter_mut().step_by(SIDE).zip(codes) {
+                    *to = *code;
+                }
+                value_scales[group] = encode(cpu, &values[range.clone()], &mut value_codes[range]);
+                group += 1;
+            }
+        }
+    }
+}
+
 /// Codes of one group; returns its scale.
 fn encode(cpu: Cpu, x: &[f32], codes: &mut [i8]) -> f32 {
     let scale = scale_of(absmax(cpu, x), 127.0);
@@ -234,7 +304,7 @@ mod tests {
             let row = |token: usize, which: usize| noise(heads * d, token * 2 + which);
             for i in 0..tokens {
                 let token = (i * 11 + 5) % tokens;
-                kv.store(token, &row(token, 0), &row(token, 1));
+                kv.store(Cpu::detect(), token, &row(token, 0), &row(token, 1));
             }
             assert_eq!(kv.len(), tokens);
             for token in 0..tokens {
@@ -250,14 +320,14 @@ mod tests {
         kv.reserve(40);
         let room = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
         for token in 0..40 {
-            kv.store(token, &noise(80, token), &noise(80, token + 50));
+            kv.store(Cpu::detect(), token, &noise(80, token), &noise(80, token + 50));
         }
         kv.truncate(3);
         assert_eq!(kv.len(), 3);
         kv.truncate(10);
         assert_eq!(kv.len(), 3);
         for token in 3..40 {
-            kv.store(token, &noise(80, token + 7), &noise(80, token + 9));
+            kv.store(Cpu::detect(), token, &noise(80, token + 7), &noise(80, token + 9));
         }
         let after = (kv.keys.capacity(), kv.values.capacity(), kv.key_scales.capacity(), kv.value_scales.capacity());
         assert_eq!(room, after, "nothing moved");
@@ -268,12 +338,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_stored_as_one_by_one_with_any_threads() {
+        let (features, rows) = (160, 700);
+        let (k, v) = (noise(features * rows, 1), noise(features * rows, 2));
+        let (k, v) = (Rows::from_vec(k, features), Rows::from_vec(v, features));
+        // Out of order, with gaps, and some tokens twice.
+        let tokens: Vec<u32> = (0..rows as u32).map(|row| row * 317 % 350 + row % 2 * 1500).collect();
+        for range in [0..0, 3..4, 5..rows] {
+            let mut expected = KvCodes::new(features, 80);
+            expected.grow(2300);
+            let mut stored = [expected.clone(), expected.clone()];
+            range.clone().for_each(|row| expected.store(Cpu::detect(), tokens[row] as usize, k.row(row), v.row(row)));
+            for (codes, threads) in stored.iter_mut().zip([1, 3]) {
+                let threads = crate::Threads::new(threads).expect("threads");
+                threads.run(|| codes.store_rows(Cpu::detect(), &k, &v, range.clone(), &tokens));
+                for token in 0..2300 {
+                    assert_eq!(codes.read(token), expected.read(token), "token {token}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn zeros_and_wild_values_have_codes() {
         let mut kv = KvCodes::new(2, 2);
         for x in [0.0, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NAN] {
-            kv.store(0, &[x, -x], &[x, 1.0]);
+            kv.store(Cpu::detect(), 0, &[x, -x], &[x, 1.0]);
         }
-        kv.store(0, &[0.0, 0.0], &[0.0, 2.0]);
+        kv.store(Cpu::detect(), 0, &[0.0, 0.0], &[0.0, 2.0]);
         assert_eq!(kv.read(0), (vec![0.0, 0.0], vec![0.0, 2.0]));
     }
 }

@@ -37,7 +37,7 @@ pub use backend::Backend;
 pub use clip_scale::clipped_scale;
 pub use cpu::CpuBackend;
 pub use data::{Bytes, Dtype, Matrix, Rows, Values};
-pub use features::{Cpu, Level, UnknownLevel, Unsupported};
+pub use features::{Cpu, Features, Level, UnknownLevel, Unsupported};
 pub use hadamard::{Hadamard, HadamardError};
 pub use int_gemm::{Product, Sink, Then};
 pub use int_weight::{Bits, IntWeight, PackError, PackedWeight};

@@ -29,12 +29,39 @@ pub(crate) struct RowCodes<'a> {
     pub(crate) sum: &'a mut i32,
 }
 
+/// Wraps, as products do: what is taken back from a product by it is right as long as the product itself fits 32 bits. A
+/// sum that could panic would be taken code by code.
 #[inline(always)]
 fn sum_body(codes: &[i8]) -> i32 {
-    codes.iter().map(|code| i32::from(*code)).sum()
+    codes.iter().fold(0, |sum, code| sum.wrapping_add(i32::from(*code)))
+}
+
+#[inline(always)]
+fn group_sums_body(codes: &[i8], group: usize, sums: &mut [i32]) {
+    sums.iter_mut().zip(codes.chunks(group)).for_each(|(sum, codes)| *sum = sum_body(codes));
 }
 
 per_level! { fn sum_of(codes: &[i8]) -> i32 = sum_body }
+per_level! { fn group_sums_of(codes: &[i8], group: usize, sums: &mut [i32]) = group_sums_body }
+
+/// Sums of the codes of every row, one for each group of features.
+pub(crate) struct GroupSums {
+    group: usize,
+    groups: usize,
+    sums: Buffer<i32>,
+}
+
+impl GroupSums {
+    /// Features of a group; the last of a row may have fewer.
+    pub(crate) fn group(&self) -> usize {
+        self.group
+    }
+
+    /// The sums of a row.
+    pub(crate) fn row(&self, i: usize) -> &[i32] {
+        &self.sums[i * self.groups..][..self.groups]
+    }
+}
 
 /// Codes from one row to the next.
 fn stride_of(features: usize) -> usize {
@@ -69,7 +96,7 @@ impl QuantRows {
         let (to, stride, _, sums) = rows.parts_mut();
         for ((to, codes), sum) in to.chunks_exact_mut(stride).zip(codes.chunks_exact(features)).zip(sums) {
             to[..features].copy_from_slice(codes);
-            *sum = codes.iter().map(|c| i32::from(*c)).sum();
+            *sum = sum_body(codes);
         }
         rows.scales = Buffer::from_vec(scales);
         rows
@@ -132,6 +159,15 @@ impl QuantRows {
         rows.for_each(|(codes, sum)| *sum = sum_of(cpu, &codes[..features]));
     }
 
+    /// Sums of each row's codes over every `group` features.
+    pub(crate) fn group_sums(&self, cpu: Cpu, group: usize) -> GroupSums {
+        let groups = self.features.div_ceil(group);
+        let mut sums = Buffer::for_overwrite(self.rows() * groups);
+        let rows = self.codes.par_chunks(self.stride).zip(sums.par_chunks_mut(groups)).with_min_len(16);
+        rows.for_each(|(codes, sums)| group_sums_of(cpu, &codes[..self.features], group, sums));
+        GroupSums { group, groups, sums }
+    }
+
     /// Every row, to be filled in.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = RowCodes<'_>> {
         let Self { codes, features, stride, scales, sums, .. } = self;
@@ -179,6 +215,13 @@ mod tests {
             assert_eq!(rows.row(i), want);
             assert_eq!(&rows.from_row(i)[..70], want);
             assert_eq!(i64::from(rows.sums()[i]), want.iter().map(|c| i64::from(*c)).sum::<i64>());
+        }
+        for cpu in Cpu::levels() {
+            let sums = rows.group_sums(cpu, 32);
+            for (i, row) in codes.chunks_exact(70).enumerate() {
+                let want: Vec<i32> = row.chunks(32).map(|codes| codes.iter().map(|c| i32::from(*c)).sum()).collect();
+                assert_eq!((sums.group(), sums.row(i)), (32, &want[..]));
+            }
         }
     }
 }

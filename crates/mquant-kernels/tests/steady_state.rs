@@ -1,8 +1,10 @@
-//! Once warm, preparing, quantising and multiplying rows takes no memory from the system.
+//! Once warm, preparing, quantising and multiplying rows takes no memory from the system; after the last backend all of it
+//! is given back.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use mquant_kernels::{
     Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Hadamard, IntWeight, NormOf, NormStep, PackedWeight, Product,
@@ -14,18 +16,26 @@ const SMALL: usize = 4 << 10;
 
 /// Larger allocations since the program began.
 static LARGE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of large allocations that were not freed yet.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
 // SAFETY: the system's allocator, with a count beside it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGE.fetch_add(usize::from(layout.size() > SMALL), Ordering::Relaxed);
+        if layout.size() > SMALL {
+            LARGE.fetch_add(1, Ordering::Relaxed);
+            HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if layout.size() > SMALL {
+            HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(at, layout) }
     }
@@ -92,9 +102,10 @@ fn warm_up(quiet: usize, mut step: impl FnMut()) {
     panic!("allocates in every step");
 }
 
-// One test, since the count is one of the whole program.
+// One test, since the counts are those of the whole program.
 #[test]
-fn steps_of_the_same_shape_allocate_nothing() {
+fn steps_of_the_same_shape_allocate_nothing_and_the_last_backend_gives_all_back() {
+    let held = HELD.load(Ordering::Relaxed);
     let model = Model::new();
     for threads in [1, 3] {
         let threads = Threads::new(threads).expect("the system gives threads");
@@ -112,4 +123,15 @@ fn steps_of_the_same_shape_allocate_nothing() {
     let before = LARGE.load(Ordering::Relaxed);
     drop(std::hint::black_box(vec![1u8; SMALL + 1]));
     assert_eq!(LARGE.load(Ordering::Relaxed) - before, 1, "large allocations are counted");
+
+    let another = CpuBackend::new(Cpu::detect());
+    drop(model);
+    assert!(HELD.load(Ordering::Relaxed) > held, "nothing is kept while there is a backend");
+    drop(another);
+    // Threads that were told to end give back what is theirs when they do.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while HELD.load(Ordering::Relaxed) > held && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(HELD.load(Ordering::Relaxed), held, "bytes after the last backend, and before the first");
 }

@@ -9,7 +9,7 @@ use mquant::bundle::{
 };
 use mquant::checkpoint::{Checkpoint, NormValue, Role, TensorSpec, Tensors};
 use mquant::input::Modality;
-use mquant::kernels::{Bits, Dtype, Matrix, Values};
+use mquant::kernels::{Bits, Cpu, Dtype, Matrix, Values};
 use mquant::models::{self, Blueprint};
 use mquant::nn::{CacheFormat, SiteId};
 use mquant::quantize::{IntFormat, rtn};
@@ -91,7 +91,7 @@ impl FloatModel {
             let mut row: Vec<f64> = gained.collect();
             row.resize(cols, 0.0);
             if let Some(rotation) = rotation {
-                rotation.rotate_row_f64(&mut row);
+                rotation.rotate_row_f64(Cpu::detect(), &mut row);
             }
             side.extend(side_columns.iter().map(|c| std::mem::take(&mut row[*c as usize]) as f32));
             main.extend(row.iter().map(|w| *w as f32));

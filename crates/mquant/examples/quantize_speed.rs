@@ -41,7 +41,8 @@ fn main() {
             for bits in [Bits::Four, Bits::Eight] {
                 let format = IntFormat::per_channel(bits);
                 let name = format!("rtn, clip search, {bits} bits {outputs} x {inputs}");
-                let made = timed(&name, || rtn_clipped(&weight, format, Clip::Search).expect("finite weights"));
+                let made =
+                    timed(&name, || rtn_clipped(Cpu::detect(), &weight, format, Clip::Search).expect("finite weights"));
                 drop(made);
             }
             let factor = timed(&format!("factor {inputs}"), || {
@@ -49,7 +50,7 @@ fn main() {
             });
             let format = IntFormat::per_channel(Bits::Four);
             let made = timed(&format!("gptq {outputs} x {inputs}"), || {
-                gptq(&weight, &factor, format, Clip::None).expect("finite weights")
+                gptq(Cpu::detect(), &weight, &factor, format, Clip::None).expect("finite weights")
             });
             let compare = || relative_error(&weight, &made, &[], Some(&hessian)).expect("one shape");
             println!("{:?}", timed("relative error", compare));

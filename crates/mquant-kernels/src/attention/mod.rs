@@ -21,7 +21,9 @@ mod plan;
 use std::ops::Range;
 
 use crate::data::Rows;
-use crate::features::{Cpu, Level};
+#[cfg(target_arch = "x86_64")]
+use crate::features::Level;
+use crate::features::{Cpu, Features, Kernel, pick};
 use crate::kv_codes::KvCodes;
 
 use lanes::Group;
@@ -149,33 +151,53 @@ impl AttendJob<'_> {
 }
 
 /// How a group of rows takes in a block, for one form of words.
-#[derive(Clone, Copy)]
-struct Kernel {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupKernel {
     form: Form,
     attend: unsafe fn(&mut Group<'_>),
 }
 
-impl Kernel {
-    fn select(cpu: Cpu, products: Products) -> Self {
-        let kernel = |form, attend| Self { form, attend };
-        #[cfg(target_arch = "x86_64")]
-        match (cpu.level(), products) {
-            (_, Products::Bf16) if cpu.bf16() => return kernel(Form::Pairs, x86::avx512_pairs),
-            (Level::Avx512 | Level::Avx512Vnni, Products::Bf16) => return kernel(Form::Rounded, x86::avx512_rounded),
-            (Level::Avx512 | Level::Avx512Vnni, Products::F32) => return kernel(Form::Single, x86::avx512_single),
-            (Level::Avx2, Products::Bf16) => return kernel(Form::Rounded, x86::avx2_rounded),
-            (Level::Avx2, Products::F32) => return kernel(Form::Single, x86::avx2_single),
-            (Level::Scalar, _) => {}
-        }
-        match products {
-            Products::F32 => kernel(Form::Single, portable::single),
-            Products::Bf16 => kernel(Form::Rounded, portable::rounded),
-        }
-    }
+const fn kernel(
+    name: &'static str,
+    needs: Features,
+    form: Form,
+    attend: unsafe fn(&mut Group<'_>),
+) -> Kernel<GroupKernel> {
+    Kernel { name, needs, run: GroupKernel { form, attend } }
+}
 
+/// Every kernel of each kind of products, best first; the last is the definition.
+pub(crate) fn kernels(products: Products) -> &'static [Kernel<GroupKernel>] {
+    const F32: &[Kernel<GroupKernel>] = &[
+        #[cfg(target_arch = "x86_64")]
+        kernel("avx512", Level::Avx512.needs(), Form::Single, x86::avx512_single),
+        #[cfg(target_arch = "x86_64")]
+        kernel("avx2", Level::Avx2.needs(), Form::Single, x86::avx2_single),
+        kernel("scalar", Features::NONE, Form::Single, portable::single),
+    ];
+    const BF16: &[Kernel<GroupKernel>] = &[
+        #[cfg(target_arch = "x86_64")]
+        kernel("avx512bf16", Level::Avx512.needs().with(Features::AVX512_BF16), Form::Pairs, x86::avx512_pairs),
+        #[cfg(target_arch = "x86_64")]
+        kernel("avx512", Level::Avx512.needs(), Form::Rounded, x86::avx512_rounded),
+        #[cfg(target_arch = "x86_64")]
+        kernel("avx2", Level::Avx2.needs(), Form::Rounded, x86::avx2_rounded),
+        kernel("scalar", Features::NONE, Form::Rounded, portable::rounded),
+    ];
+    match products {
+        Products::F32 => F32,
+        Products::Bf16 => BF16,
+    }
+}
+
+/// A kernel that this CPU can run.
+#[derive(Clone, Copy)]
+struct Checked(&'static GroupKernel);
+
+impl Checked {
     fn run(self, group: &mut Group<'_>) {
-        // SAFETY: `select` took a function whose instructions the CPU has.
-        unsafe { (self.attend)(group) }
+        // SAFETY: `attend` takes only kernels whose features the CPU has.
+        unsafe { (self.0.attend)(group) }
     }
 }
 
@@ -219,8 +241,8 @@ pub(crate) fn attend(cpu: Cpu, q: &Rows, shape: HeadShape, products: Products, j
         at = job.first_row + job.rows;
     }
     y.as_mut_slice()[at * features..].fill(0.0);
-    let kernel = Kernel::select(cpu, products);
-    let layout = Layout { form: kernel.form, head_dim: shape.head_dim };
+    let kernel = Checked(&pick(kernels(products), cpu).run);
+    let layout = Layout { form: kernel.0.form, head_dim: shape.head_dim };
     let output = Output { values: y.as_mut_slice().as_mut_ptr(), rows: q.rows(), features };
     plan::run(&Call { cpu, kernel, layout, shape, q, output }, jobs);
     y

@@ -48,8 +48,7 @@ fn panel_words(call: &Call<'_>, job: &AttendJob<'_>) -> usize {
 fn run_wave(call: &Call<'_>, jobs: &[AttendJob<'_>]) {
     let threads = if work(call, jobs) < SMALL { 1 } else { rayon::current_num_threads() };
     let needed = jobs.iter().map(|job| panel_words(call, job)).sum();
-    with_words(|words| {
-        let words = words.take(needed);
+    with_words(needed, |words| {
         make_panels(call, jobs, threads, words);
         run_tiles(call, jobs, threads, words);
     });
@@ -108,8 +107,7 @@ fn run_tiles(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut words:
 
 fn run_spans(tiles: &[Tile<'_>], threads: usize) {
     let needed = tiles.iter().map(|tile| tile.spans().len() * tile.sum_words()).sum();
-    with_words(|words| {
-        let words = words.take(needed);
+    with_words(needed, |words| {
         let mut tasks = Vec::new();
         let mut rest = &mut *words;
         for tile in tiles {

@@ -1,14 +1,10 @@
 //! Memory that is kept between calls.
 
 use std::cell::RefCell;
-use std::sync::{Mutex, PoisonError};
 
-/// A cache line of words.
-#[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-#[repr(C, align(64))]
-struct Line([u32; 16]);
+use crate::buffers::{Buffer, Line};
 
-/// Words that begin at a cache line and hold whatever they held.
+/// Words that begin at a cache line, kept by their owner and left as they were.
 #[derive(Default)]
 pub(super) struct Words(Vec<Line>);
 
@@ -17,28 +13,16 @@ impl Words {
     pub(super) fn take(&mut self, len: usize) -> &mut [u32] {
         let lines = len.div_ceil(16);
         if self.0.len() < lines {
-            self.0.resize(lines, Line([0; 16]));
+            self.0.resize(lines, Line::default());
         }
         &mut bytemuck::cast_slice_mut(&mut self.0)[..len]
     }
 }
 
-/// What is kept between calls at most: 64 MiB.
-const MOST_LINES: usize = 1 << 20;
-
-static KEPT: Mutex<Vec<Words>> = Mutex::new(Vec::new());
-
-/// Lends words to `f`, from a call before if there are any.
-pub(super) fn with_words<R>(f: impl FnOnce(&mut Words) -> R) -> R {
-    let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut words = kept().pop().unwrap_or_default();
-    let result = f(&mut words);
-    let mut all = kept();
-    let lines: usize = all.iter().map(|words| words.0.len()).sum();
-    if lines + words.0.len() <= MOST_LINES {
-        all.push(words);
-    }
-    result
+/// Lends `f` as many words that begin at a cache line, to be written before they are read.
+pub(super) fn with_words<R>(len: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
+    let mut lines = Buffer::<Line>::for_overwrite(len.div_ceil(16));
+    f(&mut bytemuck::cast_slice_mut(&mut lines)[..len])
 }
 
 /// What a thread needs for a tile.

@@ -25,7 +25,7 @@ impl Cached {
         let (keys, values) = (noise(tokens * features, seed), noise(tokens * features, seed + 1));
         let mut codes = KvCodes::new(features, shape.head_dim);
         for (token, (k, v)) in keys.chunks(features).zip(values.chunks(features)).enumerate() {
-            codes.store(token, k, v);
+            codes.store(Cpu::detect(), token, k, v);
         }
         Self { keys, values, codes }
     }

@@ -9,7 +9,7 @@ use super::lanes::{Group, ROWS, Space};
 use super::panel::{KEYS, Layout};
 use super::softmax::{NOTHING, power};
 use super::space::TileSpace;
-use super::{AttendJob, HeadShape, Kernel, Output};
+use super::{AttendJob, Checked, HeadShape, Output};
 use crate::data::Rows;
 use crate::features::{Cpu, per_level};
 
@@ -21,7 +21,7 @@ const TILE: usize = 96;
 /// What all tiles of a call have in common.
 pub(super) struct Call<'a> {
     pub(super) cpu: Cpu,
-    pub(super) kernel: Kernel,
+    pub(super) kernel: Checked,
     pub(super) layout: Layout,
     pub(super) shape: HeadShape,
     pub(super) q: &'a Rows,

@@ -19,7 +19,7 @@ const WIDEST: usize = 16;
 
 /// Which way to rotate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     /// By H.
     Forward,
     /// By Hᵀ.

@@ -13,6 +13,8 @@ mod dense;
 mod transform;
 mod wide;
 
+pub(crate) use transform::KERNELS;
+
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -174,46 +176,41 @@ impl Hadamard {
         self.blocks * self.block
     }
 
-    /// row ← H·row / √block for each block.
+    /// row ← H·row / √block for each block, with the instructions of `cpu`.
     ///
     /// # Panics
     /// If the row has other features.
-    pub fn rotate_row(&self, row: &mut [f32]) {
-        self.rotate(Cpu::detect(), row);
+    pub fn rotate_row(&self, cpu: Cpu, row: &mut [f32]) {
+        self.turn(cpu, row, Turn::Forward);
     }
 
     /// row ← Hᵀ·row / √block for each block: takes [`rotate_row`](Self::rotate_row) back.
     ///
     /// # Panics
     /// If the row has other features.
-    pub fn inverse_row(&self, row: &mut [f32]) {
-        self.turn(Cpu::detect(), row, Turn::Inverse);
+    pub fn inverse_row(&self, cpu: Cpu, row: &mut [f32]) {
+        self.turn(cpu, row, Turn::Inverse);
     }
 
     /// What [`rotate_row`](Self::rotate_row) does, in f64: the same matrix, for values that are kept.
     ///
     /// # Panics
     /// If the row has other features.
-    pub fn rotate_row_f64(&self, row: &mut [f64]) {
-        self.turn_f64(row, Turn::Forward);
+    pub fn rotate_row_f64(&self, cpu: Cpu, row: &mut [f64]) {
+        self.turn_f64(cpu, row, Turn::Forward);
     }
 
     /// What [`inverse_row`](Self::inverse_row) does, in f64.
     ///
     /// # Panics
     /// If the row has other features.
-    pub fn inverse_row_f64(&self, row: &mut [f64]) {
-        self.turn_f64(row, Turn::Inverse);
+    pub fn inverse_row_f64(&self, cpu: Cpu, row: &mut [f64]) {
+        self.turn_f64(cpu, row, Turn::Inverse);
     }
 
-    fn turn_f64(&self, row: &mut [f64], turn: Turn) {
+    fn turn_f64(&self, cpu: Cpu, row: &mut [f64], turn: Turn) {
         assert_eq!(row.len(), self.features(), "features of a row and its rotation");
-        wide::turn(row, self, turn);
-    }
-
-    /// What [`rotate_row`](Self::rotate_row) does, with the instructions of `cpu`.
-    pub(crate) fn rotate(&self, cpu: Cpu, row: &mut [f32]) {
-        self.turn(cpu, row, Turn::Forward);
+        wide::turn(cpu, row, self, turn);
     }
 
     fn turn(&self, cpu: Cpu, row: &mut [f32], turn: Turn) {

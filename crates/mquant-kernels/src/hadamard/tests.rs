@@ -65,7 +65,7 @@ fn check(rotation: &Hadamard) {
     for turn in [Turn::Forward, Turn::Inverse] {
         let want = expected(rotation, &row, turn);
         let mut wide: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
-        rotation.turn_f64(&mut wide, turn);
+        rotation.turn_f64(Cpu::detect(), &mut wide, turn);
         for (at, (got, want)) in wide.iter().zip(&want).enumerate() {
             assert!((got - want).abs() < 1e-11, "{:?} {turn:?} in f64 at {at}: {got} not {want}", rotation.parts());
         }
@@ -129,7 +129,7 @@ fn composite_matrices_are_orthogonal_products() {
             // Column i of the rotation is what it makes of the unit vector i.
             let mut unit = vec![0.0; n];
             unit[i] = (n as f32).sqrt();
-            rotation.rotate_row(&mut unit);
+            rotation.rotate_row(Cpu::detect(), &mut unit);
             for (got, row) in unit.iter().zip(&rows) {
                 assert!((got - f32::from(row[i])).abs() < 1e-5, "order {n}, column {i}");
             }
@@ -180,15 +180,15 @@ fn turning_back_gives_the_row() {
         let rotation = Hadamard::new(width).unwrap();
         let row = noise(width, 11);
         let mut y = row.clone();
-        rotation.rotate_row(&mut y);
+        rotation.rotate_row(Cpu::detect(), &mut y);
         let length = |v: &[f32]| v.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
         assert!((length(&y) / length(&row) - 1.0).abs() < 1e-5);
-        rotation.inverse_row(&mut y);
+        rotation.inverse_row(Cpu::detect(), &mut y);
         assert!(y.iter().zip(&row).all(|(a, b)| (a - b).abs() < 2e-5), "{width}");
         let wide: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
         let mut y = wide.clone();
-        rotation.rotate_row_f64(&mut y);
-        rotation.inverse_row_f64(&mut y);
+        rotation.rotate_row_f64(Cpu::detect(), &mut y);
+        rotation.inverse_row_f64(Cpu::detect(), &mut y);
         assert!(y.iter().zip(&wide).all(|(a, b)| (a - b).abs() < 1e-12), "{width} in f64");
     }
 }
@@ -203,11 +203,11 @@ fn nothing_outside_the_row_is_touched() {
         let rotation = Hadamard::blocks(blocks * block, block).unwrap();
         let row = noise(blocks * block, 9);
         let mut want = row.clone();
-        rotation.rotate_row(&mut want);
+        rotation.rotate_row(Cpu::detect(), &mut want);
         for edge in [Edge::Begin, Edge::End] {
             for cpu in Cpu::levels() {
                 let mut y = Guarded::copy_of(&row, edge);
-                rotation.rotate(cpu, &mut y);
+                rotation.rotate_row(cpu, &mut y);
                 assert_eq!(*y, want[..], "{blocks} blocks of {block} at {}", cpu.level());
             }
         }

@@ -5,38 +5,46 @@ use std::array;
 use super::Hadamard;
 use super::dense::{self, Turn};
 use super::vector::Vector;
-use crate::features::Cpu;
 #[cfg(target_arch = "x86_64")]
 use crate::features::Level;
+use crate::features::{Cpu, Features, Kernel, pick};
 
 /// Values that all passes are done on before the next ones: half a first-level cache.
 const BLOCK: usize = 4096;
 
 /// row ← H·row / √block or Hᵀ·row / √block for each block.
 pub(super) fn turn(cpu: Cpu, row: &mut [f32], rotation: &Hadamard, turn: Turn) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{__m256, __m512};
+    // SAFETY: `pick` gives a kernel whose features the CPU has.
+    unsafe { (pick(KERNELS, cpu).run)(row, rotation, turn) }
+}
 
-        #[target_feature(enable = "avx2")]
-        fn avx2(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
-            // SAFETY: this function enables the instructions of the type.
-            unsafe { body::<__m256>(row, rotation, turn) }
-        }
-        #[target_feature(enable = "avx512f")]
-        fn avx512(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
-            // SAFETY: this function enables the instructions of the type.
-            unsafe { body::<__m512>(row, rotation, turn) }
-        }
-        match cpu.level() {
-            // SAFETY: a `Cpu` of this level was found to have every feature that `avx512` enables.
-            Level::Avx512 | Level::Avx512Vnni => return unsafe { avx512(row, rotation, turn) },
-            // SAFETY: a `Cpu` of this level was found to have every feature that `avx2` enables.
-            Level::Avx2 => return unsafe { avx2(row, rotation, turn) },
-            Level::Scalar => {}
-        }
-    }
-    let _ = cpu;
+/// What a kernel does to a row.
+type Apply = unsafe fn(&mut [f32], &Hadamard, Turn);
+
+/// Every kernel, best first; the last is the definition.
+pub(crate) const KERNELS: &[Kernel<Apply>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx512", needs: Level::Avx512.needs(), run: avx512 },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx2", needs: Level::Avx2.needs(), run: avx2 },
+    Kernel { name: "scalar", needs: Features::NONE, run: scalar },
+];
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn avx512(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+    // SAFETY: this function enables the instructions of the type.
+    unsafe { body::<std::arch::x86_64::__m512>(row, rotation, turn) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn avx2(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+    // SAFETY: this function enables the instructions of the type.
+    unsafe { body::<std::arch::x86_64::__m256>(row, rotation, turn) }
+}
+
+fn scalar(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
     // SAFETY: a single value needs no instructions of its own.
     unsafe { body::<f32>(row, rotation, turn) }
 }

@@ -4,14 +4,12 @@
 
 use super::Hadamard;
 use super::dense::{Dense, Turn};
-use crate::features::{Cpu, per_level};
+use crate::features::per_level;
 
-/// row ← H·row / √block or Hᵀ·row / √block for each block.
-pub(super) fn turn(row: &mut [f64], rotation: &Hadamard, turn: Turn) {
-    all(Cpu::detect(), row, rotation, turn);
+per_level! {
+    /// row ← H·row / √block or Hᵀ·row / √block for each block.
+    pub(super) fn turn(row: &mut [f64], rotation: &Hadamard, turn: Turn) = body
 }
-
-per_level! { fn all(row: &mut [f64], rotation: &Hadamard, turn: Turn) = body }
 
 #[inline(always)]
 fn body(row: &mut [f64], rotation: &Hadamard, turn: Turn) {

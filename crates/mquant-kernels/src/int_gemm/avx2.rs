@@ -6,11 +6,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Start, Sums, Tile};
-use crate::features::Level;
+use super::{Start, Sums, Tile, TileKernel};
+use crate::features::{Features, Kernel};
 use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
-pub(super) const KERNEL: Kernel = Kernel { name: "avx2", level: Level::Avx2, rows: 6, run: tile };
+pub(super) const KERNEL: Kernel<TileKernel> =
+    Kernel { name: "avx2", needs: Features::AVX2, run: TileKernel { rows: 6, run: tile } };
 
 /// Steps whose products fit 16 bits.
 const STEPS_IN_16_BITS: usize = 8;

@@ -4,11 +4,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Start, Sums, Tile};
-use crate::features::Level;
+use super::{Start, Sums, Tile, TileKernel};
+use crate::features::{Kernel, Level};
 use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
-pub(super) const KERNEL: Kernel = Kernel { name: "avx512vnni", level: Level::Avx512Vnni, rows: 6, run: tile };
+pub(super) const KERNEL: Kernel<TileKernel> =
+    Kernel { name: "avx512vnni", needs: Level::Avx512Vnni.needs(), run: TileKernel { rows: 6, run: tile } };
 
 /// Outputs of a vector of sums.
 const LANES: usize = 16;

@@ -61,9 +61,11 @@ fn add_to_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROW
 }
 
 #[inline(always)]
-fn add_group_body(sums: &[i32; PANEL], back: i32, outputs: &Row, y: &mut Row) {
-    for j in 0..PANEL {
-        y[j] += sums[j].wrapping_sub(back) as f32 * outputs[j];
+fn add_group_body(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MOST_ROWS]) {
+    for ((sums, back), y) in sums.iter().zip(back).zip(y) {
+        for j in 0..PANEL {
+            y[j] += sums[j].wrapping_sub(*back) as f32 * outputs[j];
+        }
     }
 }
 
@@ -95,7 +97,7 @@ per_level! {
 }
 per_level! {
     /// y += (sums − back) · outputs: what one group of inputs contributes.
-    pub(super) fn add_group(sums: &[i32; PANEL], back: i32, outputs: &Row, y: &mut Row) = add_group_body
+    pub(super) fn add_group(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MOST_ROWS]) = add_group_body
 }
 per_level! {
     /// y ← y · row.

@@ -15,13 +15,15 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+#[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
 
 pub(crate) use product::multiply;
 
 use crate::activation::Activation;
 use crate::data::Rows;
-use crate::features::{Cpu, Level};
+use crate::features::{Cpu, Kernel, pick};
 use crate::int_weight::{Bits, PANEL, PackedWeight};
 use crate::quant_rows::QuantRows;
 
@@ -95,32 +97,45 @@ pub(crate) enum Start {
 }
 
 /// One way to compute a tile.
-#[derive(Clone, Copy)]
-pub(crate) struct Kernel {
-    pub(crate) name: &'static str,
-    pub(crate) level: Level,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TileKernel {
     /// Rows it takes at once.
-    pub(crate) rows: usize,
+    rows: usize,
     /// sums[r][j] += Σ_k codes[r][k] · byte[j][k], wrapping, or = where the sums are new; rows beyond the tile's stay.
     run: unsafe fn(Tile<'_>, &mut Sums),
 }
 
-/// Every kernel, best first; the last is the definition.
-pub(crate) const KERNELS: &[Kernel] = &[
+/// Every kernel, best first where weights come from the caches; the last is the definition.
+const MANY_ROWS: &[Kernel<TileKernel>] = &[
     #[cfg(target_arch = "x86_64")]
     avx512_vnni::KERNEL,
+    #[cfg(target_arch = "x86_64")]
+    avx_vnni::KERNEL,
     #[cfg(target_arch = "x86_64")]
     avx2::KERNEL,
     scalar::KERNEL,
 ];
 
+/// Every kernel, best first where weights come from memory. It is the order of many rows: of the shapes recorded on Zen 4
+/// (`benches/record`), AVX2 is level with AVX-512 VNNI or a little ahead at one row of 4 bits, and half as fast at four rows
+/// and at 8 bits.
+const FEW_ROWS: &[Kernel<TileKernel>] = MANY_ROWS;
+
+/// Rows of activations up to which weights come from memory: a decoding step.
+const MOST_FEW_ROWS: usize = 4;
+
+/// The list of kernels for so many rows.
+pub(crate) fn kernels(rows: usize) -> &'static [Kernel<TileKernel>] {
+    if rows <= MOST_FEW_ROWS { FEW_ROWS } else { MANY_ROWS }
+}
+
 /// A kernel that this CPU can run.
 #[derive(Clone, Copy)]
-pub(crate) struct Checked(&'static Kernel);
+pub(crate) struct Checked(TileKernel);
 
-/// The first kernel of the list that the CPU allows.
-pub(crate) fn select(cpu: Cpu) -> Checked {
-    Checked(KERNELS.iter().find(|k| k.level <= cpu.level()).expect("the list ends with the scalar kernel"))
+/// The best kernel for so many rows that the CPU can run.
+pub(crate) fn select(cpu: Cpu, rows: usize) -> Checked {
+    Checked(pick(kernels(rows), cpu).run)
 }
 
 impl Checked {
@@ -133,7 +148,7 @@ impl Checked {
     pub(crate) fn run(self, tile: Tile<'_>, sums: &mut Sums) {
         let steps = tile.panel.len() / crate::int_weight::step_len(tile.bits);
         assert!(tile.rows <= self.0.rows && tile.codes.len() >= (tile.rows - 1) * tile.stride + steps * 4);
-        // SAFETY: `select` gave only kernels whose level the CPU has, and the codes reach as far as the panel asks.
+        // SAFETY: `select` gives only kernels whose features the CPU has, and the codes reach as far as the panel asks.
         unsafe { (self.0.run)(tile, sums) }
     }
 }

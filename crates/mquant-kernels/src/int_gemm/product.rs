@@ -8,7 +8,7 @@ use super::task::Task;
 use super::{Product, Sink, Then, select};
 use crate::features::Cpu;
 use crate::int_weight::{PANEL, PackedWeight};
-use crate::quant_rows::QuantRows;
+use crate::quant_rows::{GroupSums, QuantRows};
 
 /// Tasks for each thread, so that a slower one can be helped.
 const TASKS_PER_THREAD: usize = 8;
@@ -30,9 +30,10 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
             *end = panels;
         }
         let count = products.len();
+        let group_sums = sums_of_groups(cpu, x, products);
         let mut rest = products.iter_mut();
         let outs: [Option<Out<'_>>; MOST_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
-        let kernel = select(cpu);
+        let kernel = select(cpu, x.rows());
         let threads = rayon::current_num_threads();
         // Rows of a task, in whole tiles: they stay in the cache while all panels pass; fewer where panels are few.
         let cached = (ROWS_BYTES / x.stride()).max(kernel.rows());
@@ -46,7 +47,10 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
             let out = outs[which].as_ref().expect("as many results as products");
             let first = if which == 0 { 0 } else { ends[which - 1] };
             let rows = block * rows_at_once..x.rows().min((block + 1) * rows_at_once);
-            Task { cpu, kernel, x, out, panel: panel - first, rows }.run();
+            let task = Task { cpu, kernel, x, group_sums: &group_sums, out, panel: panel - first, rows };
+            // SAFETY: every task runs once, and no two have the same panel of a product and a row in common. Results are
+            // borrowed by `products` as long as `outs` are used, and each product has results of its own.
+            unsafe { task.run() };
         };
         let tasks = panels * blocks;
         if threads == 1 {
@@ -61,6 +65,20 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
             }
         }
     }
+}
+
+/// Sums of the rows' codes for each size of groups among the weights.
+fn sums_of_groups(cpu: Cpu, x: &QuantRows, products: &[Product<'_>]) -> Vec<GroupSums> {
+    let mut all: Vec<GroupSums> = Vec::new();
+    for product in products {
+        let gate = if let Then::Gate(_, gate, _) = product.then { gate.group() } else { None };
+        for group in product.weight.group().into_iter().chain(gate) {
+            if all.iter().all(|sums| sums.group() != group) {
+                all.push(x.group_sums(cpu, group));
+            }
+        }
+    }
+    all
 }
 
 /// Where the results of a product go, for threads that each write panels or rows of their own.

@@ -1,10 +1,11 @@
 //! The definition.
 
-use super::{Kernel, Start, Sums, Tile};
-use crate::features::Level;
+use super::{Start, Sums, Tile, TileKernel};
+use crate::features::{Features, Kernel};
 use crate::int_weight::{Bits, PANEL, STEP, step_len};
 
-pub(super) const KERNEL: Kernel = Kernel { name: "scalar", level: Level::Scalar, rows: 4, run: tile };
+pub(super) const KERNEL: Kernel<TileKernel> =
+    Kernel { name: "scalar", needs: Features::NONE, run: TileKernel { rows: 4, run: tile } };
 
 fn tile(tile: Tile<'_>, sums: &mut Sums) {
     if tile.sums == Start::New {

@@ -9,7 +9,7 @@ use super::{Checked, MOST_ROWS, Start, Sums, Then, Tile};
 use crate::activation;
 use crate::features::Cpu;
 use crate::int_weight::{PANEL, PackedWeight, STEP, step_len};
-use crate::quant_rows::QuantRows;
+use crate::quant_rows::{GroupSums, QuantRows};
 use crate::quantize_rows;
 
 /// Bytes of a panel that should stay in a core's second-level cache while all rows pass.
@@ -20,10 +20,13 @@ thread_local! {
     static PARTIALS: RefCell<Vec<Partial>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Some rows times one panel of a product. Its *stretch* of results is what these outputs have in these rows.
 pub(super) struct Task<'a> {
     pub(super) cpu: Cpu,
     pub(super) kernel: Checked,
     pub(super) x: &'a QuantRows,
+    /// Sums of the codes of `x` for each size of groups that a weight has.
+    pub(super) group_sums: &'a [GroupSums],
     pub(super) out: &'a Out<'a>,
     pub(super) panel: usize,
     pub(super) rows: Range<usize>,
@@ -59,7 +62,11 @@ fn with_partials(count: usize, f: impl FnOnce(&mut [Partial], &mut [Partial])) {
 }
 
 impl Task<'_> {
-    pub(super) fn run(&self) {
+    /// Computes the stretch of results.
+    ///
+    /// # Safety
+    /// The results that `out` points to live, and nothing else reads or writes this stretch of them meanwhile.
+    pub(super) unsafe fn run(mut self) {
         let main = self.factor(self.out.weight, self.out.bias);
         let gate = match self.out.then {
             Then::Gate(_, weight, bias) => Some(self.factor(weight, bias)),
@@ -98,7 +105,7 @@ impl Task<'_> {
     }
 
     /// The same for inputs so many that a panel would not stay in the cache: all rows pass one block of inputs after another.
-    fn run_in_blocks(&self, main: &Factor<'_>, gate: Option<&Factor<'_>>) {
+    fn run_in_blocks(&mut self, main: &Factor<'_>, gate: Option<&Factor<'_>>) {
         with_partials(self.tiles().count(), |of_main, of_gate| {
             self.multiply_in_blocks(main, of_main);
             if let Some(gate) = gate {
@@ -148,9 +155,9 @@ impl Task<'_> {
         let (bits, stride) = (weight.bits(), x.stride());
         self.kernel.run(Tile { codes, stride, rows: rows.len(), panel, bits, sums: Start::New }, &mut to.sums);
         let Partial { sums, results } = to;
-        self.with_factors((x, &Factor { weight, bias: None }), rows, |f| {
-            epilogue::add_results(self.cpu, sums, f, results);
-        });
+        let (factor, mut back) = (Factor { weight, bias: None }, [0; MOST_ROWS]);
+        let factors = self.factors((x, &factor), rows, &mut back);
+        epilogue::add_results(self.cpu, sums, factors, results);
     }
 
     fn multiply(&self, factor: &Factor<'_>, rows: &Range<usize>, to: &mut Partial) {
@@ -160,15 +167,17 @@ impl Task<'_> {
             self.sum(weight, rows, 0, panel, Start::New, &mut to.sums);
             return;
         };
+        let group_sums =
+            self.group_sums.iter().find(|sums| sums.group() == group).expect("sums of every size of groups");
         to.results[..rows.len()].fill([0.0; PANEL]);
+        let mut back = [0; MOST_ROWS];
         for (g, steps) in panel.chunks(group / STEP * step_len(weight.bits())).enumerate() {
             self.sum(weight, rows, g * group, steps, Start::New, &mut to.sums);
-            for ((row, sums), y) in rows.clone().zip(&to.sums).zip(&mut to.results) {
-                let codes = self.x.row(row);
-                let codes = &codes[g * group..codes.len().min((g + 1) * group)];
-                let back = weight.bits().offset() * codes.iter().map(|c| i32::from(*c)).sum::<i32>();
-                epilogue::add_group(self.cpu, sums, back, weight.panel_scales(self.panel, g), y);
+            for (back, row) in back.iter_mut().zip(rows.clone()) {
+                *back = group_sums.row(row)[g].wrapping_mul(weight.bits().offset());
             }
+            let outputs = weight.panel_scales(self.panel, g);
+            epilogue::add_group(self.cpu, &to.sums, &back[..rows.len()], outputs, &mut to.results);
         }
     }
 
@@ -185,19 +194,23 @@ impl Task<'_> {
         }
     }
 
-    fn finish(&self, rows: Range<usize>, main: (&Factor<'_>, &mut Partial), gate: Option<(&Factor<'_>, &mut Partial)>) {
+    fn finish(
+        &mut self,
+        rows: Range<usize>,
+        main: (&Factor<'_>, &mut Partial),
+        gate: Option<(&Factor<'_>, &mut Partial)>,
+    ) {
         let whole_panel = (self.panel + 1) * PANEL <= self.out.weight.rows();
         let full = whole_panel && main.0.weight.group().is_none() && self.out.side.is_none();
+        let mut back = [0; MOST_ROWS];
         match (self.out.then, self.out.to) {
             (Then::Nothing, To::Write(to)) if full => {
-                self.with_factors((self.x, main.0), &rows, |f| {
-                    epilogue::write(self.cpu, &main.1.sums, f, self.places(&rows, to))
-                });
+                let factors = self.factors((self.x, main.0), &rows, &mut back);
+                epilogue::write(self.cpu, &main.1.sums, factors, self.places(&rows, to));
             }
             (Then::Nothing, To::Add(to)) if full => {
-                self.with_factors((self.x, main.0), &rows, |f| {
-                    epilogue::add_to(self.cpu, &main.1.sums, f, self.places(&rows, to))
-                });
+                let factors = self.factors((self.x, main.0), &rows, &mut back);
+                epilogue::add_to(self.cpu, &main.1.sums, factors, self.places(&rows, to));
             }
             (then, _) => {
                 let (factor, main) = main;
@@ -221,29 +234,30 @@ impl Task<'_> {
     }
 
     /// What the sums of rows of `x` with a weight become results with.
-    fn with_factors<R>(
+    fn factors<'f>(
         &self,
-        (x, factor): (&QuantRows, &Factor<'_>),
+        (x, factor): (&'f QuantRows, &'f Factor<'_>),
         rows: &Range<usize>,
-        f: impl FnOnce(Factors<'_>) -> R,
-    ) -> R {
+        back: &'f mut [i32; MOST_ROWS],
+    ) -> Factors<'f> {
         let weight = factor.weight;
-        let mut back = [0; MOST_ROWS];
         let sums = &x.sums()[rows.clone()];
         back.iter_mut().zip(sums).for_each(|(back, sum)| *back = sum.wrapping_mul(weight.bits().offset()));
-        f(Factors {
+        Factors {
             back: &back[..rows.len()],
             rows: &x.scales()[rows.clone()],
             outputs: weight.panel_scales(self.panel, 0),
             bias: factor.bias.as_ref(),
-        })
+        }
     }
 
     /// Results of a tile, before anything is done with them: a row for each of the tile's, in the partial tile's room.
     fn results<'p>(&self, (factor, partial): (&Factor<'_>, &'p mut Partial), rows: &Range<usize>) -> &'p mut [Row] {
         let Partial { sums, results } = partial;
         if factor.weight.group().is_none() {
-            self.with_factors((self.x, factor), rows, |f| epilogue::results(self.cpu, sums, f, results));
+            let mut back = [0; MOST_ROWS];
+            let factors = self.factors((self.x, factor), rows, &mut back);
+            epilogue::results(self.cpu, sums, factors, results);
             return &mut results[..rows.len()];
         }
         for (row, y) in rows.clone().zip(&mut *results) {
@@ -255,24 +269,27 @@ impl Task<'_> {
         &mut results[..rows.len()]
     }
 
-    /// This panel's outputs in each of the rows of a tile.
-    fn places<'y>(&self, rows: &Range<usize>, to: *mut f32) -> [Option<&'y mut Row>; MOST_ROWS] {
-        let outputs = self.out.weight.rows();
+    /// This panel's outputs, all there, in each of some rows of the task. The task is borrowed as long as they are.
+    fn places(&mut self, rows: &Range<usize>, to: *mut f32) -> [Option<&mut Row>; MOST_ROWS] {
+        let (outputs, from) = (self.out.weight.rows(), self.panel * PANEL);
+        assert!(self.rows.start <= rows.start && rows.end <= self.rows.end && from + PANEL <= outputs);
         std::array::from_fn(|r| {
             let row = rows.start + r;
-            // SAFETY: `Out::of` checked the matrix against this shape, the panel is full, and no other task has this panel
-            // and this row.
-            (row < rows.end).then(|| unsafe { &mut *to.add(row * outputs + self.panel * PANEL).cast::<Row>() })
+            // SAFETY: `Out::of` checked the matrix against this shape, so that the outputs lie in this row; they are of the
+            // task's stretch, which `run` has to itself, and rows differ.
+            (row < rows.end).then(|| unsafe { &mut *to.add(row * outputs + from).cast::<Row>() })
         })
     }
 
-    fn store(&self, row: usize, y: &Row) {
+    fn store(&mut self, row: usize, y: &Row) {
+        assert!(self.rows.contains(&row));
         let outputs = self.out.weight.rows();
         let from = self.panel * PANEL;
         let y = &y[..PANEL.min(outputs - from)];
         match self.out.to {
             To::Write(to) => {
-                // SAFETY: `Out::of` checked the matrix against this shape, and no other task has this panel and this row.
+                // SAFETY: `Out::of` checked the matrix against this shape, and these outputs of this row are of the task's
+                // stretch, which `run` has to itself.
                 let to = unsafe { std::slice::from_raw_parts_mut(to.add(row * outputs + from), y.len()) };
                 to.copy_from_slice(y);
             }

@@ -12,7 +12,7 @@ mod x86;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use crate::features::Cpu;
+use crate::features::{Cpu, Kernel, pick};
 use crate::threads::Threads;
 
 /// The most that a number of threads can do each second.
@@ -46,45 +46,36 @@ const RUNS: usize = 5;
 
 /// Measures the limits of the instructions of `cpu` with all of `threads` at once.
 pub fn measure_limits(threads: &Threads, cpu: Cpu) -> Limits {
-    let peak = |peak: Peak| operations_per_s(threads, cpu, peak);
+    let rate = |kernels: &'static [Kernel<Option<Peak>>]| {
+        pick(kernels, cpu).run.map(|peak| operations_per_s(threads, cpu, peak))
+    };
     Limits {
         threads: threads.count(),
-        int8_ops_per_s: peak(int8(cpu)),
-        bf16_ops_per_s: bf16(cpu).map(peak),
-        f32_ops_per_s: peak(f32(cpu)),
+        int8_ops_per_s: rate(INT8).unwrap_or(0.0),
+        bf16_ops_per_s: rate(BF16),
+        f32_ops_per_s: rate(F32).unwrap_or(0.0),
         read_bytes_per_s: read::bytes_per_s(threads, cpu),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn int8(cpu: Cpu) -> Peak {
-    x86::int8(cpu).unwrap_or(scalar::INT32)
-}
+use x86::{BF16, F32, INT8};
 
-#[cfg(target_arch = "x86_64")]
-fn bf16(cpu: Cpu) -> Option<Peak> {
-    x86::bf16(cpu)
-}
-
-#[cfg(target_arch = "x86_64")]
-fn f32(cpu: Cpu) -> Peak {
-    x86::f32(cpu).unwrap_or(scalar::F32)
-}
-
+/// Elsewhere there are the loops of plain Rust alone.
 #[cfg(not(target_arch = "x86_64"))]
-fn int8(_: Cpu) -> Peak {
-    scalar::INT32
-}
+mod lists {
+    use super::{Peak, scalar};
+    use crate::features::{Features, Kernel};
 
-#[cfg(not(target_arch = "x86_64"))]
-fn bf16(_: Cpu) -> Option<Peak> {
-    None
+    const fn plain(run: Option<Peak>) -> Kernel<Option<Peak>> {
+        Kernel { name: "scalar", needs: Features::NONE, run }
+    }
+    pub(super) const INT8: &[Kernel<Option<Peak>>] = &[plain(Some(scalar::INT32))];
+    pub(super) const BF16: &[Kernel<Option<Peak>>] = &[plain(None)];
+    pub(super) const F32: &[Kernel<Option<Peak>>] = &[plain(Some(scalar::F32))];
 }
-
 #[cfg(not(target_arch = "x86_64"))]
-fn f32(_: Cpu) -> Peak {
-    scalar::F32
-}
+use lists::{BF16, F32, INT8};
 
 fn operations_per_s(threads: &Threads, cpu: Cpu, peak: Peak) -> f64 {
     // Clocks rise while the number of iterations is found.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::features::Level;
+use crate::features::{Features, Level};
 
 #[test]
 fn all_threads_run_once_and_start_together() {
@@ -19,7 +19,7 @@ fn all_threads_run_once_and_start_together() {
 #[test]
 fn the_work_of_a_loop_grows_with_its_iterations() {
     for cpu in Cpu::levels() {
-        for peak in [Some(int8(cpu)), bf16(cpu), Some(f32(cpu))].into_iter().flatten() {
+        for peak in [INT8, BF16, F32].into_iter().filter_map(|kernels| pick(kernels, cpu).run) {
             // Shorter than the system lets a thread run, the shortest of many: others may want the CPU too.
             let time = |iterations: u64| {
                 let runs = (0..200).map(|_| {
@@ -40,9 +40,9 @@ fn limits_rise_with_the_level() {
     let threads = Threads::new(1).expect("threads");
     let limits = measure_limits(&threads, Cpu::detect());
     let scalar = Cpu::detect().capped(Level::Scalar).expect("every CPU has it");
-    let plain = operations_per_s(&threads, scalar, int8(scalar));
+    let plain = operations_per_s(&threads, scalar, pick(INT8, scalar).run.expect("a loop"));
     assert_eq!(limits.threads, 1);
     assert!(limits.int8_ops_per_s >= 0.9 * plain && plain > 1e8, "{limits:?} and scalar {plain}");
     assert!(limits.f32_ops_per_s > 1e8 && limits.read_bytes_per_s > 1e8, "{limits:?}");
-    assert_eq!(limits.bf16_ops_per_s.is_some(), Cpu::detect().bf16());
+    assert_eq!(limits.bf16_ops_per_s.is_some(), Cpu::detect().has(Features::AVX512_BF16));
 }

@@ -4,32 +4,34 @@
 use std::arch::asm;
 use std::arch::x86_64::{_mm256_set1_ps, _mm512_set1_epi8, _mm512_set1_ps};
 
-use super::Peak;
-use crate::features::{Cpu, Level};
+use super::{Peak, scalar};
+use crate::features::{Cpu, Features, Kernel, Level};
 
-/// 8-bit products; None at the scalar level.
-pub(super) fn int8(cpu: Cpu) -> Option<Peak> {
-    match cpu.level() {
-        Level::Avx512Vnni => Some(Peak { ops: 24.0 * 64.0 * 2.0, run: vnni }),
-        Level::Avx512 => Some(Peak { ops: 12.0 * 64.0 * 2.0, run: maddubs_512 }),
-        Level::Avx2 => Some(Peak { ops: 6.0 * 32.0 * 2.0, run: maddubs_256 }),
-        Level::Scalar => None,
-    }
+const fn peak(name: &'static str, needs: Features, ops: f64, run: fn(Cpu, u64)) -> Kernel<Option<Peak>> {
+    Kernel { name, needs, run: Some(Peak { ops, run }) }
 }
 
-/// Products of bf16 pairs.
-pub(super) fn bf16(cpu: Cpu) -> Option<Peak> {
-    cpu.bf16().then_some(Peak { ops: 24.0 * 32.0 * 2.0, run: bf16_pairs })
-}
+/// 8-bit products.
+pub(super) const INT8: &[Kernel<Option<Peak>>] = &[
+    peak("avx512vnni", Level::Avx512Vnni.needs(), 24.0 * 64.0 * 2.0, vnni),
+    peak("avxvnni", Level::AvxVnni.needs(), 12.0 * 32.0 * 2.0, vnni_256),
+    peak("avx512", Level::Avx512.needs(), 12.0 * 64.0 * 2.0, maddubs_512),
+    peak("avx2", Level::Avx2.needs(), 6.0 * 32.0 * 2.0, maddubs_256),
+    Kernel { name: "scalar", needs: Features::NONE, run: Some(scalar::INT32) },
+];
 
-/// Fused products and sums in f32; None at the scalar level.
-pub(super) fn f32(cpu: Cpu) -> Option<Peak> {
-    match cpu.level() {
-        Level::Avx512Vnni | Level::Avx512 => Some(Peak { ops: 24.0 * 16.0 * 2.0, run: fma_512 }),
-        Level::Avx2 => Some(Peak { ops: 12.0 * 8.0 * 2.0, run: fma_256 }),
-        Level::Scalar => None,
-    }
-}
+/// Products of bf16 pairs; none without instructions for them.
+pub(super) const BF16: &[Kernel<Option<Peak>>] = &[
+    peak("avx512bf16", Level::Avx512.needs().with(Features::AVX512_BF16), 24.0 * 32.0 * 2.0, bf16_pairs),
+    Kernel { name: "scalar", needs: Features::NONE, run: None },
+];
+
+/// Fused products and sums in f32.
+pub(super) const F32: &[Kernel<Option<Peak>>] = &[
+    peak("avx512", Level::Avx512.needs(), 24.0 * 16.0 * 2.0, fma_512),
+    peak("avx2", Level::Avx2.needs(), 12.0 * 8.0 * 2.0, fma_256),
+    Kernel { name: "scalar", needs: Features::NONE, run: Some(scalar::F32) },
+];
 
 /// A function that repeats some lines, with two unchanging operands, and gives its registers back.
 macro_rules! repeated {
@@ -54,7 +56,7 @@ macro_rules! repeated {
                 }
                 let _ = times;
             }
-            // SAFETY: `int8`, `bf16` and `f32` give this only for a `Cpu` that was found to have the features.
+            // SAFETY: the lists give this only to a `Cpu` that was found to have the features.
             unsafe { body(times.max(1)) }
         }
     };
@@ -118,6 +120,25 @@ repeated!(
         "vfmadd231ps ymm9, ymm14, ymm15",
         "vfmadd231ps ymm10, ymm14, ymm15",
         "vfmadd231ps ymm11, ymm14, ymm15",
+    ],
+    ["ymm0" "ymm1" "ymm2" "ymm3" "ymm4" "ymm5" "ymm6" "ymm7" "ymm8" "ymm9" "ymm10" "ymm11"]
+);
+
+repeated!(
+    vnni_256, "avx2,avxvnni", _mm256_set1_ps(1.0), "ymm14" "ymm15",
+    [
+        "{{vex}} vpdpbusd ymm0, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm1, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm2, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm3, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm4, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm5, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm6, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm7, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm8, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm9, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm10, ymm14, ymm15",
+        "{{vex}} vpdpbusd ymm11, ymm14, ymm15",
     ],
     ["ymm0" "ymm1" "ymm2" "ymm3" "ymm4" "ymm5" "ymm6" "ymm7" "ymm8" "ymm9" "ymm10" "ymm11"]
 );

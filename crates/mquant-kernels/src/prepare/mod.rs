@@ -145,7 +145,7 @@ impl<'a> Pipeline<'a> {
         }
         padding.fill(0.0);
         if let Some(rotation) = self.steps.rotation {
-            rotation.rotate(self.cpu, out);
+            rotation.rotate_row(self.cpu, out);
         }
     }
 

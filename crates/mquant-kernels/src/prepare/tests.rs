@@ -54,7 +54,7 @@ fn expected(source: Source<'_>, steps: RowSteps<'_>) -> Rows {
         let mut rotated = Rows::zeros(y.rows(), rotation.features());
         for i in 0..y.rows() {
             rotated.row_mut(i)[..y.features()].copy_from_slice(y.row(i));
-            rotation.rotate(scalar(), rotated.row_mut(i));
+            rotation.rotate_row(scalar(), rotated.row_mut(i));
         }
         return rotated;
     }

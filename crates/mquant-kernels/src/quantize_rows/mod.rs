@@ -11,7 +11,7 @@ mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 use crate::features::Level;
-use crate::features::{Cpu, per_level};
+use crate::features::{Cpu, Features, Kernel, per_level, pick};
 
 /// The smallest scale.
 pub const SMALLEST_SCALE: f32 = 1e-8;
@@ -46,17 +46,21 @@ pub fn quantize_scalar(x: f32, inverse: f32, least: f32, most: f32) -> i8 {
 /// If there are not as many codes as values.
 pub(crate) fn quantize(cpu: Cpu, x: &[f32], inverse: f32, codes: &mut [i8]) -> i32 {
     assert_eq!(x.len(), codes.len(), "values and codes");
-    #[cfg(target_arch = "x86_64")]
-    match cpu.level() {
-        // SAFETY: a `Cpu` of this level was found to have every feature that the kernel enables.
-        Level::Avx512 | Level::Avx512Vnni => return unsafe { avx512::quantize(x, inverse, codes) },
-        // SAFETY: a `Cpu` of this level was found to have every feature that the kernel enables.
-        Level::Avx2 => return unsafe { avx2::quantize(x, inverse, codes) },
-        Level::Scalar => {}
-    }
-    let _ = cpu;
-    scalar::quantize(x, inverse, codes)
+    // SAFETY: `pick` gives a kernel whose features the CPU has.
+    unsafe { (pick(KERNELS, cpu).run)(x, inverse, codes) }
 }
+
+/// Codes of values for the reciprocal of a scale, and their sum.
+type Quantize = unsafe fn(&[f32], f32, &mut [i8]) -> i32;
+
+/// Every kernel, best first; the last is the definition.
+pub(crate) const KERNELS: &[Kernel<Quantize>] = &[
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx512", needs: Level::Avx512.needs(), run: avx512::quantize },
+    #[cfg(target_arch = "x86_64")]
+    Kernel { name: "avx2", needs: Level::Avx2.needs(), run: avx2::quantize },
+    Kernel { name: "scalar", needs: Features::NONE, run: scalar::quantize },
+];
 
 /// Values that the largest magnitude is looked for in at once.
 const LANES: usize = 64;

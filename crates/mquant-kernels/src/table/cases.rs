@@ -8,6 +8,7 @@ use crate::activation::Activation;
 use crate::attention::{AttendJob, KeyValues, Mask, Products};
 use crate::backend::Backend;
 use crate::data::{Bytes, Rows};
+use crate::features::Cpu;
 use crate::hadamard::Hadamard;
 use crate::int_gemm::{Product, Sink, Then};
 use crate::int_weight::{Bits, IntWeight, PackedWeight};
@@ -192,7 +193,7 @@ pub(super) fn attention(shape: Shape) -> Case {
     // A decoder remembers codes; a tower's keys and values are those of the pass.
     let mut codes = KvCodes::new(kv_features, heads.head_dim);
     if sees == Sees::Before {
-        (0..keys).for_each(|i| codes.store(i, k.row(i), v.row(i)));
+        (0..keys).for_each(|i| codes.store(Cpu::detect(), i, k.row(i), v.row(i)));
     }
     Case {
         ops: 4.0 * (seen * features) as f64,

@@ -13,9 +13,9 @@ pub use timing::{Timing, time_kernels};
 use std::fmt;
 use std::sync::OnceLock;
 
-use crate::attention::HeadShape;
-use crate::features::{Cpu, Level};
-use crate::int_gemm;
+use crate::attention::{HeadShape, Products};
+use crate::features::{Cpu, Features, Kernel, PER_LEVEL};
+use crate::{attention, hadamard, int_gemm, quantize_rows};
 
 /// An operation and the kernels that compute it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct KernelInfo {
     /// Its name, that of the instructions it is written for.
     pub name: &'static str,
     /// What the CPU must have.
-    pub needs: Level,
+    pub needs: Features,
 }
 
 /// The size of an operation's operands.
@@ -100,7 +100,7 @@ impl fmt::Display for Shape {
 impl Operation {
     /// The kernel that runs where `cpu` may be used.
     pub fn pick(&self, cpu: Cpu) -> KernelInfo {
-        let allowed = self.kernels.iter().find(|kernel| kernel.needs <= cpu.level());
+        let allowed = self.kernels.iter().find(|kernel| cpu.has(kernel.needs));
         *allowed.expect("the list ends with the scalar kernel")
     }
 
@@ -110,11 +110,9 @@ impl Operation {
     }
 }
 
-/// Levels that `per_level!` compiles a body for.
-const PER_LEVEL: [Level; 3] = [Level::Avx512, Level::Avx2, Level::Scalar];
-
-fn named(levels: impl IntoIterator<Item = Level>) -> Vec<KernelInfo> {
-    levels.into_iter().map(|needs| KernelInfo { name: needs.name(), needs }).collect()
+/// A list of kernels as others see it.
+fn infos<F>(kernels: &[Kernel<F>]) -> Vec<KernelInfo> {
+    kernels.iter().map(|kernel| KernelInfo { name: kernel.name, needs: kernel.needs }).collect()
 }
 
 fn weights(shapes: &[[usize; 3]]) -> Vec<Shape> {
@@ -129,11 +127,6 @@ fn rows(shapes: &[[usize; 2]]) -> Vec<Shape> {
 const DECODER_HEADS: HeadShape = HeadShape { heads: 12, kv_heads: 2, head_dim: 128 };
 const TOWER_HEADS: HeadShape = HeadShape { heads: 16, kv_heads: 16, head_dim: 80 };
 
-/// Attention has a tile of its own at the highest level, for CPUs with products of bf16 pairs.
-fn attention_kernels() -> Vec<KernelInfo> {
-    named(Cpu::detect().bf16().then_some(Level::Avx512Vnni).into_iter().chain(PER_LEVEL))
-}
-
 /// Every operation that has kernels of its own.
 pub fn operations() -> &'static [Operation] {
     static OPERATIONS: OnceLock<Vec<Operation>> = OnceLock::new();
@@ -141,50 +134,50 @@ pub fn operations() -> &'static [Operation] {
 }
 
 fn list() -> Vec<Operation> {
-    let products: Vec<KernelInfo> =
-        int_gemm::KERNELS.iter().map(|kernel| KernelInfo { name: kernel.name, needs: kernel.level }).collect();
-    let by_level = || named(PER_LEVEL);
+    let products = |rows| infos(int_gemm::kernels(rows));
+    let by_level = || infos(PER_LEVEL);
+    let attention_kernels = || infos(attention::kernels(Products::Bf16));
     let attention = |rows, keys, heads, sees| Shape { rows, each: Extent::Keys { keys, heads, sees } };
     vec![
         Operation {
             name: "int4_gemm",
             equation: "y = (x·Wᵀ)·row scale·column scale, 8-bit x, 4-bit W, sums in i32",
-            kernels: products.clone(),
+            kernels: products(512),
             shapes: weights(&[[512, 1536, 8960], [512, 8960, 1536], [512, 1536, 1536]]),
             make: cases::int4,
         },
         Operation {
             name: "int8_gemm",
             equation: "y = (x·Wᵀ)·row scale·column scale, 8-bit x, 8-bit W, sums in i32",
-            kernels: products.clone(),
+            kernels: products(512),
             shapes: weights(&[[512, 1536, 8960], [512, 8960, 1536], [1024, 1280, 5120], [1024, 5120, 1280]]),
             make: cases::int8,
         },
         Operation {
             name: "int4_gemm_few_rows",
             equation: "int4_gemm while decoding: weights come from memory",
-            kernels: products.clone(),
+            kernels: products(1),
             shapes: weights(&[[1, 1536, 8960], [1, 8960, 1536], [4, 1536, 8960]]),
             make: cases::int4,
         },
         Operation {
             name: "int8_gemm_few_rows",
             equation: "int8_gemm while decoding: weights come from memory",
-            kernels: products,
+            kernels: products(1),
             shapes: weights(&[[1, 1536, 151_936]]),
             make: cases::int8,
         },
         Operation {
             name: "quantize_static",
             equation: "q = clamp(round(x/s), −127, 127), s given",
-            kernels: by_level(),
+            kernels: infos(quantize_rows::KERNELS),
             shapes: rows(&[[512, 1536], [512, 8960]]),
             make: cases::quantize_static,
         },
         Operation {
             name: "quantize_per_token",
             equation: "q = clamp(round(x/s), −127, 127), s = absmax(row)/127",
-            kernels: by_level(),
+            kernels: infos(quantize_rows::KERNELS),
             shapes: rows(&[[512, 1536], [512, 8960]]),
             make: cases::quantize_per_token,
         },
@@ -212,7 +205,7 @@ fn list() -> Vec<Operation> {
         Operation {
             name: "hadamard_quantize",
             equation: "q = quantize(x·Hᵀ/√n)",
-            kernels: by_level(),
+            kernels: infos(hadamard::KERNELS),
             shapes: rows(&[[512, 8960], [512, 4096]]),
             make: cases::hadamard_quantize,
         },

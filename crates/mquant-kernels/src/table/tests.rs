@@ -1,17 +1,19 @@
 use super::*;
 use crate::cpu::CpuBackend;
+use crate::features::Level;
 use crate::threads::Threads;
 
 #[test]
 fn every_list_is_best_first_and_ends_with_the_definition() {
     for operation in operations() {
-        let levels: Vec<Level> = operation.kernels.iter().map(|kernel| kernel.needs).collect();
-        assert!(levels.is_sorted_by(|a, b| a > b), "{}: {levels:?} is not best first", operation.name);
-        let last = operation.kernels.last().map(|kernel| (kernel.name, kernel.needs));
-        assert_eq!(last, Some(("scalar", Level::Scalar)), "{}", operation.name);
+        let kernels = &operation.kernels;
+        let last = kernels.last().map(|kernel| (kernel.name, kernel.needs));
+        assert_eq!(last, Some(("scalar", Features::NONE)), "{}", operation.name);
         assert!(!operation.shapes.is_empty() && !operation.equation.is_empty(), "{}", operation.name);
-        for kernel in &operation.kernels {
+        for (i, kernel) in kernels.iter().enumerate() {
             assert_eq!(kernel.name, kernel.needs.name(), "{}", operation.name);
+            // A kernel behind one that needs less would never run.
+            assert!(kernels[..i].iter().all(|better| !kernel.needs.contains(better.needs)), "{}", operation.name);
         }
     }
     let mut names: Vec<&str> = operations().iter().map(|operation| operation.name).collect();
@@ -25,11 +27,11 @@ fn every_list_is_best_first_and_ends_with_the_definition() {
 fn the_pick_is_the_best_that_the_cap_allows() {
     let products = &operations()[0];
     for cpu in Cpu::levels() {
-        // Kernels of integer products: VNNI, AVX2, scalar.
         let expected = match cpu.level() {
             Level::Avx512Vnni => "avx512vnni",
+            Level::AvxVnni => "avxvnni",
             Level::Avx512 | Level::Avx2 => "avx2",
-            Level::Scalar => "scalar",
+            Level::Scalar | Level::Native => "scalar",
         };
         assert_eq!(products.pick(cpu).name, expected);
     }
@@ -69,7 +71,7 @@ fn a_slow_kernel_is_given_fewer_rows() {
     let threads = Threads::new(1).expect("threads");
     let products = &operations()[0];
     let shape = Shape { rows: 100_000, each: Extent::Weight { inputs: 512, outputs: 512 } };
-    let scalar = Operation { kernels: named([Level::Scalar]), ..products.clone() };
+    let scalar = Operation { kernels: infos(&PER_LEVEL[2..]), ..products.clone() };
     let timings = time_kernels(&scalar, shape, &threads);
     assert_eq!(timings.len(), 1);
     assert!(timings[0].shape.rows < shape.rows && timings[0].seconds < 5.0, "{timings:?}");

@@ -79,7 +79,7 @@ fn once(threads: &Threads, case: &mut Case, backend: &CpuBackend, runs: usize) -
 /// Best first, as in the table.
 pub fn time_kernels(operation: &Operation, shape: Shape, threads: &Threads) -> Vec<Timing> {
     let runnable =
-        operation.kernels.iter().filter_map(|kernel| Some((*kernel, Cpu::detect().capped(kernel.needs).ok()?)));
+        operation.kernels.iter().filter_map(|kernel| Some((*kernel, Cpu::detect().limited_to(kernel.needs)?)));
     let mut contenders: Vec<Contender> =
         runnable.map(|(kernel, cpu)| Contender::new(operation, kernel, cpu, shape, threads)).collect();
     for _ in 0..ROUNDS {

@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, MAX_ROWS, Row, Tile};
-use crate::features::Level;
+use super::{MAX_ROWS, Row, Run, Tile};
+use crate::features::{Kernel, Level};
 use crate::int_weight::{Bits, STEP, step_len};
 
-pub(super) const KERNEL: Kernel = Kernel { level: Level::Avx512, run: tile };
+pub(super) const KERNEL: Kernel<Run> = Kernel { name: "avx512", needs: Level::Avx512.needs(), run: tile };
 
 /// Bytes of a vector.
 const CHUNK: usize = 64;

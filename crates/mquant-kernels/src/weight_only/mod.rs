@@ -1,6 +1,6 @@
 //! Products of f32 rows with packed integer weights.
 //!
-//! A few rows are bound by memory: panels are read once, as they are packed, and codes become floats in registers. There
+//! Panels are read as they are packed, and codes become floats in registers, again for every few rows. There
 //!
 //! y[i][j] = Σ_b (Σ_{k∈b} x[i][k] · code[j][k]) · scale[j][b] + bias[j]
 //!
@@ -9,8 +9,8 @@
 //! up with zeros to whole steps of a panel. An output never meets another, so every kernel gives the bits of the scalar
 //! one, whatever the threads and the rows beside it.
 //!
-//! Many rows are bound by arithmetic: blocks of outputs become w[j][k] = code[j][k] · scale, rounded once, and go through
-//! the float product.
+//! For many rows it pays to make floats once: blocks of outputs become w[j][k] = code[j][k] · scale, rounded once, and go
+//! through the float product.
 
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -22,12 +22,13 @@ use rayon::prelude::*;
 
 use crate::buffers::Buffer;
 use crate::data::Rows;
-use crate::features::{Cpu, Level};
+use crate::features::{Cpu, Kernel, pick};
 use crate::float_gemm::{self, Scratch};
 use crate::int_weight::{Bits, PANEL, PackedWeight, STEP, step_len};
 
-/// Up to this many rows weights are read as they are packed.
-const FEW_ROWS: usize = 16;
+/// Up to this many rows weights are read as they are packed. At 64 rows that takes two thirds of the float product's time,
+/// at 128 as much, at 256 a quarter more (AVX2, 1536 × 8960 and 3584 × 18 944, 4 and 8 bits).
+const FEW_ROWS: usize = 128;
 /// Inputs of a block where an output has one scale.
 const BLOCK: usize = 128;
 /// Rows of a tile at most.
@@ -51,15 +52,11 @@ struct Tile<'a> {
     scales: &'a Row,
 }
 
-/// One way to compute a tile.
-struct Kernel {
-    level: Level,
-    /// y[r][j] = fma(Σ_k x[r][k] · code[j][k], scale[j], y[r][j]) for the rows of the tile, of which there are as many.
-    run: unsafe fn(Tile<'_>, &mut [Row]),
-}
+/// y[r][j] = fma(Σ_k x[r][k] · code[j][k], scale[j], y[r][j]) for the rows of the tile, of which there are as many.
+type Run = unsafe fn(Tile<'_>, &mut [Row]);
 
 /// Every kernel, best first; the last is the definition.
-const KERNELS: &[Kernel] = &[
+const KERNELS: &[Kernel<Run>] = &[
     #[cfg(target_arch = "x86_64")]
     avx512::KERNEL,
     #[cfg(target_arch = "x86_64")]
@@ -69,21 +66,20 @@ const KERNELS: &[Kernel] = &[
 
 /// A kernel that this CPU can run.
 #[derive(Clone, Copy)]
-struct Checked(&'static Kernel);
-
-/// The first kernel of the list that the CPU allows.
-fn select(cpu: Cpu) -> Checked {
-    Checked(KERNELS.iter().find(|k| k.level <= cpu.level()).expect("the list ends with the scalar kernel"))
-}
+struct Checked(Run);
 
 impl Checked {
+    fn pick(cpu: Cpu) -> Self {
+        Self(pick(KERNELS, cpu).run)
+    }
+
     #[inline]
     fn run(self, tile: Tile<'_>, y: &mut [Row]) {
         let inputs = tile.steps.len() / step_len(tile.bits) * STEP;
         assert!((1..=MAX_ROWS).contains(&tile.rows) && y.len() == tile.rows, "rows of a tile");
         assert!(tile.x.len() >= (tile.rows - 1) * tile.stride + inputs, "inputs of a tile");
-        // SAFETY: `select` gave only kernels whose level the CPU has; rows and inputs were just checked.
-        unsafe { (self.0.run)(tile, y) }
+        // SAFETY: `pick` gives only kernels whose features the CPU has; rows and inputs were just checked.
+        unsafe { (self.0)(tile, y) }
     }
 }
 
@@ -93,7 +89,8 @@ impl Checked {
 /// If the inner dimensions or the bias do not fit.
 pub(crate) fn linear(cpu: Cpu, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>, scratch: &Scratch) -> Rows {
     assert_eq!(x.features(), w.cols(), "activation features and weight inputs");
-    let mut y = if x.rows() <= FEW_ROWS { few_rows(select(cpu), x, w) } else { float_gemm::many_rows(x, w, scratch) };
+    let mut y =
+        if x.rows() <= FEW_ROWS { few_rows(Checked::pick(cpu), x, w) } else { float_gemm::many_rows(x, w, scratch) };
     float_gemm::add_bias(&mut y, bias);
     y
 }

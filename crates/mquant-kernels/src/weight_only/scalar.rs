@@ -1,10 +1,10 @@
 //! The definition.
 
-use super::{Kernel, Row, Tile};
-use crate::features::Level;
+use super::{Row, Run, Tile};
+use crate::features::{Features, Kernel};
 use crate::int_weight::{PANEL, STEP, code, step_len};
 
-pub(super) const KERNEL: Kernel = Kernel { level: Level::Scalar, run: tile };
+pub(super) const KERNEL: Kernel<Run> = Kernel { name: "scalar", needs: Features::NONE, run: tile };
 
 fn tile(tile: Tile<'_>, y: &mut [Row]) {
     let inputs = tile.steps.len() / step_len(tile.bits) * STEP;

@@ -1,11 +1,12 @@
 //! A backend that lets another one compute, and adds up what its operations take.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mquant_kernels::{
-    AttendJob, Backend, HeadShape, KeyValues, Mask, Matrix, PackedWeight, Product, Products, QuantRows, RopeTable,
-    RowScales, RowSteps, Rows, Source, Split, Then,
+    AttendJob, Backend, HeadShape, KeyValues, KvCodes, Mask, Matrix, PackedWeight, Product, Products, QuantRows,
+    RopeTable, RowScales, RowSteps, Rows, Source, Split, Then,
 };
 
 use super::phase::{Kind, Phase, Spent};
@@ -133,6 +134,10 @@ impl Backend for Clocked {
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         self.count(Work::rows(Kind::Rope), |inner| inner.rope(x, table));
+    }
+
+    fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
+        self.inner.store(codes, k, v, rows, tokens);
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {

@@ -45,7 +45,7 @@ impl Attention {
             Visibility::Causal => {
                 assert_eq!(cx.caches.len(), pass.sequences.len(), "caches and sequences");
                 for (cache, rows) in cx.caches.iter_mut().zip(&pass.sequences) {
-                    cache.store(self.block, &k, &v, rows.clone(), &pass.order);
+                    cache.store(cx.backend, self.block, (&k, &v), rows.clone(), &pass.order);
                 }
                 let rows = pass.sequences.iter().zip(&cx.caches);
                 rows.map(|(r, cache)| AttendJob {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mquant_kernels::{HeadShape, KeyValues, KvCodes, Rows};
+use mquant_kernels::{Backend, HeadShape, KeyValues, KvCodes, Rows};
 
 use super::CacheFormat;
 
@@ -81,7 +81,14 @@ impl KvCache {
     }
 
     /// Stores rows `rows` of `k` and `v`, each at its index in `order`.
-    pub(super) fn store(&mut self, layer: usize, k: &Rows, v: &Rows, rows: Range<usize>, order: &[u32]) {
+    pub(super) fn store(
+        &mut self,
+        backend: &dyn Backend,
+        layer: usize,
+        (k, v): (&Rows, &Rows),
+        rows: Range<usize>,
+        order: &[u32],
+    ) {
         let features = self.features;
         match &mut self.layers[layer] {
             Layer::Float { keys, values } => {
@@ -96,9 +103,7 @@ impl KvCache {
                     }
                 }
             }
-            Layer::Codes(codes) => {
-                rows.for_each(|row| codes.store(order[row] as usize, k.row(row), v.row(row)));
-            }
+            Layer::Codes(codes) => backend.store(codes, k, v, rows, order),
         }
     }
 

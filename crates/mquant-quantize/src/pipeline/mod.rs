@@ -208,7 +208,7 @@ pub fn quantize(
     let Some((prompts, skipped)) = show(&prompts, options, watch)? else { return Ok(Outcome::Interrupted) };
     drop(engine);
     loaded.checkpoint.release_memory();
-    let runner = Runner { backend: &*backend, threads: &threads, model: &loaded.model };
+    let runner = Runner { backend: &*backend, cpu: options.engine.cpu, threads: &threads, model: &loaded.model };
     let worker = Worker { runner: &runner, plan: &plan, steps: &steps, recipe: options.recipe, loaded };
     let Some(made) = pass_units(&worker, &mut job, prompts, watch)? else { return Ok(Outcome::Interrupted) };
     if watch(Event::Assembling).is_break() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use mquant_kernels::{Bits, Dtype, PackedWeight};
+use mquant_kernels::{Bits, Cpu, Dtype, PackedWeight};
 
 use super::site::part;
 use super::steps::ChangingStep;
@@ -66,6 +66,7 @@ impl Restored {
 /// The float model as a recipe leaves it before rounding, a unit at a time.
 pub struct Restorer<'a> {
     float: &'a LoadedModel,
+    cpu: Cpu,
     steps: Vec<ChangingStep>,
     dtype: Dtype,
 }
@@ -77,17 +78,17 @@ impl std::fmt::Debug for Restorer<'_> {
 }
 
 impl<'a> Restorer<'a> {
-    /// Of the float model that was quantised by the recipe.
+    /// Of the float model that was quantised by the recipe; transforms run with the instructions of `cpu`.
     ///
     /// # Errors
     /// The recipe does not fit the model, or what it does to floats depends on calibration samples.
-    pub fn new(float: &'a LoadedModel, recipe: &Recipe) -> Result<Self> {
+    pub fn new(float: &'a LoadedModel, recipe: &Recipe, cpu: Cpu) -> Result<Self> {
         let plan = recipe.check(&sites(&float.model))?;
         let steps = steps::of(recipe, &plan, &float.model)?;
         if steps.iter().any(|step| step.transform.needs_activations()) {
             return Err(PipelineError::Restore { recipe: recipe.name.clone() }.into());
         }
-        Ok(Self { float, steps, dtype: float.model.decoder.embedding.0.dtype() })
+        Ok(Self { float, cpu, steps, dtype: float.model.decoder.embedding.0.dtype() })
     }
 
     /// Changes sites of the quantised model.
@@ -125,7 +126,7 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         for step in &self.steps {
-            step.transform.apply(working.part(), &SeenChannels::new())?;
+            step.transform.apply(self.cpu, working.part(), &SeenChannels::new())?;
         }
         let sites = working.part().sites();
         floats.extend(sites.iter().filter(|site| wanted.contains(&site.id)).map(|site| (site.id, FloatSite::of(site))));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use mquant_kernels::{Backend, Matrix, Rows, Threads};
+use mquant_kernels::{Backend, Cpu, Matrix, Rows, Threads};
 
 use super::unit::Working;
 use mquant_model::input::Modality;
@@ -40,6 +40,8 @@ pub(super) struct ShownPrompt {
 /// Where and how samples are computed.
 pub(super) struct Runner<'a> {
     pub(super) backend: &'a dyn Backend,
+    /// The instructions of the backend.
+    pub(super) cpu: Cpu,
     pub(super) threads: &'a Threads,
     /// For the shape of caches only.
     pub(super) model: &'a Model,

@@ -1,6 +1,6 @@
 //! One site from floats to integers: which channels are split off, scales, codes.
 
-use mquant_kernels::{Bits, IntWeight, Matrix, SMALLEST_SCALE, scale_of};
+use mquant_kernels::{Bits, Cpu, IntWeight, Matrix, SMALLEST_SCALE, scale_of};
 
 use super::PipelineError;
 use super::report::SiteReport;
@@ -23,6 +23,8 @@ const FEW_ROWS: u64 = 32;
 /// What is the same for all sites of a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
+    /// Instructions that may be used.
+    pub(super) cpu: Cpu,
     pub(super) observer: Observer,
     pub(super) sinks: Sinks,
     /// How float matrices are stored.
@@ -65,7 +67,7 @@ pub(super) fn quantize(
     let linears = match plan.target {
         Target::Float => site.linears.iter().map(|linear| Ok(as_float(linear, rules.floats))).collect(),
         Target::Int { format, method, clip, .. } => {
-            let method = Method { format, method, clip };
+            let method = Method { cpu: rules.cpu, format, method, clip };
             integer_linears(site, method, seen, channels, &mut report)
         }
     }?;
@@ -77,6 +79,7 @@ pub(super) fn quantize(
 
 #[derive(Clone, Copy)]
 struct Method {
+    cpu: Cpu,
     format: IntFormat,
     method: WeightMethod,
     clip: Clip,
@@ -89,7 +92,7 @@ fn as_float(linear: &Linear, dtype: mquant_kernels::Dtype) -> QuantizedLinear {
 
 fn integer_linears(
     site: &SiteMut<'_>,
-    Method { format, method, clip }: Method,
+    Method { cpu, format, method, clip }: Method,
     seen: Option<&SiteStatistics>,
     channels: &[u32],
     report: &mut SiteReport,
@@ -113,8 +116,8 @@ fn integer_linears(
         let weight = linear.weight.float().expect("a site is quantised once");
         let (main, beside) = part(weight, channels);
         let codes = match &factor {
-            Some(factor) => gptq(&main, factor, format, clip),
-            None => rtn_clipped(&main, format, clip),
+            Some(factor) => gptq(cpu, &main, factor, format, clip),
+            None => rtn_clipped(cpu, &main, format, clip),
         };
         let codes = codes.map_err(wrong)?;
         let sqnr = relative_error(&main, &codes, &[], None).map_err(wrong)?.sqnr_db;
@@ -283,7 +286,8 @@ mod tests {
         sinks: Sinks,
     ) -> (InputQuant, Option<ColumnSplit>) {
         let seen = SiteStatistics { modalities: modalities.iter().cloned().collect(), hessian: None };
-        let rules = Rules { observer: Observer::MinMax, sinks, floats: mquant_kernels::Dtype::F32 };
+        let cpu = Cpu::detect();
+        let rules = Rules { cpu, observer: Observer::MinMax, sinks, floats: mquant_kernels::Dtype::F32 };
         inputs(format, Some(&seen), vec![1], rules, &mut SiteReport::default())
     }
 

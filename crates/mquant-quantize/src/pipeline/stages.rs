@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use mquant_kernels::Cpu;
+
 use super::kept::KeptByModality;
 use super::report::{Spread, StageReport};
 use super::spread::spread_of;
@@ -47,7 +49,7 @@ impl History {
     }
 
     /// The stages of a site where anything changed, given what its linears read now and the channels that are split off.
-    pub(super) fn stages(&self, site: &SiteMut<'_>, rows: &KeptByModality, side: &[u32]) -> Vec<StageReport> {
+    pub(super) fn stages(&self, cpu: Cpu, site: &SiteMut<'_>, rows: &KeptByModality, side: &[u32]) -> Vec<StageReport> {
         let mut activations = vec![BTreeMap::new(); self.0.len()];
         for (modality, rows) in rows {
             let mut spread = spread_of(rows, &[]);
@@ -56,7 +58,7 @@ impl History {
                 activations[at].insert(modality.to_string(), spread);
                 let changes = stage.changes.get(&site.id).map_or(&[][..], Vec::as_slice);
                 for change in changes.iter().rev() {
-                    before = Some(change.undo(before.as_ref().unwrap_or(rows)));
+                    before = Some(change.undo(cpu, before.as_ref().unwrap_or(rows)));
                 }
                 if let (false, Some(before)) = (changes.is_empty(), &before) {
                     spread = spread_of(before, &[]);
@@ -109,7 +111,7 @@ mod tests {
             (Modality::Text, Rows::from_vec(vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], 3)),
             (Modality::Vision, Rows::from_vec(vec![8.0, 9.0, 7.0], 3)),
         ]);
-        history.stages(&last.sites()[0], &rows, side)
+        history.stages(Cpu::detect(), &last.sites()[0], &rows, side)
     }
 
     #[test]

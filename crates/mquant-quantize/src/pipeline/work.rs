@@ -65,7 +65,8 @@ impl Worker<'_> {
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
-        let rules = Rules { observer: calibration.observer, sinks: calibration.sinks, floats };
+        let cpu = self.runner.cpu;
+        let rules = Rules { cpu, observer: calibration.observer, sinks: calibration.sinks, floats };
         if let Working::Embedding(embedding) = &working {
             let table = Some(embedding.0.to_dtype(rules.floats));
             return Ok(Some((QuantizedUnit { sites: Vec::new(), table, report }, Vec::new())));
@@ -101,7 +102,7 @@ impl Worker<'_> {
                     let sites = working.part().sites();
                     let site = sites.iter().find(|site| site.id == id).expect("listed just now");
                     let mut quantized = site::quantize(site, plan, seen.get(&id), side, rules)?;
-                    quantized.report.stages = history.stages(site, &rows, &quantized.report.side_columns);
+                    quantized.report.stages = history.stages(cpu, site, &rows, &quantized.report.side_columns);
                     site_error::measure(self.runner.backend, site, &mut quantized, &rows)
                         .map_err(|source| PipelineError::Unit { unit, source })?;
                     Ok::<_, PipelineError>(quantized)
@@ -166,7 +167,7 @@ impl Worker<'_> {
                 }
             }
             threads.run(|| {
-                let changes = step.transform.apply(working.part(), &channels)?;
+                let changes = step.transform.apply(self.runner.cpu, working.part(), &channels)?;
                 history.note(step.name, working.part(), changes);
                 Ok::<_, TransformError>(())
             })?;

@@ -13,11 +13,11 @@ pub enum Clip {
 
 impl Clip {
     /// The scale of finite `values`: positive and finite.
-    pub(super) fn scale(self, bits: Bits, values: &[f32]) -> f32 {
+    pub(super) fn scale(self, cpu: Cpu, bits: Bits, values: &[f32]) -> f32 {
         let (least, most) = code_range(bits);
         match self {
             Clip::None => scale_of(values.iter().fold(0.0, |most: f32, v| most.max(v.abs())), most),
-            Clip::Search => clipped_scale(Cpu::detect(), values, least, most),
+            Clip::Search => clipped_scale(cpu, values, least, most),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use mquant_kernels::{IntWeight, Matrix, quantize_scalar};
+use mquant_kernels::{Cpu, IntWeight, Matrix, quantize_scalar};
 use rayon::prelude::*;
 
 use super::clip::code_range;
@@ -30,11 +30,12 @@ const MARGIN: f64 = 1e-6;
 /// would be larger than that of rounding to nearest with the same scales gets the codes of the latter. Dead and excluded
 /// columns get codes of 0 and have no part in the scales.
 ///
-/// The same bytes with any number of threads.
+/// The same bytes with any number of threads and any `cpu`.
 ///
 /// # Errors
 /// A value that is not finite, a factor of other inputs than the weight's, or a shape or group that the kernels have not.
 pub fn gptq(
+    cpu: Cpu,
     weight: &Matrix,
     factor: &HessianFactor,
     format: IntFormat,
@@ -45,7 +46,7 @@ pub fn gptq(
         return Err(QuantizeError::Moments { expected, found });
     }
     if let Rung::Nearest(_) = factor.rung() {
-        return rtn_but(weight, format, clip, factor.zeroed());
+        return rtn_but(cpu, weight, format, clip, factor.zeroed());
     }
     let layout = Layout::new(weight, format)?;
     let (mut codes, mut scales) = layout.buffers();
@@ -58,7 +59,7 @@ pub fn gptq(
             factor.zeroed().iter().for_each(|column| values[*column] = 0.0);
             let scales = &mut scales[row * layout.groups..][..layout.groups];
             for (values, scale) in values.chunks(layout.group_cols).zip(scales) {
-                *scale = clip.scale(format.bits, values);
+                *scale = clip.scale(cpu, format.bits, values);
             }
         }
         let mut panel = Panel::new(factor, format, layout.group_cols, &values, scales);

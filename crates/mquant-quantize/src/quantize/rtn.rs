@@ -2,7 +2,7 @@
 //! f32, at least 1e-8; q = clamp(round-half-even(w · (1/s)), −127, 127) for 8 bits, −8…7 for 4. The baseline that every
 //! other method refines.
 
-use mquant_kernels::{IntWeight, Matrix, quantize_scalar};
+use mquant_kernels::{Cpu, IntWeight, Matrix, quantize_scalar};
 use rayon::prelude::*;
 
 use super::clip::code_range;
@@ -14,19 +14,22 @@ use super::{Clip, IntFormat, QuantizeError};
 /// # Errors
 /// As there.
 pub fn rtn(weight: &Matrix, format: IntFormat) -> Result<IntWeight, QuantizeError> {
-    rtn_clipped(weight, format, Clip::None)
+    // Nothing is searched, so there is nothing to be faster with.
+    rtn_clipped(Cpu::SCALAR, weight, format, Clip::None)
 }
 
 /// Quantises each output of `weight` by itself: the result of a range of outputs is that range of the result.
+/// The instructions of `cpu` do not change it.
 ///
 /// # Errors
 /// A value that is not finite, or a shape or group that the kernels have not.
-pub fn rtn_clipped(weight: &Matrix, format: IntFormat, clip: Clip) -> Result<IntWeight, QuantizeError> {
-    rtn_but(weight, format, clip, &[])
+pub fn rtn_clipped(cpu: Cpu, weight: &Matrix, format: IntFormat, clip: Clip) -> Result<IntWeight, QuantizeError> {
+    rtn_but(cpu, weight, format, clip, &[])
 }
 
 /// [`rtn_clipped`] of a weight whose columns `zeroed` are 0.
 pub(super) fn rtn_but(
+    cpu: Cpu,
     weight: &Matrix,
     format: IntFormat,
     clip: Clip,
@@ -42,7 +45,7 @@ pub(super) fn rtn_but(
             zeroed.iter().for_each(|column| values[*column] = 0.0);
             let pieces = values.chunks(layout.group_cols).zip(codes.chunks_mut(layout.group_cols));
             for ((values, codes), scale) in pieces.zip(scales) {
-                *scale = clip.scale(format.bits, values);
+                *scale = clip.scale(cpu, format.bits, values);
                 round(format, *scale, values, codes);
             }
             layout.store(codes, bytes);

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use mquant_kernels::Cpu;
+
 use super::wide::{add_to_bias, float, map_outputs, map_rows};
 use super::{ReadChange, ReadChanges, SeenChannels, StreamNorm, Streams, Transform, TransformError};
 use mquant_model::nn::{NormKind, Output, Part, SiteMut, Tower};
@@ -36,7 +38,7 @@ impl FuseNorms {
 }
 
 impl Transform for FuseNorms {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+    fn apply(&self, _: Cpu, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
         let mut changes = ReadChanges::new();
         for mut reader in part.readers() {
             let tower = reader.stream.0;

@@ -23,6 +23,7 @@ mod wide;
 
 use std::collections::BTreeMap;
 
+use mquant_kernels::Cpu;
 use mquant_model::nn::{Part, SiteId};
 
 pub use error::TransformError;
@@ -41,11 +42,12 @@ pub type SeenChannels = BTreeMap<SiteId, Vec<f32>>;
 
 /// One step, applied to every part of a model.
 pub trait Transform: Send + Sync {
-    /// Changes the weights of a part, and says what that does to what the linears of its sites read.
+    /// Changes the weights of a part, and says what that does to what the linears of its sites read. Computes
+    /// with the instructions of `cpu`; the result does not depend on them.
     ///
     /// # Errors
     /// Something this step cannot treat: the error names the site.
-    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError>;
+    fn apply(&self, cpu: Cpu, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError>;
 
     /// Whether it needs to have seen activations.
     fn needs_activations(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, Rows};
+use mquant_kernels::{Cpu, Hadamard, Rows};
 use rayon::prelude::*;
 
 use super::Rotation;
@@ -38,7 +38,7 @@ impl ReadChange {
     ///
     /// # Panics
     /// If the rows have other features than the changed site reads.
-    pub fn undo(&self, x: &Rows) -> Rows {
+    pub fn undo(&self, cpu: Cpu, x: &Rows) -> Rows {
         let features = match self {
             ReadChange::Online { features, .. } => *features,
             ReadChange::Channels { .. } | ReadChange::Rotated(_) => x.features(),
@@ -48,13 +48,13 @@ impl ReadChange {
         rows.for_each_init(Vec::new, |wide, (to, from)| {
             wide.clear();
             wide.extend(from.iter().map(|v| f64::from(*v)));
-            self.undo_row(wide);
+            self.undo_row(cpu, wide);
             to.iter_mut().zip(wide).for_each(|(to, from)| *to = *from as f32);
         });
         before
     }
 
-    fn undo_row(&self, row: &mut [f64]) {
+    fn undo_row(&self, cpu: Cpu, row: &mut [f64]) {
         match self {
             ReadChange::Channels { scale, shift } => {
                 assert_eq!(row.len(), scale.len(), "channels of a site");
@@ -64,9 +64,9 @@ impl ReadChange {
                 }
             }
             ReadChange::Rotated(rotation) => {
-                row.chunks_exact_mut(rotation.width()).for_each(|one| rotation.rotate_back(one));
+                row.chunks_exact_mut(rotation.width()).for_each(|one| rotation.rotate_back(cpu, one));
             }
-            ReadChange::Online { rotation, .. } => rotation.inverse_row_f64(row),
+            ReadChange::Online { rotation, .. } => rotation.inverse_row_f64(cpu, row),
         }
     }
 }
@@ -88,25 +88,25 @@ mod tests {
         for kind in [RotationKind::Hadamard, RotationKind::OnesPreserving] {
             let rotation = Arc::new(Rotation::new(kind, 4, 5, "test").unwrap());
             let mut after = before.clone();
-            after.chunks_exact_mut(4).for_each(|one| rotation.rotate(one));
+            after.chunks_exact_mut(4).for_each(|one| rotation.rotate(Cpu::detect(), one));
             assert!(after.iter().zip(&before).any(|(a, b)| (a - b).abs() > 0.1));
-            close(&ReadChange::Rotated(rotation).undo(&rows(&after)));
+            close(&ReadChange::Rotated(rotation).undo(Cpu::detect(), &rows(&after)));
         }
         let rotation = Arc::new(Hadamard::new(16).unwrap());
         let padded: Vec<f64> = before
             .chunks_exact(12)
             .flat_map(|row| {
                 let mut wide = [row, &[0.0; 4]].concat();
-                rotation.rotate_row_f64(&mut wide);
+                rotation.rotate_row_f64(Cpu::detect(), &mut wide);
                 wide
             })
             .collect();
-        close(&ReadChange::Online { rotation, features: 12 }.undo(&rows(&padded)));
+        close(&ReadChange::Online { rotation, features: 12 }.undo(Cpu::detect(), &rows(&padded)));
         let scale: Vec<f64> = (1..13).map(f64::from).collect();
         let shift: Vec<f64> = (0..12).map(|i| 0.5 * f64::from(i)).collect();
         let channel = |i: usize| i % 12;
         let after: Vec<f64> =
             before.iter().enumerate().map(|(i, v)| (v - shift[channel(i)]) / scale[channel(i)]).collect();
-        close(&ReadChange::Channels { scale, shift: Some(shift) }.undo(&rows(&after)));
+        close(&ReadChange::Channels { scale, shift: Some(shift) }.undo(Cpu::detect(), &rows(&after)));
     }
 }

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use mquant_kernels::Cpu;
+
 use super::wide::{float, map_outputs, map_rows};
 use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Transform, TransformError};
 use mquant_model::nn::{Part, Tower};
@@ -25,7 +27,7 @@ impl RotateHeads {
 }
 
 impl Transform for RotateHeads {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+    fn apply(&self, cpu: Cpu, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
         let mut changes = ReadChanges::new();
         for pair in part.pairs() {
             let id = pair.consumer.id;
@@ -33,8 +35,9 @@ impl Transform for RotateHeads {
             let label = format!("the heads of {id}");
             let rotation = Rotation::new(RotationKind::Hadamard, shape.head_dim, self.seed, &label)
                 .map_err(|source| TransformError::Rotation { what: label, source })?;
-            let each_head =
-                |values: &mut [f64]| values.chunks_exact_mut(shape.head_dim).for_each(|head| rotation.rotate(head));
+            let each_head = |values: &mut [f64]| {
+                values.chunks_exact_mut(shape.head_dim).for_each(|head| rotation.rotate(cpu, head))
+            };
             map_outputs(pair.producer, each_head);
             pair.consumer.linears.iter_mut().for_each(|linear| map_rows(float(linear), each_head));
             changes.push((id, ReadChange::Rotated(Arc::new(rotation))));

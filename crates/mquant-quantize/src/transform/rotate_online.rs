@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, HadamardError};
+use mquant_kernels::{Cpu, Hadamard, HadamardError};
 
 use super::wide::{float, map_rows, pad_inputs};
 use super::{ReadChange, ReadChanges, SeenChannels, Transform, TransformError};
@@ -41,7 +41,7 @@ impl RotateOnline {
 }
 
 impl Transform for RotateOnline {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+    fn apply(&self, cpu: Cpu, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
         let mut changes = ReadChanges::new();
         for site in part.sites() {
             if !self.sites.contains(&site.id) {
@@ -53,7 +53,7 @@ impl Transform for RotateOnline {
                 .map_err(|source| TransformError::Rotation { what: format!("the input of {}", site.id), source })?;
             for linear in site.linears.iter_mut() {
                 pad_inputs(linear, rotation.features());
-                map_rows(float(linear), |row| rotation.rotate_row_f64(row));
+                map_rows(float(linear), |row| rotation.rotate_row_f64(cpu, row));
             }
             let rotation = Arc::new(rotation);
             changes.push((site.id, ReadChange::Online { rotation: rotation.clone(), features }));

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mquant_kernels::Cpu;
+
 use super::fuse_norms::fold_affine;
 use super::wide::{float, map_outputs, map_rows};
 use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
@@ -39,7 +41,7 @@ impl RotateStream {
 }
 
 impl Transform for RotateStream {
-    fn apply(&self, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
+    fn apply(&self, cpu: Cpu, part: &mut dyn Part, _: &SeenChannels) -> Result<ReadChanges, TransformError> {
         let mut changes = ReadChanges::new();
         for mut reader in part.readers() {
             let tower = reader.stream.0;
@@ -53,15 +55,15 @@ impl Transform for RotateStream {
             for linear in reader.site.linears.iter_mut() {
                 // A merger reads several rows side by side.
                 map_rows(float(linear), |row| {
-                    row.chunks_exact_mut(rotation.width()).for_each(|one| rotation.rotate(one));
+                    row.chunks_exact_mut(rotation.width()).for_each(|one| rotation.rotate(cpu, one));
                 });
             }
         }
         for writer in part.writers() {
             let Some(rotation) = self.rotations.get(&writer.stream.0) else { continue };
             match writer.output {
-                Output::Linear(linear) => map_outputs(linear, |column| rotation.rotate(column)),
-                Output::Table(table) => map_rows(table, |row| rotation.rotate(row)),
+                Output::Linear(linear) => map_outputs(linear, |column| rotation.rotate(cpu, column)),
+                Output::Table(table) => map_rows(table, |row| rotation.rotate(cpu, row)),
             }
         }
         Ok(changes)

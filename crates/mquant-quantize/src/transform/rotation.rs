@@ -1,6 +1,6 @@
 //! Rotations that are folded into weights.
 
-use mquant_kernels::{Hadamard, HadamardError};
+use mquant_kernels::{Cpu, Hadamard, HadamardError};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
@@ -61,14 +61,14 @@ impl Rotation {
     ///
     /// # Panics
     /// If the vector has other features.
-    pub fn rotate_back(&self, v: &mut [f64]) {
+    pub fn rotate_back(&self, cpu: Cpu, v: &mut [f64]) {
         match &self.then {
             Then::Hadamard(hadamard) => {
-                hadamard.inverse_row_f64(v);
+                hadamard.inverse_row_f64(cpu, v);
                 v.iter_mut().zip(&self.signs).for_each(|(v, sign)| *v *= sign);
             }
             // Symmetric, so its own inverse.
-            Then::Cosine(_) => self.rotate(v),
+            Then::Cosine(_) => self.rotate(cpu, v),
         }
     }
 
@@ -76,12 +76,12 @@ impl Rotation {
     ///
     /// # Panics
     /// If the vector has other features.
-    pub fn rotate(&self, v: &mut [f64]) {
+    pub fn rotate(&self, cpu: Cpu, v: &mut [f64]) {
         assert_eq!(v.len(), self.signs.len(), "features of a rotation");
         match &self.then {
             Then::Hadamard(hadamard) => {
                 v.iter_mut().zip(&self.signs).for_each(|(v, sign)| *v *= sign);
-                hadamard.rotate_row_f64(v);
+                hadamard.rotate_row_f64(cpu, v);
             }
             Then::Cosine(c) => {
                 let n = v.len();
@@ -119,7 +119,7 @@ mod tests {
                 let column = |i: usize| {
                     let mut v = vec![0.0; width];
                     v[i] = 1.0;
-                    rotation.rotate(&mut v);
+                    rotation.rotate(Cpu::detect(), &mut v);
                     v
                 };
                 let columns: Vec<_> = (0..width).map(column).collect();
@@ -137,9 +137,9 @@ mod tests {
     #[test]
     fn ones_stay_ones_where_they_should() {
         let mut ones = vec![1.0; 60];
-        Rotation::new(RotationKind::OnesPreserving, 60, 1, "x").unwrap().rotate(&mut ones);
+        Rotation::new(RotationKind::OnesPreserving, 60, 1, "x").unwrap().rotate(Cpu::detect(), &mut ones);
         assert!(ones.iter().all(|v| (v - 1.0).abs() < 1e-13));
-        Rotation::new(RotationKind::Hadamard, 60, 1, "x").unwrap().rotate(&mut ones);
+        Rotation::new(RotationKind::Hadamard, 60, 1, "x").unwrap().rotate(Cpu::detect(), &mut ones);
         assert!(ones.iter().any(|v| (v - 1.0).abs() > 0.5));
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn seed_and_label_decide() {
         let rotated = |seed, label| {
             let mut v: Vec<f64> = (0..28).map(f64::from).collect();
-            Rotation::new(RotationKind::Hadamard, 28, seed, label).unwrap().rotate(&mut v);
+            Rotation::new(RotationKind::Hadamard, 28, seed, label).unwrap().rotate(Cpu::detect(), &mut v);
             v
         };
         assert_eq!(rotated(1, "a"), rotated(1, "a"));

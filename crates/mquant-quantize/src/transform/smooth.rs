@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use mquant_kernels::Cpu;
+
 use super::wide::{float, map_rows};
 use super::{ReadChange, ReadChanges, SeenChannels, Transform, TransformError};
 use mquant_model::nn::{Linear, NormKind, Part, SiteId, SiteMut};
@@ -60,7 +62,7 @@ impl Transform for Smooth {
         true
     }
 
-    fn apply(&self, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError> {
+    fn apply(&self, _: Cpu, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError> {
         let mut changes = ReadChanges::new();
         let mut done = BTreeSet::new();
         for mut site in part.sites() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mquant::kernels::Rows;
+use mquant::kernels::{Cpu, Rows};
 use mquant::models::Model;
 use mquant::nn::{SiteId, SiteKind, SiteRows, Tap, Tower};
 use mquant::run::LoadedModel;
@@ -109,7 +109,7 @@ fn apply(model: &mut Model, steps: &[Step], seen: &SeenChannels, skipped: Option
             continue;
         }
         for step in steps {
-            step.transform.apply(part, seen).expect("a step for every model of the family");
+            step.transform.apply(Cpu::detect(), part, seen).expect("a step for every model of the family");
         }
     }
     touched

@@ -2,13 +2,14 @@
 //! at one instruction level, and come close across levels.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use mquant::bundle::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 use mquant::kernels::{
-    AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, Level, Matrix, PackedWeight, Product, Products,
-    QuantRows, RopeTable, RowScales, RowSteps, Rows, Source, Split,
+    AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, KvCodes, Level, Matrix, PackedWeight, Product,
+    Products, QuantRows, RopeTable, RowScales, RowSteps, Rows, Source, Split,
 };
 use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::quantize::IntFormat;
@@ -69,6 +70,10 @@ impl Backend for SitesAt {
 
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         self.sites.rope(x, table);
+    }
+
+    fn store(&self, codes: &mut KvCodes, k: &Rows, v: &Rows, rows: Range<usize>, tokens: &[u32]) {
+        self.sites.store(codes, k, v, rows, tokens);
     }
 
     fn attend(&self, q: &Rows, shape: HeadShape, products: Products, jobs: &[AttendJob<'_>]) -> Rows {

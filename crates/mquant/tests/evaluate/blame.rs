@@ -85,7 +85,10 @@ fn every_site_restored_gives_the_float_model() {
     let before = divergence(&engine(&quantised));
     let mut model = (*quantised.model).clone();
     let wanted: BTreeSet<_> = sites(&model).into_iter().collect();
-    Restorer::new(&float, &recipe).expect("a restorer").restore(&mut model, &wanted, Restored::Float).expect("floats");
+    Restorer::new(&float, &recipe, mquant::kernels::Cpu::detect())
+        .expect("a restorer")
+        .restore(&mut model, &wanted, Restored::Float)
+        .expect("floats");
     let after = divergence(&engine(&quantised).with_model(Arc::new(model)));
     println!("{before:.5} nats a token quantised, {after:.7} restored");
     // What is left is bf16, in which weights are kept, and the codes of keys and values.

@@ -62,6 +62,8 @@ struct OperationReport {
 struct KernelReport {
     name: &'static str,
     needs: &'static str,
+    /// All that the CPU must have.
+    features: Vec<&'static str>,
     present: bool,
 }
 
@@ -126,22 +128,21 @@ pub(crate) fn run(args: &KernelsArgs, globals: &Globals, output: &Output) -> Res
 
 /// What this CPU has of what kernels are written for, whatever the cap.
 fn features() -> Vec<&'static str> {
-    let here = Cpu::detect();
-    let levels = Level::ALL.into_iter().rev().filter(|level| *level != Level::Scalar && *level <= here.level());
-    levels.map(Level::name).chain(here.bf16().then_some("avx512bf16")).collect()
+    Cpu::detect().features().names().collect()
 }
 
 impl KernelReport {
     fn new(kernel: KernelInfo) -> Self {
-        let present = Cpu::detect().capped(kernel.needs).is_ok();
-        Self { name: kernel.name, needs: kernel.needs.name(), present }
+        let present = Cpu::detect().has(kernel.needs);
+        let features = kernel.needs.names().collect();
+        Self { name: kernel.name, needs: kernel.needs.name(), features, present }
     }
 }
 
 impl ShapeReport {
     /// `fastest` is the fastest of what `cpu` allows.
     fn new(shape: String, timings: &[Timing], cpu: Cpu) -> Self {
-        let allowed = timings.iter().filter(|timing| timing.kernel.needs <= cpu.level());
+        let allowed = timings.iter().filter(|timing| cpu.has(timing.kernel.needs));
         let fastest = allowed.max_by(|a, b| a.ops_per_s.total_cmp(&b.ops_per_s));
         let fastest = fastest.map_or(Level::Scalar.name(), |timing| timing.kernel.name);
         let kernels = timings.iter().map(|t| TimeReport {

@@ -1,3 +1,5 @@
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod bounds;
 mod side;
 
@@ -194,13 +196,13 @@ fn every_shape(cpu: Cpu, inputs: std::ops::RangeInclusive<usize>, most_rows: usi
 }
 
 /// One test for each kernel, so that a failure names it.
-macro_rules! kernels {
-    ($($name:ident: $level:expr,)*) => {$(
+macro_rules! one_test_each {
+    ($($name:ident)*) => {$(
         mod $name {
             use super::*;
 
             fn cpu() -> Option<Cpu> {
-                crate::features::for_test($level)
+                cpu_of(stringify!($name))
             }
 
             #[test]
@@ -255,11 +257,18 @@ macro_rules! kernels {
     )*};
 }
 
-kernels! {
-    scalar: Level::Scalar,
-    avx2: Level::Avx2,
-    avx512: Level::Avx512,
-    avx512vnni: Level::Avx512Vnni,
+one_test_each! { scalar }
+#[cfg(target_arch = "x86_64")]
+one_test_each! { avx2 avxvnni avx512vnni }
+
+/// The CPU limited to what a kernel of the list needs, so that it is the one that runs.
+fn cpu_of(name: &str) -> Option<Cpu> {
+    let kernel = kernels(1).iter().find(|kernel| kernel.name == name).expect("a kernel of the list");
+    let cpu = crate::features::for_test(kernel.needs)?;
+    for rows in [1, MOST_FEW_ROWS, MOST_FEW_ROWS + 1] {
+        assert_eq!(pick(kernels(rows), cpu).name, name);
+    }
+    Some(cpu)
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use mquant_kernels::{Bits, Threads};
+use mquant_kernels::{Bits, Cpu, Threads};
 
 use super::super::factor::{ActOrder, GptqOptions, NearestReason};
 use super::super::reference::{Random, bytes, correlated, error_under, plain_gptq};
@@ -57,8 +57,8 @@ fn codes_are_those_of_the_textbook() {
                 let weight = matrix(&mut random, 130, cols);
                 let format = IntFormat { bits, group };
                 let factor = HessianFactor::new(&hessian, &options(act_order), &[]).unwrap();
-                let made = gptq(&weight, &factor, format, Clip::Search).unwrap();
-                let rounded = rtn_clipped(&weight, format, Clip::Search).unwrap();
+                let made = gptq(Cpu::detect(), &weight, &factor, format, Clip::Search).unwrap();
+                let rounded = rtn_clipped(Cpu::detect(), &weight, format, Clip::Search).unwrap();
                 assert_eq!(made.scales, rounded.scales);
                 let plain = plain_gptq(&weight, &hessian, &rounded, act_order == ActOrder::Descending);
                 let (found, best) = (errors(&weight, &made, &hessian), errors(&weight, &rounded, &hessian));
@@ -109,9 +109,9 @@ fn any_hessian_gives_finite_codes_no_worse_than_rounding() {
         let excluded: Vec<usize> = if case % 3 == 0 { vec![random.below(cols)] } else { vec![] };
         let act_order = [ActOrder::Descending, ActOrder::Natural][case / 3 % 2];
         let factor = HessianFactor::new(&hessian, &options(act_order), &excluded).unwrap();
-        let made = gptq(&weight, &factor, format, Clip::Search).unwrap();
+        let made = gptq(Cpu::detect(), &weight, &factor, format, Clip::Search).unwrap();
         made.check().unwrap();
-        let nearest = rtn_but(&weight, format, Clip::Search, factor.zeroed()).unwrap();
+        let nearest = rtn_but(Cpu::detect(), &weight, format, Clip::Search, factor.zeroed()).unwrap();
         assert_eq!(made.scales, nearest.scales);
         // What is computed elsewhere is no error.
         weight.make_mut().chunks_mut(cols).for_each(|row| excluded.iter().for_each(|column| row[*column] = 0.0));
@@ -137,7 +137,7 @@ fn any_hessian_gives_finite_codes_no_worse_than_rounding() {
 fn hessians_that_are_none_are_rounded_by() {
     let weight = matrix(&mut Random(1), 3, 4);
     let format = IntFormat::per_channel(Bits::Four);
-    let rounded = rtn_clipped(&weight, format, Clip::None).unwrap();
+    let rounded = rtn_clipped(Cpu::detect(), &weight, format, Clip::None).unwrap();
     let mut indefinite = vec![1.0; 16];
     indefinite[4] = 50.0;
     let mut infinite = vec![1.0; 16];
@@ -158,7 +158,7 @@ fn hessians_that_are_none_are_rounded_by() {
         let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &[]).unwrap();
         let found = if let Rung::Nearest(reason) = factor.rung() { Some(reason) } else { None };
         assert_eq!(found, reason);
-        let made = gptq(&weight, &factor, format, Clip::None).unwrap();
+        let made = gptq(Cpu::detect(), &weight, &factor, format, Clip::None).unwrap();
         if reason.is_some() {
             assert_eq!(bytes(&made), bytes(&rounded), "{reason:?}");
         }
@@ -188,7 +188,7 @@ fn odd_weights_have_finite_codes() {
     for bits in [Bits::Four, Bits::Eight] {
         for group in [None, Some(32)] {
             for clip in [Clip::None, Clip::Search] {
-                let made = gptq(&weight, &factor, IntFormat { bits, group }, clip).unwrap();
+                let made = gptq(Cpu::detect(), &weight, &factor, IntFormat { bits, group }, clip).unwrap();
                 made.check().unwrap();
                 assert!((0..cols).all(|col| made.code(0, col) == 0 && made.code(2, col) == 0));
             }
@@ -204,16 +204,17 @@ fn what_does_not_fit_is_refused() {
     let format = IntFormat::per_channel(Bits::Eight);
     for excluded in [vec![], vec![5]] {
         let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &excluded).unwrap();
-        let error = gptq(&Matrix::from_f32(values.clone(), 300, 8), &factor, format, Clip::None).unwrap_err();
+        let error =
+            gptq(Cpu::detect(), &Matrix::from_f32(values.clone(), 300, 8), &factor, format, Clip::None).unwrap_err();
         assert_eq!(error.code(), "WEIGHT_NOT_FINITE");
         assert!(error.to_string().contains("output 203 for input 5 is NaN"), "{error}");
     }
     let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &[]).unwrap();
-    let error = gptq(&Matrix::from_f32(vec![1.0; 9], 1, 9), &factor, format, Clip::None).unwrap_err();
+    let error = gptq(Cpu::detect(), &Matrix::from_f32(vec![1.0; 9], 1, 9), &factor, format, Clip::None).unwrap_err();
     assert_eq!(error.to_string(), "second moments of 8 inputs, expected 9 inputs");
     let grouped = IntFormat { bits: Bits::Four, group: Some(48) };
     assert_eq!(
-        gptq(&Matrix::from_f32(vec![1.0; 8], 1, 8), &factor, grouped, Clip::None).unwrap_err().code(),
+        gptq(Cpu::detect(), &Matrix::from_f32(vec![1.0; 8], 1, 8), &factor, grouped, Clip::None).unwrap_err().code(),
         "WEIGHT_SHAPE"
     );
 }
@@ -228,9 +229,9 @@ fn excluded_columns_have_no_part_in_scales_or_errors() {
     let excluded = [0, 40, 95];
     let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &excluded).unwrap();
     weight.make_mut().chunks_mut(cols).for_each(|row| excluded.iter().for_each(|column| row[*column] = 100.0));
-    let loud = gptq(&weight, &factor, format, Clip::Search).unwrap();
+    let loud = gptq(Cpu::detect(), &weight, &factor, format, Clip::Search).unwrap();
     weight.make_mut().chunks_mut(cols).for_each(|row| excluded.iter().for_each(|column| row[*column] = -3.0));
-    let quiet = gptq(&weight, &factor, format, Clip::Search).unwrap();
+    let quiet = gptq(Cpu::detect(), &weight, &factor, format, Clip::Search).unwrap();
     assert_eq!(bytes(&loud), bytes(&quiet));
     assert!(excluded.iter().all(|column| (0..20).all(|row| loud.code(row, *column) == 0)));
 }
@@ -248,7 +249,7 @@ fn threads_and_parts_change_no_byte() {
             let mut hessian = Hessian::new(cols);
             hessian.add(&backend, &mquant_kernels::Rows::from_vec(rows.clone(), cols));
             let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &[]).unwrap();
-            let made = gptq(&weight, &factor, format, Clip::Search).unwrap();
+            let made = gptq(Cpu::detect(), &weight, &factor, format, Clip::Search).unwrap();
             (bytes(&made), factor)
         })
     };
@@ -256,6 +257,6 @@ fn threads_and_parts_change_no_byte() {
     for threads in 2..=4 {
         assert_eq!(make(threads).0, expected, "{threads} threads");
     }
-    let part = gptq(&weight.row_range(0..PANEL), &factor, format, Clip::Search).unwrap();
+    let part = gptq(Cpu::detect(), &weight.row_range(0..PANEL), &factor, format, Clip::Search).unwrap();
     assert_eq!(part.codes.as_ref(), &expected.0[..part.codes.as_ref().len()]);
 }

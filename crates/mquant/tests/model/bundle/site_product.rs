@@ -98,7 +98,7 @@ fn check(bundle: &Bundle, site: &Site<1>, base: &str, width: usize) {
         let mut want: Vec<f64> = x.row(i).iter().map(|v| f64::from(*v)).collect();
         want.resize(inputs, 0.0);
         if let Some(rotation) = &site.rotation {
-            rotation.rotate_row_f64(&mut want);
+            rotation.rotate_row_f64(Cpu::detect(), &mut want);
         }
         assert!(read.row(i).iter().zip(&want).all(|(a, b)| (f64::from(*a) - b).abs() < 2e-5), "{base}: row {i}");
     }
