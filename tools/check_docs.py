@@ -3,9 +3,9 @@
 
     python3 tools/check_docs.py [--mquant target/release/mquant] [--list] [README.md docs/cli.md ...]
 
-Every fenced block of README.md and docs/ must have a language. The commands of `sh` and `console` blocks run one by one in a
-scratch folder per document, with `mquant` on the path; a command fails the check if its exit status is not 0. Commands that
-`mquant` itself does not start (cargo, python) have no place in the scratch folder: mark their block in the line before it
+Every fenced block of README.md and docs/ must have a language. The commands of `sh` and `console` blocks run one by one, in a
+scratch folder per document, with `mquant` on the path. A command whose exit status is not 0 fails the check. If a block cannot
+run here (it downloads, compiles, or needs other packages), mark it in the line before it
 
     <!-- not run: needs the network -->
 
@@ -40,6 +40,7 @@ import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BUILT = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release/mquant"
 COMMANDS = {"sh", "console"}
 PLAIN = {"text", "json", "toml"}
 MARK = re.compile(r"^\s*<!-- not run: (.+?) -->\s*$")
@@ -112,6 +113,8 @@ def parse(document):
         if block.reason is None and block.language not in COMMANDS | PLAIN:
             language = block.language or "no language"
             problems.append((document, block.line, f"a block of {language}: expected sh, console, text, json or toml, or a mark"))
+        if block.reason is None and block.language in COMMANDS and not block.commands():
+            problems.append((document, block.line, "a block without a command"))
     return blocks, text, problems
 
 
@@ -259,7 +262,7 @@ def makes_bundle(commands):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("documents", nargs="*", type=Path, help="documents to check [default: README.md and docs/]")
-    parser.add_argument("--mquant", type=Path, default=ROOT / "target/release/mquant", help="the program to run")
+    parser.add_argument("--mquant", type=Path, default=BUILT, help="the program to run [default: target/release/mquant]")
     parser.add_argument("--scratch", type=Path, help="a folder to work in and to keep [default: a temporary one]")
     parser.add_argument("--list", action="store_true", help="list the commands and run none")
     arguments = parser.parse_args()
