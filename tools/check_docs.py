@@ -45,7 +45,7 @@ COMMANDS = {"sh", "console"}
 PLAIN = {"text", "json", "toml"}
 MARK = re.compile(r"^\s*<!-- not run: (.+?) -->\s*$")
 FENCE = re.compile(r"^\s*(`{3,})\s*(\S*)")
-SECONDS = 240
+SECONDS = 600
 
 
 class Block:
