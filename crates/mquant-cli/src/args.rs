@@ -83,11 +83,11 @@ impl Globals {
 }
 
 /// Most threads that can be asked for.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {
     let threads: NonZeroUsize = text.parse().map_err(|e| format!("{e}"))?;
-    if threads.get() > MOST_THREADS { Err(format!("at most {MOST_THREADS}")) } else { Ok(threads) }
+    if threads.get() > MAX_THREADS { Err(format!("at most {MAX_THREADS}")) } else { Ok(threads) }
 }
 
 /// The command line of this process; help, version and errors are printed here and end it.

@@ -9,7 +9,7 @@ use crate::exit::{Doing, Failure};
 /// Tokens of an answer where neither a flag nor the model says.
 pub(crate) const DEFAULT_MAX_TOKENS: usize = 1024;
 /// Most end tokens a configuration may list.
-const MOST_END_TOKENS: usize = 256;
+const MAX_END_TOKENS: usize = 256;
 
 /// Options of sampling.
 #[derive(Args, Clone, Debug)]
@@ -80,7 +80,7 @@ pub(crate) fn end_tokens(loaded: &LoadedModel) -> Result<Vec<u32>, Failure> {
     let config = loaded.checkpoint.config();
     let most = loaded.blueprint.vocabulary() - 1;
     let listed = |fields: &Fields| {
-        let ids = fields.usize_or_list("eos_token_id", MOST_END_TOKENS, 0..=most);
+        let ids = fields.usize_or_list("eos_token_id", MAX_END_TOKENS, 0..=most);
         ids.map(|ids| ids.into_iter().map(|id| id as u32).collect::<Vec<_>>())
     };
     let text = config.opt_object("text_config").doing("find the end token")?;

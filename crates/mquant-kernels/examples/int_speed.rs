@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mquant_kernels::{
-    Backend, Bits, Bytes, Cpu, CpuBackend, IntWeight, PackedWeight, Product, QuantRows, Rows, Sink, Then, Threads,
+    Backend, Bits, Bytes, Cpu, CpuBackend, Epilogue, IntWeight, Output, PackedWeight, Product, QuantRows, Rows, Threads,
 };
 
 fn weight(bits: Bits, rows: usize, cols: usize, group: Option<usize>) -> PackedWeight {
@@ -35,10 +35,16 @@ fn main() {
                     .map(|_| {
                         let start = Instant::now();
                         threads.run(|| {
-                            let sink = Sink::Write(&mut y);
+                            let output = Output::Write(&mut y);
                             backend.multiply(
                                 &x,
-                                &mut [Product { weight: &w, bias: None, side: None, then: Then::Nothing, sink }],
+                                &mut [Product {
+                                    weight: &w,
+                                    bias: None,
+                                    outliers: None,
+                                    epilogue: Epilogue::Nothing,
+                                    output,
+                                }],
                             );
                         });
                         start.elapsed().as_secs_f64()

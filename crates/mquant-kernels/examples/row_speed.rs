@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use mquant_kernels::{
-    Activation, Backend, Cpu, CpuBackend, Hadamard, NormOf, NormStep, RowScales, RowSteps, Rows, Source, Threads,
+    Activation, Backend, Cpu, CpuBackend, Hadamard, NormOf, NormStep, RowPrologue, RowScales, Rows, SiteInput, Threads,
 };
 
 const ROWS: usize = 512;
@@ -35,11 +35,11 @@ fn all(threads: &Threads, backend: &CpuBackend, features: usize) {
     let (scales, values) = (vec![0.04; ROWS], ROWS * features);
     let rms = NormOf { kind: NormStep::Rms, gain: &gain, eps: 1e-6, repeat: 1 };
     let layer = NormOf { kind: NormStep::Layer { bias: &gain }, ..rms };
-    let (plain, as_given) = (RowSteps::default(), RowScales::Static(&scales));
+    let (plain, as_given) = (RowPrologue::default(), RowScales::Static(&scales));
     let rotation = Hadamard::new(features).expect("a width of a model");
-    let normed = |norm| RowSteps { norm: Some(norm), rotation: None };
-    let rotated = RowSteps { norm: None, rotation: Some(&rotation) };
-    let (here, gated) = (Source::Rows(&x), Source::Gated(Activation::Silu, &x, &up));
+    let normed = |norm| RowPrologue { norm: Some(norm), rotation: None };
+    let rotated = RowPrologue { norm: None, rotation: Some(&rotation) };
+    let (here, gated) = (SiteInput::Rows(&x), SiteInput::Gated(Activation::Silu, &x, &up));
     let quantize = |name: &str, per_value, source, steps, scales| {
         let run = || drop(black_box(backend.quantize(source, steps, scales, None)));
         time(threads, name, values * per_value, run);
@@ -49,11 +49,11 @@ fn all(threads: &Threads, backend: &CpuBackend, features: usize) {
     quantize("RMSNorm, quantize", 5, here, normed(rms), as_given);
     quantize("LayerNorm, quantize", 5, here, normed(layer), as_given);
     quantize("SiLU · up, quantize", 9, gated, plain, as_given);
-    quantize("quick GELU, quantize", 5, Source::Activated(Activation::QuickGelu, &x), plain, as_given);
-    quantize("GELU, quantize", 5, Source::Activated(Activation::Gelu, &x), plain, as_given);
+    quantize("quick GELU, quantize", 5, SiteInput::Activated(Activation::QuickGelu, &x), plain, as_given);
+    quantize("GELU, quantize", 5, SiteInput::Activated(Activation::Gelu, &x), plain, as_given);
     quantize(&format!("rotate {:?}, quantize", rotation.parts().1), 5, here, rotated, as_given);
     quantize("SiLU · up, rotate, quantize, scale from the row", 9, gated, rotated, RowScales::PerToken);
-    time(threads, "SiLU · up in f32", values * 12, || drop(black_box(backend.prepare(gated, plain))));
+    time(threads, "SiLU · up in f32", values * 12, || drop(black_box(backend.row_prologue(gated, plain))));
 }
 
 fn main() {

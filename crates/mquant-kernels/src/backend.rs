@@ -7,34 +7,34 @@ use crate::data::{Matrix, Rows};
 use crate::int_gemm::Product;
 use crate::int_weight::PackedWeight;
 use crate::kv_codes::KvCodes;
-use crate::prepare::{RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
 use crate::rope::RopeTable;
+use crate::row_prologue::{OutlierColumns, RowPrologue, SiteInput};
 
 /// Somewhere to compute. Panics when shapes disagree: shapes are settled at load.
 ///
-/// `prepare`, `quantize`, `multiply`, `rope` and `store` give the same bits at every instruction level and with any threads.
+/// `row_prologue`, `quantize`, `multiply`, `rope` and `store` give the same bits at every instruction level and with any threads.
 /// Float products and attention give the same bits at one level.
 pub trait Backend: Send + Sync {
     /// The rows of a site: the source activated, normed, regrouped, rotated, in f32.
-    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows;
+    fn row_prologue(&self, source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows;
 
-    /// What [`prepare`](Self::prepare) gives, in 8-bit codes: q = clamp(round-half-even(x · (1/s)), −127, 127). Channels that
-    /// are split off are 0 there and come as codes of their own, in [`QuantRows::side`].
+    /// What [`row_prologue`](Self::row_prologue) gives, in 8-bit codes: q = clamp(round-half-even(x · (1/s)), −127, 127). Channels that
+    /// are split off are 0 there and come as codes of their own, in [`QuantRows::outliers`].
     fn quantize(
         &self,
-        source: Source<'_>,
-        steps: RowSteps<'_>,
+        source: SiteInput<'_>,
+        steps: RowPrologue<'_>,
         scales: RowScales<'_>,
-        split: Option<Split<'_>>,
+        columns: Option<OutlierColumns<'_>>,
     ) -> QuantRows;
 
     /// y = x·Wᵀ + bias in f32. `x`: rows × in; `w`: out × in; result rows × out.
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows;
 
     /// `y[i][j] = (Σ_k x[i][k]·w[j][k]) · row_scale[i] · col_scale[j] + bias[j]` for each weight: i32 sums, then f32 in this
-    /// order, nothing fused. Where the rows have side channels, so has every product: the side product, computed like the
+    /// order, nothing fused. Where the rows have outlier columns, so has every product: the outlier product, computed like the
     /// main one but without bias, is added to each result before anything else is done with it.
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]);
 

@@ -13,10 +13,10 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Kept buffers of one element type at most, so that a search stays short.
-const MOST_KEPT: usize = 64;
+const MAX_KEPT: usize = 64;
 
 /// A kept buffer may be this many times larger than asked for, or have [`SMALL`] values.
-const MOST_SLACK: usize = 4;
+const MAX_SLACK: usize = 4;
 
 /// Buffers of up to this many values serve whoever asks.
 const SMALL: usize = 1024;
@@ -101,7 +101,7 @@ impl<T> Default for Pool<T> {
 impl<T: Element> Pool<T> {
     /// The smallest kept buffer of at least `len` values that does not waste too much.
     fn take(&mut self, len: usize) -> Option<Vec<T>> {
-        let fits = |values: &Vec<T>| values.len() >= len && values.len() <= SMALL.max(len * MOST_SLACK);
+        let fits = |values: &Vec<T>| values.len() >= len && values.len() <= SMALL.max(len * MAX_SLACK);
         let found = self.kept.iter().enumerate().filter(|(_, values)| fits(values));
         let (at, _) = found.min_by_key(|(_, values)| values.len())?;
         let values = self.kept.remove(at)?;
@@ -117,7 +117,7 @@ impl<T: Element> Pool<T> {
 
     /// The buffer to let go of next, while there are too many.
     fn excess(&mut self) -> Option<Vec<T>> {
-        if self.bytes <= T::KEPT_BYTES && self.kept.len() <= MOST_KEPT {
+        if self.bytes <= T::KEPT_BYTES && self.kept.len() <= MAX_KEPT {
             return None;
         }
         let values = self.kept.pop_front()?;
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(pool.excess().map(|v| v[0]), Some(1));
         assert!(pool.excess().is_none());
         assert_eq!(pool.bytes, half * 4 + 40);
-        for _ in 0..MOST_KEPT {
+        for _ in 0..MAX_KEPT {
             pool.put(vec![4; 1]);
         }
         assert_eq!([pool.excess().map(|v| v[0]), pool.excess().map(|v| v[0])], [Some(2), Some(3)]);

@@ -12,10 +12,10 @@ use crate::float_gemm::{self, Scratch};
 use crate::int_gemm::{self, Product};
 use crate::int_weight::PackedWeight;
 use crate::kv_codes::KvCodes;
-use crate::prepare::{self, RowSteps, Source, Split};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
 use crate::rope::{self, RopeTable};
+use crate::row_prologue::{self, OutlierColumns, RowPrologue, SiteInput};
 use crate::weight_only;
 
 /// Computes on this CPU.
@@ -40,18 +40,18 @@ impl CpuBackend {
 }
 
 impl Backend for CpuBackend {
-    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
-        prepare::rows(self.cpu, source, steps)
+    fn row_prologue(&self, source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows {
+        row_prologue::rows(self.cpu, source, steps)
     }
 
     fn quantize(
         &self,
-        source: Source<'_>,
-        steps: RowSteps<'_>,
+        source: SiteInput<'_>,
+        steps: RowPrologue<'_>,
         scales: RowScales<'_>,
-        split: Option<Split<'_>>,
+        columns: Option<OutlierColumns<'_>>,
     ) -> QuantRows {
-        prepare::quantized(self.cpu, source, steps, scales, split)
+        row_prologue::quantized(self.cpu, source, steps, scales, columns)
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {

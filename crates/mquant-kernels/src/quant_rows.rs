@@ -17,7 +17,7 @@ pub struct QuantRows {
     stride: usize,
     scales: Buffer<f32>,
     sums: Buffer<i32>,
-    side: Option<Box<QuantRows>>,
+    outliers: Option<Box<QuantRows>>,
 }
 
 /// One row to be filled in.
@@ -73,7 +73,7 @@ impl QuantRows {
     pub fn zeros(rows: usize, features: usize) -> Self {
         let stride = stride_of(features);
         let (scales, sums) = (Buffer::zeros(rows), Buffer::zeros(rows));
-        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums, side: None }
+        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums, outliers: None }
     }
 
     /// `rows × features` arbitrary codes, scales and sums, all to be written before they are read. Padding is 0.
@@ -82,7 +82,7 @@ impl QuantRows {
         let mut codes = Buffer::for_overwrite(rows * stride);
         codes.chunks_exact_mut(stride).for_each(|row| row[features..].fill(0));
         let (scales, sums) = (Buffer::for_overwrite(rows), Buffer::for_overwrite(rows));
-        Self { codes, features, stride, scales, sums, side: None }
+        Self { codes, features, stride, scales, sums, outliers: None }
     }
 
     /// Takes row-major codes and one scale for each row.
@@ -131,14 +131,14 @@ impl QuantRows {
     ///
     /// # Panics
     /// If there are not as many rows.
-    pub fn with_side(self, side: QuantRows) -> Self {
-        assert_eq!(side.rows(), self.rows(), "rows and their side channels");
-        Self { side: Some(Box::new(side)), ..self }
+    pub fn with_outliers(self, outliers: QuantRows) -> Self {
+        assert_eq!(outliers.rows(), self.rows(), "rows and their outlier columns");
+        Self { outliers: Some(Box::new(outliers)), ..self }
     }
 
     /// The channels that were split off, if any were: as many rows, with scales of their own.
-    pub fn side(&self) -> Option<&QuantRows> {
-        self.side.as_deref()
+    pub fn outliers(&self) -> Option<&QuantRows> {
+        self.outliers.as_deref()
     }
 
     /// Codes from row `i` on, with their padding; rows begin every [`stride`](Self::stride) codes.
@@ -153,7 +153,7 @@ impl QuantRows {
     }
 
     /// Computes the sum of each row's codes, after codes were written.
-    pub(crate) fn add_up(&mut self, cpu: Cpu) {
+    pub(crate) fn update_row_sums(&mut self, cpu: Cpu) {
         let features = self.features;
         let rows = self.codes.par_chunks(self.stride).zip(&mut *self.sums).with_min_len(16);
         rows.for_each(|(codes, sum)| *sum = sum_of(cpu, &codes[..features]));

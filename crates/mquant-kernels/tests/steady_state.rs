@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mquant_kernels::{
-    Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Hadamard, IntWeight, NormOf, NormStep, PackedWeight, Product,
-    RowScales, RowSteps, Rows, Sink, Source, Then, Threads,
+    Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Epilogue, Hadamard, IntWeight, NormOf, NormStep, Output,
+    PackedWeight, Product, RowPrologue, RowScales, Rows, SiteInput, Threads,
 };
 
 /// Small things, such as a task for a thread, may be allocated.
@@ -69,21 +69,28 @@ impl Model {
         Self { backend: CpuBackend::new(Cpu::detect()), up, down, gain: vec![1.0; INPUTS], rotation }
     }
 
-    /// A gated block as a model runs it, with rows in f32 on the way so that `prepare` is seen too.
+    /// A gated block as a model runs it, with rows in f32 on the way so that `row_prologue` is seen too.
     fn step(&self, x: &mut Rows) {
         let norm = NormOf { kind: NormStep::Rms, gain: &self.gain, eps: 1e-6, repeat: 1 };
-        let normed = self.backend.prepare(Source::Rows(x), RowSteps { norm: Some(norm), rotation: None });
-        let codes = self.backend.quantize(Source::Rows(&normed), RowSteps::default(), RowScales::PerToken, None);
+        let normed = self.backend.row_prologue(SiteInput::Rows(x), RowPrologue { norm: Some(norm), rotation: None });
+        let codes = self.backend.quantize(SiteInput::Rows(&normed), RowPrologue::default(), RowScales::PerToken, None);
         let mut gate = Rows::for_overwrite(x.rows(), HIDDEN);
         let mut up = Rows::zeros(x.rows(), HIDDEN);
-        let product = |sink| Product { weight: &self.up, bias: None, side: None, then: Then::Nothing, sink };
-        self.backend.multiply(&codes, &mut [product(Sink::Write(&mut gate)), product(Sink::Add(&mut up))]);
-        let source = Source::Gated(Activation::Silu, &gate, &up);
-        let steps = RowSteps { norm: None, rotation: Some(&self.rotation) };
+        let product =
+            |output| Product { weight: &self.up, bias: None, outliers: None, epilogue: Epilogue::Nothing, output };
+        self.backend.multiply(&codes, &mut [product(Output::Write(&mut gate)), product(Output::Add(&mut up))]);
+        let source = SiteInput::Gated(Activation::Silu, &gate, &up);
+        let steps = RowPrologue { norm: None, rotation: Some(&self.rotation) };
         let codes = self.backend.quantize(source, steps, RowScales::PerToken, None);
         self.backend.multiply(
             &codes,
-            &mut [Product { weight: &self.down, bias: None, side: None, then: Then::Nothing, sink: Sink::Add(x) }],
+            &mut [Product {
+                weight: &self.down,
+                bias: None,
+                outliers: None,
+                epilogue: Epilogue::Nothing,
+                output: Output::Add(x),
+            }],
         );
     }
 }

@@ -10,14 +10,14 @@ use mquant::bundle::{
 use mquant::checkpoint::{Checkpoint, NormValue, Role, TensorSpec, Tensors};
 use mquant::input::Modality;
 use mquant::kernels::{Bits, Cpu, Dtype, Matrix, Values};
-use mquant::models::{self, Blueprint};
+use mquant::models::{self, ModelSpec};
 use mquant::nn::{CacheFormat, SiteId};
 use mquant::quantize::{IntFormat, rtn};
 
 /// A float checkpoint that bundles are made of.
 pub struct FloatModel {
     checkpoint: Checkpoint,
-    blueprint: Box<dyn Blueprint>,
+    blueprint: Box<dyn ModelSpec>,
     tensors: Tensors,
 }
 

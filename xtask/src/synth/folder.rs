@@ -164,9 +164,9 @@ mod tests {
             let messages = [Message::plain("user", "What is here?")];
             let prompt = loaded.prepare(&messages, AddGenerationPrompt::Yes).unwrap();
             let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
-            let scores = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
-            assert_eq!(scores.len(), 800);
-            let largest = scores.iter().fold(0f32, |m, s| m.max(s.abs()));
+            let logits = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
+            assert_eq!(logits.len(), 800);
+            let largest = logits.iter().fold(0f32, |m, s| m.max(s.abs()));
             assert!(largest > 0.5 && largest < 20.0, "{largest}");
         }
     }
@@ -195,8 +195,8 @@ mod tests {
             assert_eq!(quantization.sites.len(), 1 + 2 * 4 + 2 + 2 * 4 + 1);
             let prompt = loaded.prepare(&[Message::plain("user", "What is here?")], AddGenerationPrompt::Yes).unwrap();
             let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
-            let scores = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
-            let largest = scores.iter().fold(0f32, |m, s| m.max(s.abs()));
+            let logits = engine.prefill(&mut engine.sequence(), &prompt).unwrap();
+            let largest = logits.iter().fold(0f32, |m, s| m.max(s.abs()));
             assert!(largest > 0.5 && largest < 20.0, "{largest}");
         }
     }

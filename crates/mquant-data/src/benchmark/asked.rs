@@ -8,7 +8,7 @@ use crate::benchmark::Question;
 use mquant_model::excerpt::quoted;
 
 /// Most options: as many as letters.
-const MOST_OPTIONS: usize = 26;
+const MAX_OPTIONS: usize = 26;
 
 /// The question of a row; `kept` are the columns whose text is kept, `position` is the row's in the file, from 0.
 pub(super) fn question(form: &Form, cells: &[Cell], kept: &[usize], position: usize) -> Result<Question, Problem> {
@@ -125,8 +125,8 @@ fn options(form: &Form, cells: &[Cell]) -> Result<Vec<(char, String)>, Problem> 
             items.ok_or_else(|| wrong(format!("expected a list of texts, found {}", quoted(&text))))?
         }
     };
-    if texts.len() > MOST_OPTIONS {
-        return Err(wrong(format!("expected at most {MOST_OPTIONS} options, found {}", texts.len())));
+    if texts.len() > MAX_OPTIONS {
+        return Err(wrong(format!("expected at most {MAX_OPTIONS} options, found {}", texts.len())));
     }
     Ok(('A'..='Z').zip(texts).collect())
 }

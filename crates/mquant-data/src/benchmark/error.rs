@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{MOST_SKIPPED_PERCENT, Skipped};
+use super::{MAX_SKIPPED_PERCENT, Skipped};
 use mquant_model::error::{Class, Explain, io_class};
 use mquant_model::excerpt::rows as listed;
 
@@ -67,7 +67,7 @@ pub enum BenchmarkError {
     },
     /// Too many rows that cannot be used.
     #[error(
-        "{file}: expected at most {MOST_SKIPPED_PERCENT} % of {rows} rows to be unusable, found {}:{}",
+        "{file}: expected at most {MAX_SKIPPED_PERCENT} % of {rows} rows to be unusable, found {}:{}",
         skipped.len(),
         listed(skipped, NAMED)
     )]

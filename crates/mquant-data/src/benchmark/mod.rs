@@ -37,7 +37,7 @@ pub const ROW_GROUP_CAP: u64 = 2 << 30;
 /// Bytes of all text that is kept of a benchmark.
 pub const TEXT_CAP: u64 = 1 << 30;
 /// Rows of a file that may be unusable, in percent; one is borne wherever there are others.
-pub const MOST_SKIPPED_PERCENT: usize = 5;
+pub const MAX_SKIPPED_PERCENT: usize = 5;
 
 /// Bytes between two calls of a watcher.
 const STEP: u64 = 1 << 20;
@@ -92,7 +92,7 @@ impl Benchmark {
     /// Reads every row of a benchmark once.
     ///
     /// # Errors
-    /// A file that cannot be read, is no benchmark, or has more than [`MOST_SKIPPED_PERCENT`] unusable rows.
+    /// A file that cannot be read, is no benchmark, or has more than [`MAX_SKIPPED_PERCENT`] unusable rows.
     pub fn open(path: &Path) -> Result<Self, BenchmarkError> {
         Self::open_watched(path, &mut |_, _| ControlFlow::Continue(()))
     }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::forms::Form;
-use super::{BenchmarkError, MOST_SKIPPED_PERCENT, TEXT_CAP};
+use super::{BenchmarkError, MAX_SKIPPED_PERCENT, TEXT_CAP};
 use crate::benchmark::Question;
 
 /// Unusable rows that are remembered; a file with more is refused at once.
-const MOST_REMEMBERED: usize = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 
 /// A row that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl<P> Survey<P> {
     /// If there are too many to remember.
     pub(super) fn skip(&mut self, row: usize, problem: Problem) -> Result<(), BenchmarkError> {
         self.skipped.push(Skipped { file: self.file.clone(), row, reason: problem.0 });
-        if self.skipped.len() > MOST_REMEMBERED { Err(self.refused()) } else { Ok(()) }
+        if self.skipped.len() > MAX_REMEMBERED { Err(self.refused()) } else { Ok(()) }
     }
 
     /// Checks that there are questions and few enough rows were left out.
@@ -97,7 +97,7 @@ impl<P> Survey<P> {
         self.skipped.sort_by_key(|skipped| skipped.row);
         let (rows, bad) = (self.kept.len() + self.skipped.len(), self.skipped.len());
         // One bad row is borne by the smallest file.
-        if bad * 100 > rows * MOST_SKIPPED_PERCENT && (bad > 1 || rows == 1) {
+        if bad * 100 > rows * MAX_SKIPPED_PERCENT && (bad > 1 || rows == 1) {
             return Err(self.refused());
         }
         if self.kept.is_empty() {

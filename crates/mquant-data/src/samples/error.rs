@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{MOST_SKIPPED_PERCENT, Skipped};
+use super::{MAX_SKIPPED_PERCENT, Skipped};
 use crate::benchmark::BenchmarkError;
 use mquant_model::error::{Class, Explain, io_class};
 use mquant_model::excerpt::rows as listed;
@@ -50,7 +50,7 @@ pub enum SamplesError {
     },
     /// Too many rows that cannot be used.
     #[error(
-        "{file}: expected at most {MOST_SKIPPED_PERCENT} % of {rows} rows to be unusable, found {}:{}",
+        "{file}: expected at most {MAX_SKIPPED_PERCENT} % of {rows} rows to be unusable, found {}:{}",
         skipped.len(),
         listed(skipped, NAMED)
     )]
@@ -77,7 +77,7 @@ pub enum SamplesError {
         samples: usize,
     },
     /// A file that changed while it was read.
-    #[error("{file}: expected the same rows when read again, found others")]
+    #[error("{file}: expected the same rows when read reborrow, found others")]
     Changed {
         /// The file or folder.
         file: String,

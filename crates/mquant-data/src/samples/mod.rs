@@ -27,7 +27,7 @@ use crate::benchmark::{self, Benchmark};
 use mquant_model::input::Message;
 use survey::Surveyed;
 
-pub use crate::benchmark::MOST_SKIPPED_PERCENT;
+pub use crate::benchmark::MAX_SKIPPED_PERCENT;
 
 /// What a folder of pictures is asked.
 pub const DEFAULT_PROMPT: &str = "Describe this image.";
@@ -147,7 +147,7 @@ impl DataSource {
 /// ever in memory.
 ///
 /// # Errors
-/// A file that cannot be read or holds nothing; more than [`MOST_SKIPPED_PERCENT`] of a file's rows unusable; fewer samples
+/// A file that cannot be read or holds nothing; more than [`MAX_SKIPPED_PERCENT`] of a file's rows unusable; fewer samples
 /// asked for than there are files; no picture where one is needed; a file that changed meanwhile.
 pub fn gather(request: &Request) -> Result<Gathered, SamplesError> {
     let Request { sources, count, visual } = request;

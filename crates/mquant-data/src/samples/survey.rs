@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::row::{self, Read, Row, Visit};
-use super::{DataSource, MOST_SKIPPED_PERCENT, Origin, Sample, SamplesError, Skipped, folder, json_lines, media};
+use super::{DataSource, MAX_SKIPPED_PERCENT, Origin, Sample, SamplesError, Skipped, folder, json_lines, media};
 use crate::benchmark::Benchmark;
 
 /// Gives every row to a visitor, in order.
@@ -97,7 +97,7 @@ fn look(rows: &Rows<'_>, file: &str) -> Result<(Vec<usize>, Vec<Skipped>), Sampl
     if rows == 0 {
         return Err(SamplesError::Empty { file });
     }
-    if bad * 100 > rows * MOST_SKIPPED_PERCENT {
+    if bad * 100 > rows * MAX_SKIPPED_PERCENT {
         return Err(SamplesError::Skipped { file, rows, skipped });
     }
     Ok((usable, skipped))

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mquant_model::error::Result;
 use mquant_model::input::SkipSpecial;
-use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, RunError, best};
+use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, RunError, argmax};
 
 /// Answers prompts, always with the best token.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Answerer<'_> {
     /// may end it early.
     ///
     /// # Errors
-    /// Whatever `next` and `done` return; a prompt that does not fit the context; scores that are not finite.
+    /// Whatever `next` and `done` return; a prompt that does not fit the context; logits that are not finite.
     pub fn answer(
         &self,
         next: &mut dyn FnMut() -> Result<Option<(usize, Prompt)>>,
@@ -68,7 +68,7 @@ impl Answerer<'_> {
                 }
             }
             batch.step(&mut |sample, sequence, logits| -> Result<Option<u32>> {
-                let id = best(&logits?);
+                let id = argmax(&logits?);
                 if flow.is_break() {
                     return Ok(None);
                 }

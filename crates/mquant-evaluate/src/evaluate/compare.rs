@@ -6,7 +6,7 @@ use super::EvaluateError;
 use super::likelihood::{log_sum_exp, token_divergence};
 use mquant_model::error::Result;
 use mquant_model::input::{AddGenerationPrompt, Message, SkipSpecial};
-use mquant_model::run::{Engine, LoadedModel, Sequence, best};
+use mquant_model::run::{Engine, LoadedModel, Sequence, argmax};
 
 /// Candidates that are told of each model where they part.
 const CANDIDATES: usize = 5;
@@ -60,7 +60,7 @@ pub struct Candidate {
 /// Greedy answers of both models, each reading the messages in its own way.
 ///
 /// # Errors
-/// If a model cannot read the messages, its scores are not finite, or the models have not the same tokens.
+/// If a model cannot read the messages, its logits are not finite, or the models have not the same tokens.
 pub fn compare(sides: [Side<'_>; 2], messages: &[Message], max_tokens: usize) -> Result<Comparison> {
     let [mut first, mut second] =
         [Speaker::begin(sides[0], messages, max_tokens)?, Speaker::begin(sides[1], messages, max_tokens)?];
@@ -68,8 +68,8 @@ pub fn compare(sides: [Side<'_>; 2], messages: &[Message], max_tokens: usize) ->
     let (mut parting, mut kl) = (None, Vec::new());
     while first.state == State::Speaking || second.state == State::Speaking {
         if parting.is_none() {
-            kl.push(token_divergence(&second.scores, &first.scores));
-            if best(&first.scores) != best(&second.scores) {
+            kl.push(token_divergence(&second.logits, &first.logits));
+            if argmax(&first.logits) != argmax(&second.logits) {
                 parting = Some(part([&first, &second])?);
             }
         }
@@ -92,7 +92,7 @@ struct Speaker<'a> {
     sequence: Sequence,
     max_tokens: usize,
     /// Of the next token.
-    scores: Vec<f32>,
+    logits: Vec<f32>,
     /// The token that ends an answer among them.
     said: Vec<u32>,
     state: State,
@@ -108,9 +108,9 @@ impl<'a> Speaker<'a> {
     fn begin(side: Side<'a>, messages: &[Message], max_tokens: usize) -> Result<Self> {
         let prompt = side.loaded.prepare(messages, AddGenerationPrompt::Yes)?;
         let mut sequence = side.engine.sequence();
-        let scores = side.engine.prefill(&mut sequence, &prompt)?;
+        let logits = side.engine.prefill(&mut sequence, &prompt)?;
         let state = State::Speaking;
-        Ok(Self { side, sequence, max_tokens: max_tokens.max(1), scores, said: Vec::new(), state })
+        Ok(Self { side, sequence, max_tokens: max_tokens.max(1), logits, said: Vec::new(), state })
     }
 
     /// Says the most likely token.
@@ -118,14 +118,14 @@ impl<'a> Speaker<'a> {
         if self.state == State::Silent {
             return Ok(());
         }
-        let id = best(&self.scores);
+        let id = argmax(&self.logits);
         self.said.push(id);
         let ends = self.side.loaded.generation.eos_token_ids.contains(&id);
         if ends || self.said.len() >= self.max_tokens || self.sequence.len() >= self.side.engine.context() {
             self.state = State::Silent;
             return Ok(());
         }
-        self.scores = self.side.engine.decode(&mut [&mut self.sequence], &[id])?.into_vec();
+        self.logits = self.side.engine.decode(&mut [&mut self.sequence], &[id])?.into_vec();
         Ok(())
     }
 
@@ -136,19 +136,19 @@ impl<'a> Speaker<'a> {
 }
 
 fn check_vocabularies(first: &Speaker<'_>, second: &Speaker<'_>) -> Result<(), EvaluateError> {
-    let [ours, theirs] = [first, second].map(|speaker| speaker.scores.len());
+    let [ours, theirs] = [first, second].map(|speaker| speaker.logits.len());
     if ours == theirs { Ok(()) } else { Err(EvaluateError::Vocabularies { model: ours, baseline: theirs }) }
 }
 
 /// What either model would say next, and what else it thinks likely.
 fn part(speakers: [&Speaker<'_>; 2]) -> Result<Parting> {
-    let sums = speakers.map(|speaker| log_sum_exp(&speaker.scores));
-    let probability = |id: u32| [0, 1].map(|i| (f64::from(speakers[i].scores[id as usize]) - sums[i]).exp());
+    let sums = speakers.map(|speaker| log_sum_exp(&speaker.logits));
+    let probability = |id: u32| [0, 1].map(|i| (f64::from(speakers[i].logits[id as usize]) - sums[i]).exp());
     let mut ids: Vec<u32> = Vec::new();
     for speaker in speakers {
-        let mut likely: Vec<u32> = (0..speaker.scores.len() as u32).collect();
+        let mut likely: Vec<u32> = (0..speaker.logits.len() as u32).collect();
         let more =
-            |a: &u32, b: &u32| speaker.scores[*b as usize].total_cmp(&speaker.scores[*a as usize]).then(a.cmp(b));
+            |a: &u32, b: &u32| speaker.logits[*b as usize].total_cmp(&speaker.logits[*a as usize]).then(a.cmp(b));
         if likely.len() > CANDIDATES {
             likely.select_nth_unstable_by(CANDIDATES, more);
             likely.truncate(CANDIDATES);
@@ -157,7 +157,7 @@ fn part(speakers: [&Speaker<'_>; 2]) -> Result<Parting> {
     }
     ids.sort_unstable();
     ids.dedup();
-    let said = speakers.map(|speaker| best(&speaker.scores));
+    let said = speakers.map(|speaker| argmax(&speaker.logits));
     let candidate = |id: u32| -> Result<Candidate> {
         let text = speakers[0].side.loaded.tokenizer.decode(&[id], SkipSpecial::No)?;
         Ok(Candidate { id, text, probability: probability(id), said_by: said.map(|said| said == id) })

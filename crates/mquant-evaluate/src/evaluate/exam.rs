@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Answerer, Benchmark, BenchmarkError, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said,
-    reference_scores,
+    reference_logits,
 };
 use mquant_model::error::{Class, Result};
 use mquant_model::input::{AddGenerationPrompt, Content, MediaSource, Message};
 use mquant_model::run::Prompt;
 
 /// Share of samples that may turn out unusable when they are asked, beyond the first.
-const MOST_UNUSABLE: f64 = 0.05;
+const MAX_UNUSABLE: f64 = 0.05;
 
 /// Prompts that are ready before they are asked for.
 const AHEAD: usize = 8;
@@ -202,7 +202,7 @@ impl<'a> Exam<'a> {
             }
             let ours: Vec<&Referenced> = together.iter().map(|(_, ours, _)| ours).collect();
             let theirs: Vec<&Referenced> = together.iter().map(|(_, _, theirs)| theirs).collect();
-            let (scores, base) = (reference_scores(model.engine, &ours)?, reference_scores(baseline.engine, &theirs)?);
+            let (scores, base) = (reference_logits(model.engine, &ours)?, reference_logits(baseline.engine, &theirs)?);
             for ((doc_id, ours, theirs), (scores, base)) in together.iter().zip(scores.iter().zip(&base)) {
                 if scores.features() != base.features() || ours.ids() != theirs.ids() {
                     let (model, baseline) = (scores.features(), base.features());
@@ -285,7 +285,7 @@ impl Log<'_, '_, AnswerLine> {
     /// One that cannot be used is told; many are an error.
     fn check_unusable(&self) -> Result<(), EvaluateError> {
         let unusable: Vec<&AnswerLine> = self.lines.iter().flatten().filter(|line| line.problem.is_some()).collect();
-        let most = (MOST_UNUSABLE * self.lines.len() as f64).max(1.0);
+        let most = (MAX_UNUSABLE * self.lines.len() as f64).max(1.0);
         if unusable.len() as f64 <= most {
             return Ok(());
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TokenRecord;
 use mquant_model::error::Result;
-use mquant_model::run::{Engine, Prompt, RunError, best};
+use mquant_model::run::{Engine, Prompt, RunError, argmax};
 
 /// What two models make of one reference answer. Of all tokens: sums, so that samples can be added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,19 +55,19 @@ impl Likelihood {
         })
     }
 
-    /// Compares the scores before each token of `ids`: tokens × vocabulary of the model and of the baseline.
+    /// Compares the logits before each token of `ids`: tokens × vocabulary of the model and of the baseline.
     ///
     /// # Panics
-    /// If there is not one row of scores for each token, or the vocabularies differ.
-    pub fn of(scores: &Rows, baseline: &Rows, ids: &[u32]) -> Self {
-        assert_eq!((scores.rows(), baseline.rows()), (ids.len(), ids.len()), "a row of scores for each token");
-        assert_eq!(scores.features(), baseline.features(), "vocabularies");
+    /// If there is not one row of logits for each token, or the vocabularies differ.
+    pub fn of(logits: &Rows, baseline: &Rows, ids: &[u32]) -> Self {
+        assert_eq!((logits.rows(), baseline.rows()), (ids.len(), ids.len()), "a row of logits for each token");
+        assert_eq!(logits.features(), baseline.features(), "vocabularies");
         let mut sum = Self::default();
         for (row, id) in ids.iter().enumerate() {
-            let (ours, theirs) = (scores.row(row), baseline.row(row));
+            let (ours, theirs) = (logits.row(row), baseline.row(row));
             let (our_sum, their_sum) = (log_sum_exp(ours), log_sum_exp(theirs));
             let kl = token_divergence(ours, theirs);
-            let (our_best, their_best) = (best(ours), best(theirs));
+            let (our_best, their_best) = (argmax(ours), argmax(theirs));
             sum.add(&Self {
                 tokens: 1,
                 nll: our_sum - f64::from(ours[*id as usize]),
@@ -105,23 +105,23 @@ impl Referenced {
     }
 }
 
-/// The scores before each token of some reference answers, computed together: tokens × vocabulary of each.
+/// The logits before each token of some reference answers, computed together: tokens × vocabulary of each.
 ///
 /// # Errors
-/// If a prompt does not fit the context, or scores are not finite.
-pub fn reference_scores(engine: &Engine, referenced: &[&Referenced]) -> Result<Vec<Rows>, RunError> {
+/// If a prompt does not fit the context, or logits are not finite.
+pub fn reference_logits(engine: &Engine, referenced: &[&Referenced]) -> Result<Vec<Rows>, RunError> {
     let prompts: Vec<&Prompt> = referenced.iter().map(|r| &r.prompt).collect();
     // The row before a token holds its score.
     let first: Vec<usize> = referenced.iter().map(|r| r.prompt.ids.len() - r.answer - 1).collect();
-    let scores = engine.scores_from_batch(&prompts, &first)?;
-    let cut = |(scores, r): (Rows, &&Referenced)| {
-        let features = scores.features();
-        Rows::from_vec(scores.range(0..r.answer).to_vec(), features)
+    let logits = engine.logits_from_batch(&prompts, &first)?;
+    let cut = |(logits, r): (Rows, &&Referenced)| {
+        let features = logits.features();
+        Rows::from_vec(logits.range(0..r.answer).to_vec(), features)
     };
-    Ok(scores.into_iter().zip(referenced).map(cut).collect())
+    Ok(logits.into_iter().zip(referenced).map(cut).collect())
 }
 
-/// D(p ‖ q) of the distributions that scores stand for, in nats: how surprised `q`, the model, is by what `p`, the
+/// D(p ‖ q) of the distributions that logits stand for, in nats: how surprised `q`, the model, is by what `p`, the
 /// baseline, expects.
 pub(super) fn token_divergence(q: &[f32], p: &[f32]) -> f64 {
     let (q_sum, p_sum) = (log_sum_exp(q), log_sum_exp(p));
@@ -134,9 +134,9 @@ pub(super) fn token_divergence(q: &[f32], p: &[f32]) -> f64 {
 }
 
 /// ln Σ eˣ, without overflow.
-pub(super) fn log_sum_exp(scores: &[f32]) -> f64 {
-    let most = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    most + scores.iter().map(|s| (f64::from(*s) - most).exp()).sum::<f64>().ln()
+pub(super) fn log_sum_exp(logits: &[f32]) -> f64 {
+    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    most + logits.iter().map(|s| (f64::from(*s) - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn sums_are_those_of_the_definition() {
-        // p = (½, ¼, ¼) and q = (¼, ¼, ½), their scores shifted at will.
+        // p = (½, ¼, ¼) and q = (¼, ¼, ½), their logits shifted at will.
         let (quarter, half) = (0.25f32.ln(), 0.5f32.ln());
         let ours = Rows::from_vec(vec![quarter + 3.0, quarter + 3.0, half + 3.0], 3);
         let theirs = Rows::from_vec(vec![half - 50.0, quarter - 50.0, quarter - 50.0], 3);

@@ -32,7 +32,7 @@ pub use exam::{AnswerLine, Exam, Keep, LikelihoodLine};
 pub use folder::{FolderError, Journal, ResultFolder, Settings};
 pub use grade::{Graded, Mean, mean};
 pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
-pub use likelihood::{Likelihood, Referenced, reference_scores};
+pub use likelihood::{Likelihood, Referenced, reference_logits};
 pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};
 pub use mquant_data::benchmark::{self, Benchmark, BenchmarkError, ColumnNames, Question, Skipped};
 pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};

@@ -11,7 +11,7 @@ use crate::evaluate::{Blame, GroupCost};
 use mquant_quantize::pipeline::Restored;
 
 /// Lowest share that a bar is drawn for; less is cut off.
-const LEAST_SHARE: f64 = -1.0;
+const MIN_SHARE: f64 = -1.0;
 
 /// The section.
 #[derive(Clone, Debug, Serialize)]
@@ -149,7 +149,7 @@ fn ends(blame: &Blame) -> [f64; 2] {
     let shares = [&blame.towers, &blame.kinds, &blame.blocks].into_iter().flatten().map(|cost| cost.share);
     let shares = shares.filter(|share| share.is_finite());
     let [low, high] = shares.fold([0.0f64, 0.0f64], |[low, high], share| [low.min(share), high.max(share)]);
-    [low.max(LEAST_SHARE), if high > 0.0 { high.min(1.0) } else { 1.0 }]
+    [low.max(MIN_SHARE), if high > 0.0 { high.min(1.0) } else { 1.0 }]
 }
 
 /// From nothing to a share, to the left if it is negative.

@@ -12,7 +12,7 @@ use mquant_quantize::pipeline::SiteReport;
 /// Cells that are marked as the worst of a map.
 const WORST: usize = 3;
 /// Least share of clipped values that is told from none.
-const LEAST_CLIPPED: f64 = 1e-6;
+const MIN_CLIPPED: f64 = 1e-6;
 /// Title and explanation where no value was clipped.
 const NOTHING_CLIPPED: [&str; 2] = [
     "Clipped share: nothing was clipped",
@@ -20,7 +20,7 @@ const NOTHING_CLIPPED: [&str; 2] = [
      measured, no value of any site lay beyond.",
 ];
 /// Least range of a scale of dB: less is no difference worth a colour.
-const LEAST_RANGE_DB: f64 = 12.0;
+const MIN_RANGE_DB: f64 = 12.0;
 
 /// A map of one quantity.
 #[derive(Clone, Debug, Serialize)]
@@ -123,13 +123,13 @@ impl Quantity {
 
     /// More is better.
     fn goodness(self, value: f64) -> f64 {
-        if self == Quantity::Clipped { -value.max(LEAST_CLIPPED).log10() } else { value }
+        if self == Quantity::Clipped { -value.max(MIN_CLIPPED).log10() } else { value }
     }
 
     fn text(self, value: f64) -> String {
         match self {
             Quantity::Clipped if value == 0.0 => "0".to_owned(),
-            Quantity::Clipped if value < LEAST_CLIPPED => "<10⁻⁴".to_owned(),
+            Quantity::Clipped if value < MIN_CLIPPED => "<10⁻⁴".to_owned(),
             Quantity::Clipped => number(100.0 * value),
             _ => fixed(value, 1),
         }
@@ -166,7 +166,7 @@ fn heat_map(bundle: &BundleRecord, quantity: Quantity) -> Option<HeatMap> {
     }
     let (low, mut high) = (quantity.goodness(worst), quantity.goodness(best));
     if quantity != Quantity::Clipped {
-        high = high.max(low + LEAST_RANGE_DB);
+        high = high.max(low + MIN_RANGE_DB);
     }
     let step = |value: f64| match high - low {
         range if range > 0.0 => {

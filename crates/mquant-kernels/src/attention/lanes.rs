@@ -3,10 +3,10 @@
 //! Factors come as 32-bit words: one f32, or a pair of bf16 whose products an instruction adds at once. Sums are f32 and
 //! run over the words in order, so a row's bits do not depend on the rows that share its tile.
 
-use super::panel::{ABREAST, KEYS};
+use super::kv_tile::{ABREAST, KEYS};
 use super::softmax::power;
 
-/// Rows of a group: they share the words of a panel that were loaded.
+/// Rows of a group: they share the words of a KV tile that were loaded.
 pub(super) const ROWS: usize = 6;
 
 /// What one instruction set does with a vector of words.

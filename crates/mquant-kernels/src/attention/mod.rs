@@ -13,7 +13,7 @@ mod lanes;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
-mod panel;
+mod kv_tile;
 mod space;
 mod tile;
 mod plan;
@@ -26,8 +26,8 @@ use crate::features::Level;
 use crate::features::{Cpu, Features, Kernel, pick};
 use crate::kv_codes::KvCodes;
 
+use kv_tile::{Form, KEYS, Layout};
 use lanes::Group;
-use panel::{Form, KEYS, Layout};
 use tile::Call;
 
 /// Heads of an attention.
@@ -127,7 +127,7 @@ impl AttendJob<'_> {
     /// Lays out one head's keys and values of a block.
     fn pack(&self, call: &Call<'_>, head: usize, block: usize, to: &mut [u32]) {
         let keys = block * KEYS..((block + 1) * KEYS).min(self.keys(call.shape));
-        call.layout.pack(call.cpu, self.kv, panel::Part { head, kv_heads: call.shape.kv_heads, keys }, to);
+        call.layout.pack(call.cpu, self.kv, kv_tile::Part { head, kv_heads: call.shape.kv_heads, keys }, to);
     }
 
     /// # Panics
@@ -202,16 +202,16 @@ impl Checked {
 }
 
 /// The result while tasks write to it.
-struct Output {
+struct SharedRows {
     values: *mut f32,
     rows: usize,
     features: usize,
 }
 
 // SAFETY: it gives parts out by an unsafe function only, whose callers keep them apart.
-unsafe impl Sync for Output {}
+unsafe impl Sync for SharedRows {}
 
-impl Output {
+impl SharedRows {
     /// Some values of a row.
     ///
     /// # Safety
@@ -243,7 +243,7 @@ pub(crate) fn attend(cpu: Cpu, q: &Rows, shape: HeadShape, products: Products, j
     y.as_mut_slice()[at * features..].fill(0.0);
     let kernel = Checked(&pick(kernels(products), cpu).run);
     let layout = Layout { form: kernel.0.form, head_dim: shape.head_dim };
-    let output = Output { values: y.as_mut_slice().as_mut_ptr(), rows: q.rows(), features };
+    let output = SharedRows { values: y.as_mut_slice().as_mut_ptr(), rows: q.rows(), features };
     plan::run(&Call { cpu, kernel, layout, shape, q, output }, jobs);
     y
 }

@@ -5,11 +5,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttendJob;
-use super::panel::KEYS;
+use super::kv_tile::KEYS;
 use super::space::{with_tile, with_words};
-use super::tile::{Call, Panels, Tile};
+use super::tile::{Call, KvTiles, Tile};
 
-/// Words of panels that are made before they are used, at most, if not for a single job: 64 MiB.
+/// Words of KV tiles that are made before they are used, at most, if not for a single job: 64 MiB.
 const WAVE: usize = 1 << 24;
 /// Tasks that make a thread's share even.
 const TASKS_A_THREAD: usize = 4;
@@ -37,7 +37,7 @@ fn blocks(call: &Call<'_>, job: &AttendJob<'_>) -> Range<usize> {
     keys.start / KEYS..keys.end.div_ceil(KEYS)
 }
 
-/// Words of the panels that several tiles of a job share; a job of one tile makes its own as it goes.
+/// Words of the KV tiles that several tiles of a job share; a job of one tile makes its own as it goes.
 fn panel_words(call: &Call<'_>, job: &AttendJob<'_>) -> usize {
     if job.rows <= call.tile_rows() {
         return 0;
@@ -68,15 +68,15 @@ fn make_panels(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut word
     for job in jobs.iter().filter(|job| panel_words(call, job) > 0) {
         for head in 0..call.shape.kv_heads {
             for block in blocks(call, job) {
-                let (panels, rest) = words.split_at_mut(call.layout.words());
-                tasks.push((job, head, block, panels));
+                let (kv_tiles, rest) = words.split_at_mut(call.layout.words());
+                tasks.push((job, head, block, kv_tiles));
                 words = rest;
             }
         }
     }
     // Heads inside: they read the same rows.
     tasks.sort_by_key(|(job, head, block, _)| (job.first_row, *block, *head));
-    for_each(tasks, threads, |(job, head, block, panels)| job.pack(call, head, block, panels));
+    for_each(tasks, threads, |(job, head, block, kv_tiles)| job.pack(call, head, block, kv_tiles));
 }
 
 fn run_tiles(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut words: &[u32]) {
@@ -91,8 +91,8 @@ fn run_tiles(call: &Call<'_>, jobs: &[AttendJob<'_>], threads: usize, mut words:
             let rows = from..(from + call.tile_rows()).min(job.rows);
             for head in 0..call.shape.kv_heads {
                 let words = &own[head * per_head..(head + 1) * per_head];
-                let panels = (per_head > 0).then_some(Panels { first, words });
-                tiles.push(Tile { call, job, head, rows: rows.clone(), panels });
+                let kv_tiles = (per_head > 0).then_some(KvTiles { first, words });
+                tiles.push(Tile { call, job, head, rows: rows.clone(), kv_tiles });
             }
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn with_words<R>(len: usize, f: impl FnOnce(&mut [u32]) -> R) -> R {
 #[derive(Default)]
 pub(super) struct TileSpace {
     pub(super) queries: Words,
-    pub(super) panel: Words,
+    pub(super) kv_tile: Words,
     pub(super) span: Words,
     pub(super) total: Words,
     pub(super) group: Words,

@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
+use super::kv_tile::{KEYS, Layout};
 use super::lanes::{Group, ROWS, Space};
-use super::panel::{KEYS, Layout};
 use super::softmax::{NOTHING, power};
 use super::space::TileSpace;
-use super::{AttendJob, Checked, HeadShape, Output};
+use super::{AttendJob, Checked, HeadShape, SharedRows};
 use crate::data::Rows;
 use crate::features::{Cpu, per_level};
 
@@ -25,7 +25,7 @@ pub(super) struct Call<'a> {
     pub(super) layout: Layout,
     pub(super) shape: HeadShape,
     pub(super) q: &'a Rows,
-    pub(super) output: Output,
+    pub(super) output: SharedRows,
 }
 
 impl Call<'_> {
@@ -40,9 +40,9 @@ impl Call<'_> {
     }
 }
 
-/// Panels of one head of a job, made before.
+/// KV tiles of one head of a job, made before.
 #[derive(Clone, Copy)]
-pub(super) struct Panels<'a> {
+pub(super) struct KvTiles<'a> {
     /// The block they begin with.
     pub(super) first: usize,
     pub(super) words: &'a [u32],
@@ -56,8 +56,8 @@ pub(super) struct Tile<'a> {
     pub(super) head: usize,
     /// Rows of the job.
     pub(super) rows: Range<usize>,
-    /// Panels of the blocks these rows see; made here if there are none.
-    pub(super) panels: Option<Panels<'a>>,
+    /// KV tiles of the blocks these rows see; made here if there are none.
+    pub(super) kv_tiles: Option<KvTiles<'a>>,
 }
 
 /// Sums of the rows of a tile over some keys.
@@ -185,17 +185,17 @@ impl Tile<'_> {
         let keys = self.job.seen_by(self.rows.clone(), shape);
         let keys = keys.start.max(span * SPAN)..keys.end.min((span + 1) * SPAN);
         for block in keys.start / KEYS..keys.end.div_ceil(KEYS) {
-            let panels = match self.panels {
+            let kv_tiles = match self.kv_tiles {
                 Some(all) => &all.words[(block - all.first) * layout.words()..][..layout.words()],
                 None => {
-                    let words = space.panel.take(layout.words());
+                    let words = space.kv_tile.take(layout.words());
                     self.job.pack(self.call, self.head, block, words);
                     words
                 }
             };
             let groups = Groups {
                 call: self.call,
-                panels,
+                kv_tiles,
                 queries: space.queries.take(space.seen.len().next_multiple_of(ROWS) * layout.steps()),
                 seen: &space.seen,
                 first_key: block * KEYS,
@@ -221,7 +221,7 @@ impl Tile<'_> {
 /// A block and the rows of a tile.
 struct Groups<'a> {
     call: &'a Call<'a>,
-    panels: &'a [u32],
+    kv_tiles: &'a [u32],
     queries: &'a [u32],
     seen: &'a [(usize, usize)],
     first_key: usize,
@@ -231,7 +231,7 @@ impl Groups<'_> {
     fn run(&self, sums: &mut Sums<'_>, space: &mut [u32]) {
         let layout = self.call.layout;
         let (steps, width) = (layout.steps(), layout.width());
-        let (keys, values) = self.panels.split_at(layout.key_words());
+        let (keys, values) = self.kv_tiles.split_at(layout.key_words());
         for (at, seen) in (0..).step_by(ROWS).zip(self.seen.chunks(ROWS)) {
             let mut here = [(0, 0); ROWS];
             for (here, seen) in here.iter_mut().zip(seen) {

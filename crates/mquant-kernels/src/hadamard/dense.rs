@@ -19,7 +19,7 @@ const WIDEST: usize = 16;
 
 /// Which way to rotate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Direction {
     /// By H.
     Forward,
     /// By Hᵀ.
@@ -68,16 +68,16 @@ impl Dense {
     }
 
     /// Whether entry (output, input) of H, or of Hᵀ, is −1.
-    pub(super) fn is_negative(&self, output: usize, input: usize, turn: Turn) -> bool {
+    pub(super) fn is_negative(&self, output: usize, input: usize, direction: Direction) -> bool {
         let group = input / GROUP;
-        let Picks { first, groups, patterns } = &self.picks(turn)[group / GROUPS_AT_ONCE];
+        let Picks { first, groups, patterns } = &self.picks(direction)[group / GROUPS_AT_ONCE];
         patterns[output * groups + group - first] >> (input % GROUP) & 1 == 1
     }
 
-    fn picks(&self, turn: Turn) -> &[Picks] {
-        match turn {
-            Turn::Forward => &self.forward,
-            Turn::Inverse => &self.inverse,
+    fn picks(&self, direction: Direction) -> &[Picks] {
+        match direction {
+            Direction::Forward => &self.forward,
+            Direction::Inverse => &self.inverse,
         }
     }
 }
@@ -131,7 +131,7 @@ impl Picks {
     /// # Safety
     /// The CPU has the instructions of `V`.
     #[inline(always)]
-    unsafe fn add_up<V: Vector>(&self, sums: &[[V; SUMS]; GROUPS_AT_ONCE], y: &mut [V]) {
+    unsafe fn accumulate<V: Vector>(&self, sums: &[[V; SUMS]; GROUPS_AT_ONCE], y: &mut [V]) {
         // SAFETY: the caller's promise.
         unsafe {
             match self.groups {
@@ -147,7 +147,7 @@ impl Picks {
         }
     }
 
-    /// [`add_up`](Self::add_up) of `G` groups.
+    /// [`accumulate`](Self::accumulate) of `G` groups.
     ///
     /// # Safety
     /// The CPU has the instructions of `V`.
@@ -186,13 +186,13 @@ unsafe fn signed_sums<V: Vector>(a: V, b: V, zero: V) -> [V; 4] {
 /// # Safety
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn multiply<V: Vector>(row: &mut [f32], matrix: &Dense, inner: usize, turn: Turn) {
+pub(super) unsafe fn multiply<V: Vector>(row: &mut [f32], matrix: &Dense, inner: usize, direction: Direction) {
     // SAFETY: the caller's promise.
     unsafe {
         if matrix.order <= SMALL {
-            multiply_up_to::<V, SMALL>(row, matrix, inner, turn);
+            multiply_up_to::<V, SMALL>(row, matrix, inner, direction);
         } else {
-            multiply_up_to::<V, LARGEST_DENSE>(row, matrix, inner, turn);
+            multiply_up_to::<V, LARGEST_DENSE>(row, matrix, inner, direction);
         }
     }
 }
@@ -202,7 +202,12 @@ pub(super) unsafe fn multiply<V: Vector>(row: &mut [f32], matrix: &Dense, inner:
 /// # Safety
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-unsafe fn multiply_up_to<V: Vector, const MOST: usize>(row: &mut [f32], matrix: &Dense, inner: usize, turn: Turn) {
+unsafe fn multiply_up_to<V: Vector, const MOST: usize>(
+    row: &mut [f32],
+    matrix: &Dense,
+    inner: usize,
+    direction: Direction,
+) {
     let (order, columns) = (matrix.order, row.len() / matrix.order);
     let first_of = |column: usize| column / inner * inner * order + column % inner;
     // SAFETY: this is as many values as the widest vector has, and the caller's promise.
@@ -219,7 +224,7 @@ unsafe fn multiply_up_to<V: Vector, const MOST: usize>(row: &mut [f32], matrix: 
             }
             Columns::Scattered(from, V::WIDTH.min(columns - column))
         };
-        for picks in matrix.picks(turn) {
+        for picks in matrix.picks(direction) {
             for (sums, group) in sums.iter_mut().zip(picks.first..picks.first + picks.groups) {
                 // SAFETY: the caller's promise.
                 unsafe {
@@ -234,7 +239,7 @@ unsafe fn multiply_up_to<V: Vector, const MOST: usize>(row: &mut [f32], matrix: 
                 }
             }
             // SAFETY: the caller's promise.
-            unsafe { picks.add_up(&sums, &mut y[..order]) };
+            unsafe { picks.accumulate(&sums, &mut y[..order]) };
         }
         for (i, y) in y.iter().enumerate().take(order) {
             // SAFETY: the caller's promise.

@@ -11,7 +11,7 @@ mod plan;
 mod vector;
 mod dense;
 mod transform;
-mod wide;
+mod f64_rows;
 
 pub(crate) use transform::KERNELS;
 
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::features::Cpu;
-use dense::{Dense, Turn};
+use dense::{Dense, Direction};
 
 /// The largest order that is multiplied out instead of being taken apart.
 pub(crate) const LARGEST_DENSE: usize = 256;
 /// Features that are padded at most: beyond, looking for an order would take noticeable time.
-const MOST_PADDED: usize = 1 << 20;
+const MAX_PADDED: usize = 1 << 20;
 
 /// There is no such rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -128,7 +128,7 @@ impl Hadamard {
     /// # Errors
     /// If there are no features, or more than 1 048 576.
     pub fn padded(features: usize) -> Result<Self, HadamardError> {
-        if features == 0 || features > MOST_PADDED {
+        if features == 0 || features > MAX_PADDED {
             return Err(HadamardError::Blocks { features, block: features });
         }
         let sizes = features..=features.next_power_of_two();
@@ -181,7 +181,7 @@ impl Hadamard {
     /// # Panics
     /// If the row has other features.
     pub fn rotate_row(&self, cpu: Cpu, row: &mut [f32]) {
-        self.turn(cpu, row, Turn::Forward);
+        self.apply(cpu, row, Direction::Forward);
     }
 
     /// row ← Hᵀ·row / √block for each block: takes [`rotate_row`](Self::rotate_row) back.
@@ -189,7 +189,7 @@ impl Hadamard {
     /// # Panics
     /// If the row has other features.
     pub fn inverse_row(&self, cpu: Cpu, row: &mut [f32]) {
-        self.turn(cpu, row, Turn::Inverse);
+        self.apply(cpu, row, Direction::Inverse);
     }
 
     /// What [`rotate_row`](Self::rotate_row) does, in f64: the same matrix, for values that are kept.
@@ -197,7 +197,7 @@ impl Hadamard {
     /// # Panics
     /// If the row has other features.
     pub fn rotate_row_f64(&self, cpu: Cpu, row: &mut [f64]) {
-        self.turn_f64(cpu, row, Turn::Forward);
+        self.apply_f64(cpu, row, Direction::Forward);
     }
 
     /// What [`inverse_row`](Self::inverse_row) does, in f64.
@@ -205,17 +205,17 @@ impl Hadamard {
     /// # Panics
     /// If the row has other features.
     pub fn inverse_row_f64(&self, cpu: Cpu, row: &mut [f64]) {
-        self.turn_f64(cpu, row, Turn::Inverse);
+        self.apply_f64(cpu, row, Direction::Inverse);
     }
 
-    fn turn_f64(&self, cpu: Cpu, row: &mut [f64], turn: Turn) {
+    fn apply_f64(&self, cpu: Cpu, row: &mut [f64], direction: Direction) {
         assert_eq!(row.len(), self.features(), "features of a row and its rotation");
-        wide::turn(cpu, row, self, turn);
+        f64_rows::apply(cpu, row, self, direction);
     }
 
-    fn turn(&self, cpu: Cpu, row: &mut [f32], turn: Turn) {
+    fn apply(&self, cpu: Cpu, row: &mut [f32], direction: Direction) {
         assert_eq!(row.len(), self.features(), "features of a row and its rotation");
-        transform::turn(cpu, row, self, turn);
+        transform::apply(cpu, row, self, direction);
     }
 }
 

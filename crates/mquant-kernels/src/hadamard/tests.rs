@@ -34,7 +34,7 @@ fn product_of(factors: &[usize]) -> Vec<i8> {
 }
 
 /// H·row / √n in f64, factor by factor, with sums in the plainest order; 2^m is m factors of 2.
-fn expected(rotation: &Hadamard, row: &[f32], turn: Turn) -> Vec<f64> {
+fn expected(rotation: &Hadamard, row: &[f32], direction: Direction) -> Vec<f64> {
     let (blocks, factors) = rotation.parts();
     let block = row.len() / blocks;
     let mut y: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
@@ -42,9 +42,9 @@ fn expected(rotation: &Hadamard, row: &[f32], turn: Turn) -> Vec<f64> {
     let parts = |f: &usize| if f.is_power_of_two() { vec![2; f.ilog2() as usize] } else { vec![*f] };
     for factor in factors.iter().rev().flat_map(parts) {
         let signs = signs_of(factor);
-        let sign = |i: usize, j: usize| match turn {
-            Turn::Forward => f64::from(signs[i * factor + j]),
-            Turn::Inverse => f64::from(signs[j * factor + i]),
+        let sign = |i: usize, j: usize| match direction {
+            Direction::Forward => f64::from(signs[i * factor + j]),
+            Direction::Inverse => f64::from(signs[j * factor + i]),
         };
         let x = y.clone();
         for (at, y) in y.iter_mut().enumerate() {
@@ -62,23 +62,31 @@ fn noise(len: usize, seed: usize) -> Vec<f32> {
 
 fn check(rotation: &Hadamard) {
     let row = noise(rotation.features(), 3);
-    for turn in [Turn::Forward, Turn::Inverse] {
-        let want = expected(rotation, &row, turn);
+    for direction in [Direction::Forward, Direction::Inverse] {
+        let want = expected(rotation, &row, direction);
         let mut wide: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
-        rotation.turn_f64(Cpu::detect(), &mut wide, turn);
+        rotation.apply_f64(Cpu::detect(), &mut wide, direction);
         for (at, (got, want)) in wide.iter().zip(&want).enumerate() {
-            assert!((got - want).abs() < 1e-11, "{:?} {turn:?} in f64 at {at}: {got} not {want}", rotation.parts());
+            assert!(
+                (got - want).abs() < 1e-11,
+                "{:?} {direction:?} in f64 at {at}: {got} not {want}",
+                rotation.parts()
+            );
         }
         let mut scalar = row.clone();
-        rotation.turn(Cpu::detect().capped(Level::Scalar).unwrap(), &mut scalar, turn);
+        rotation.apply(Cpu::detect().capped(Level::Scalar).unwrap(), &mut scalar, direction);
         for (at, (got, want)) in scalar.iter().zip(&want).enumerate() {
-            assert!((f64::from(*got) - want).abs() < 3e-5, "{:?} {turn:?} at {at}: {got} not {want}", rotation.parts());
+            assert!(
+                (f64::from(*got) - want).abs() < 3e-5,
+                "{:?} {direction:?} at {at}: {got} not {want}",
+                rotation.parts()
+            );
         }
         for cpu in Cpu::levels() {
             let mut y = row.clone();
-            rotation.turn(cpu, &mut y, turn);
+            rotation.apply(cpu, &mut y, direction);
             let same = y.iter().zip(&scalar).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert!(same, "{:?} {turn:?} at {}", rotation.parts(), cpu.level());
+            assert!(same, "{:?} {direction:?} at {}", rotation.parts(), cpu.level());
         }
     }
 }
@@ -237,10 +245,10 @@ fn padding_goes_to_the_next_size_there_is() {
         let padded = Hadamard::padded(features).unwrap().features();
         assert!(padded >= features && padded * 10 <= features * 11, "{features} to {padded}");
     }
-    for features in [0, MOST_PADDED + 1, usize::MAX] {
+    for features in [0, MAX_PADDED + 1, usize::MAX] {
         assert_eq!(Hadamard::padded(features), Err(HadamardError::Blocks { features, block: features }));
     }
-    assert_eq!(Hadamard::padded(MOST_PADDED).unwrap().features(), MOST_PADDED);
+    assert_eq!(Hadamard::padded(MAX_PADDED).unwrap().features(), MAX_PADDED);
 }
 
 #[test]

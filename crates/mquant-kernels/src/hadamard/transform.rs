@@ -3,7 +3,7 @@
 use std::array;
 
 use super::Hadamard;
-use super::dense::{self, Turn};
+use super::dense::{self, Direction};
 use super::vector::Vector;
 #[cfg(target_arch = "x86_64")]
 use crate::features::Level;
@@ -13,13 +13,13 @@ use crate::features::{Cpu, Features, Kernel, pick};
 const BLOCK: usize = 4096;
 
 /// row ← H·row / √block or Hᵀ·row / √block for each block.
-pub(super) fn turn(cpu: Cpu, row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+pub(super) fn apply(cpu: Cpu, row: &mut [f32], rotation: &Hadamard, direction: Direction) {
     // SAFETY: `pick` gives a kernel whose features the CPU has.
-    unsafe { (pick(KERNELS, cpu).run)(row, rotation, turn) }
+    unsafe { (pick(KERNELS, cpu).run)(row, rotation, direction) }
 }
 
 /// What a kernel does to a row.
-type Apply = unsafe fn(&mut [f32], &Hadamard, Turn);
+type Apply = unsafe fn(&mut [f32], &Hadamard, Direction);
 
 /// Every kernel, best first; the last is the definition.
 pub(crate) const KERNELS: &[Kernel<Apply>] = &[
@@ -32,21 +32,21 @@ pub(crate) const KERNELS: &[Kernel<Apply>] = &[
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn avx512(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+fn avx512(row: &mut [f32], rotation: &Hadamard, direction: Direction) {
     // SAFETY: this function enables the instructions of the type.
-    unsafe { body::<std::arch::x86_64::__m512>(row, rotation, turn) }
+    unsafe { body::<std::arch::x86_64::__m512>(row, rotation, direction) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+fn avx2(row: &mut [f32], rotation: &Hadamard, direction: Direction) {
     // SAFETY: this function enables the instructions of the type.
-    unsafe { body::<std::arch::x86_64::__m256>(row, rotation, turn) }
+    unsafe { body::<std::arch::x86_64::__m256>(row, rotation, direction) }
 }
 
-fn scalar(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+fn scalar(row: &mut [f32], rotation: &Hadamard, direction: Direction) {
     // SAFETY: a single value needs no instructions of its own.
-    unsafe { body::<f32>(row, rotation, turn) }
+    unsafe { body::<f32>(row, rotation, direction) }
 }
 
 /// The factors from the innermost out, then the norm.
@@ -54,14 +54,14 @@ fn scalar(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
 /// # Safety
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-unsafe fn body<V: Vector>(row: &mut [f32], rotation: &Hadamard, turn: Turn) {
+unsafe fn body<V: Vector>(row: &mut [f32], rotation: &Hadamard, direction: Direction) {
     // Values that meet lie `inner` apart.
     let mut inner = rotation.power_of_two;
     // SAFETY: the caller's promise.
     unsafe {
         sylvester::<V>(row, inner);
         for matrix in rotation.dense.iter().rev() {
-            dense::multiply::<V>(row, matrix, inner, turn);
+            dense::multiply::<V>(row, matrix, inner, direction);
             inner *= matrix.order();
         }
     }

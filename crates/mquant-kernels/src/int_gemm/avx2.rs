@@ -1,7 +1,7 @@
 //! AVX2: `vpmaddubsw` adds two products of unsigned weight bytes and signed codes in 16 bits.
 //!
 //! It would saturate at 255 · 128 · 2, so weight bytes go in as two 4-bit halves: a lane grows by at most
-//! 2 · 15 · 128 = 3840 a step, and 8 steps (30 720) fit 16 bits. Then lanes are widened into the i32 sums, halves of 8-bit
+//! 2 · 15 · 128 = 3840 a step, and 8 steps (30 720) fit 16 bits. Epilogue lanes are widened into the i32 sums, halves of 8-bit
 //! weights with factors 1 and 16; halves of 4-bit weights are two outputs. So one loop serves both.
 
 use std::arch::x86_64::*;

@@ -1,6 +1,6 @@
 //! From i32 sums to f32 results.
 
-use super::{MOST_ROWS, Sums};
+use super::{MAX_ROWS, Sums};
 use crate::features::per_level;
 use crate::int_weight::PANEL;
 
@@ -41,27 +41,27 @@ fn tile_body<'a>(sums: &Sums, f: Factors<'_>, places: impl Iterator<Item = Place
 }
 
 #[inline(always)]
-fn results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) {
+fn results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MAX_ROWS]) {
     tile_body(sums, factors, y.iter_mut().map(Place::Write));
 }
 
 #[inline(always)]
-fn add_results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) {
+fn add_results_body(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MAX_ROWS]) {
     tile_body(sums, factors, y.iter_mut().map(Place::Add));
 }
 
 #[inline(always)]
-fn write_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) {
+fn write_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MAX_ROWS]) {
     tile_body(sums, factors, y.into_iter().flatten().map(Place::Write));
 }
 
 #[inline(always)]
-fn add_to_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) {
+fn add_to_body(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MAX_ROWS]) {
     tile_body(sums, factors, y.into_iter().flatten().map(Place::Add));
 }
 
 #[inline(always)]
-fn add_group_body(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MOST_ROWS]) {
+fn add_group_body(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MAX_ROWS]) {
     for ((sums, back), y) in sums.iter().zip(back).zip(y) {
         for j in 0..PANEL {
             y[j] += sums[j].wrapping_sub(*back) as f32 * outputs[j];
@@ -81,23 +81,23 @@ fn add_body(x: &[f32], y: &mut [f32]) {
 
 per_level! {
     /// y = (sums − back) · row · output + bias.
-    pub(super) fn results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) = results_body
+    pub(super) fn results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MAX_ROWS]) = results_body
 }
 per_level! {
     /// y += (sums − back) · row · output.
-    pub(super) fn add_results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MOST_ROWS]) = add_results_body
+    pub(super) fn add_results(sums: &Sums, factors: Factors<'_>, y: &mut [Row; MAX_ROWS]) = add_results_body
 }
 per_level! {
     /// [`results`] straight to where they belong.
-    pub(super) fn write(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) = write_body
+    pub(super) fn write(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MAX_ROWS]) = write_body
 }
 per_level! {
     /// [`results`] added to what is there.
-    pub(super) fn add_to(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MOST_ROWS]) = add_to_body
+    pub(super) fn add_to(sums: &Sums, factors: Factors<'_>, y: [Option<&mut Row>; MAX_ROWS]) = add_to_body
 }
 per_level! {
     /// y += (sums − back) · outputs: what one group of inputs contributes.
-    pub(super) fn add_group(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MOST_ROWS]) = add_group_body
+    pub(super) fn add_group(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MAX_ROWS]) = add_group_body
 }
 per_level! {
     /// y ← y · row.

@@ -2,8 +2,8 @@
 //!
 //! y[i][j] = acc[i][j] · row_scale[i] · col_scale[j] + bias[j] with acc = Σ_k a[i][k]·w[j][k] exact in i32, then f32
 //! products and sums in this order, nothing fused. With groups of inputs: y[i][j] = (Σ_g acc_g[i][j] · col_scale[g][j]) ·
-//! row_scale[i] + bias[j], g ascending. Where the rows have side channels, y[i][j] += side_acc[i][j] · side_row_scale[i] ·
-//! side_col_scale[j] follows, before anything else is done with a result. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
+//! row_scale[i] + bias[j], g ascending. Where the rows have outlier columns, y[i][j] += outlier_acc[i][j] · outlier_row_scale[i] ·
+//! outlier_col_scale[j] follows, before anything else is done with a result. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
 //!
 //! Kernels sum unsigned bytes (code + offset) times signed codes, wrapping; taking `offset · Σ_k a[i][k]` back, wrapping
 //! too, leaves the exact sum, since that fits an i32 (checked when a weight is packed).
@@ -34,28 +34,28 @@ pub struct Product<'a> {
     pub weight: &'a PackedWeight,
     /// One value an output, added at the end.
     pub bias: Option<&'a [f32]>,
-    /// 8-bit codes for the side channels of the rows, one scale an output: there exactly where the rows have such.
-    pub side: Option<&'a PackedWeight>,
+    /// 8-bit codes for the outlier columns of the rows, one scale an output: there exactly where the rows have such.
+    pub outliers: Option<&'a PackedWeight>,
     /// What is done with each result, f32 in and out.
-    pub then: Then<'a>,
+    pub epilogue: Epilogue<'a>,
     /// Where results go.
-    pub sink: Sink<'a>,
+    pub output: Output<'a>,
 }
 
 /// What is done with the results of a product.
 #[derive(Clone, Copy, Debug)]
-pub enum Then<'a> {
+pub enum Epilogue<'a> {
     /// Nothing.
     Nothing,
     /// y ← f(y).
     Activate(Activation),
-    /// y ← f(g) · y, where g is the same rows times another weight of the same shape; not for rows with side channels.
+    /// y ← f(g) · y, where g is the same rows times another weight of the same shape; not for rows with outlier columns.
     Gate(Activation, &'a PackedWeight, Option<&'a [f32]>),
 }
 
 /// Where the results of a product go; rows × outputs.
 #[derive(Debug)]
-pub enum Sink<'a> {
+pub enum Output<'a> {
     /// They replace what is there.
     Write(&'a mut Rows),
     /// They are added to it: a residual stream.
@@ -65,10 +65,10 @@ pub enum Sink<'a> {
 }
 
 /// Rows of a tile at most.
-pub(crate) const MOST_ROWS: usize = 6;
+pub(crate) const MAX_ROWS: usize = 6;
 
-/// Sums of a tile: up to [`MOST_ROWS`] rows × the outputs of a panel.
-pub(crate) type Sums = [[i32; PANEL]; MOST_ROWS];
+/// Sums of a tile: up to [`MAX_ROWS`] rows × the outputs of a panel.
+pub(crate) type Sums = [[i32; PANEL]; MAX_ROWS];
 
 /// What a kernel multiplies: some rows of codes with some steps of a panel.
 #[derive(Clone, Copy, Debug)]
@@ -122,11 +122,11 @@ const MANY_ROWS: &[Kernel<TileKernel>] = &[
 const FEW_ROWS: &[Kernel<TileKernel>] = MANY_ROWS;
 
 /// Rows of activations up to which weights come from memory: a decoding step.
-const MOST_FEW_ROWS: usize = 4;
+const MAX_FEW_ROWS: usize = 4;
 
 /// The list of kernels for so many rows.
 pub(crate) fn kernels(rows: usize) -> &'static [Kernel<TileKernel>] {
-    if rows <= MOST_FEW_ROWS { FEW_ROWS } else { MANY_ROWS }
+    if rows <= MAX_FEW_ROWS { FEW_ROWS } else { MANY_ROWS }
 }
 
 /// A kernel that this CPU can run.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use rayon::prelude::*;
 
 use super::task::Task;
-use super::{Product, Sink, Then, select};
+use super::{Epilogue, Output, Product, select};
 use crate::features::Cpu;
 use crate::int_weight::{PANEL, PackedWeight};
 use crate::quant_rows::{GroupSums, QuantRows};
@@ -15,15 +15,15 @@ const TASKS_PER_THREAD: usize = 8;
 /// Bytes of codes that should stay in a core's second-level cache, beside a panel, while all panels pass.
 const ROWS_BYTES: usize = 768 << 10;
 /// Products of one call at most: query, key, value.
-const MOST_PRODUCTS: usize = 8;
+const MAX_PRODUCTS: usize = 8;
 
 /// Multiplies the same rows with some weights.
 ///
 /// # Panics
 /// If shapes disagree.
 pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
-    for products in products.chunks_mut(MOST_PRODUCTS) {
-        let mut ends = [0; MOST_PRODUCTS];
+    for products in products.chunks_mut(MAX_PRODUCTS) {
+        let mut ends = [0; MAX_PRODUCTS];
         let mut panels = 0;
         for (end, product) in ends.iter_mut().zip(&*products) {
             panels += product.weight.rows().div_ceil(PANEL);
@@ -32,7 +32,7 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
         let count = products.len();
         let group_sums = sums_of_groups(cpu, x, products);
         let mut rest = products.iter_mut();
-        let outs: [Option<Out<'_>>; MOST_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
+        let outs: [Option<Out<'_>>; MAX_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
         let kernel = select(cpu, x.rows());
         let threads = rayon::current_num_threads();
         // Rows of a task, in whole tiles: they stay in the cache while all panels pass; fewer where panels are few.
@@ -60,8 +60,8 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
             (0..tasks).into_par_iter().with_min_len(each).for_each(run);
         }
         for product in products {
-            if let Sink::Quantize(_, codes) = &mut product.sink {
-                codes.add_up(cpu);
+            if let Output::Quantize(_, codes) = &mut product.output {
+                codes.update_row_sums(cpu);
             }
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
 fn sums_of_groups(cpu: Cpu, x: &QuantRows, products: &[Product<'_>]) -> Vec<GroupSums> {
     let mut all: Vec<GroupSums> = Vec::new();
     for product in products {
-        let gate = if let Then::Gate(_, gate, _) = product.then { gate.group() } else { None };
+        let gate = if let Epilogue::Gate(_, gate, _) = product.epilogue { gate.group() } else { None };
         for group in product.weight.group().into_iter().chain(gate) {
             if all.iter().all(|sums| sums.group() != group) {
                 all.push(x.group_sums(cpu, group));
@@ -85,31 +85,31 @@ fn sums_of_groups(cpu: Cpu, x: &QuantRows, products: &[Product<'_>]) -> Vec<Grou
 pub(super) struct Out<'a> {
     pub(super) weight: &'a PackedWeight,
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) side: Option<Side<'a>>,
-    pub(super) then: Then<'a>,
+    pub(super) outliers: Option<Outliers<'a>>,
+    pub(super) epilogue: Epilogue<'a>,
     pub(super) to: To<'a>,
     _of: PhantomData<&'a mut f32>,
 }
 
-/// What is computed beside a product.
+/// The outlier columns of a product.
 #[derive(Clone, Copy)]
-pub(super) struct Side<'a> {
+pub(super) struct Outliers<'a> {
     pub(super) x: &'a QuantRows,
     pub(super) weight: &'a PackedWeight,
 }
 
-impl<'a> Side<'a> {
+impl<'a> Outliers<'a> {
     fn of(product: &Product<'a>, x: &'a QuantRows) -> Option<Self> {
-        let side = match (x.side(), product.side) {
+        let outliers = match (x.outliers(), product.outliers) {
             (None, None) => return None,
             (Some(x), Some(weight)) => Self { x, weight },
-            _ => panic!("side channels are of the rows and of the product, or of neither"),
+            _ => panic!("outlier columns are of the rows and of the product, or of neither"),
         };
-        let (weight, shape) = (side.weight, (product.weight.rows(), side.x.features()));
-        assert_eq!((weight.rows(), weight.cols()), shape, "outputs, side channels of a product");
-        assert!(weight.group().is_none(), "side channels in groups");
-        assert!(!matches!(product.then, Then::Gate(..)), "side channels of a gated product");
-        Some(side)
+        let (weight, shape) = (outliers.weight, (product.weight.rows(), outliers.x.features()));
+        assert_eq!((weight.rows(), weight.cols()), shape, "outputs, outlier columns of a product");
+        assert!(weight.group().is_none(), "outlier columns in groups");
+        assert!(!matches!(product.epilogue, Epilogue::Gate(..)), "outlier columns of a gated product");
+        Some(outliers)
     }
 }
 
@@ -139,27 +139,27 @@ impl<'a> Out<'a> {
             assert!(bias.is_none_or(|b| b.len() == w.rows()), "bias and weight outputs");
         };
         fits(weight, product.bias);
-        if let Then::Gate(_, gate, bias) = product.then {
+        if let Epilogue::Gate(_, gate, bias) = product.epilogue {
             fits(gate, bias);
         }
         let shape = (x.rows(), weight.rows());
-        let side = Side::of(product, x);
-        let to = match &mut product.sink {
-            Sink::Write(y) => {
+        let outliers = Outliers::of(product, x);
+        let to = match &mut product.output {
+            Output::Write(y) => {
                 assert_eq!((y.rows(), y.features()), shape, "result and product");
                 To::Write(y.as_mut_slice().as_mut_ptr())
             }
-            Sink::Add(y) => {
+            Output::Add(y) => {
                 assert_eq!((y.rows(), y.features()), shape, "result and product");
                 To::Add(y.as_mut_slice().as_mut_ptr())
             }
-            Sink::Quantize(scales, y) => {
+            Output::Quantize(scales, y) => {
                 assert_eq!((y.rows(), y.features(), scales.len()), (shape.0, shape.1, shape.0), "codes and product");
                 let (codes, stride, row_scales, _) = y.parts_mut();
                 row_scales.copy_from_slice(scales);
                 To::Quantize(scales, codes.as_mut_ptr(), stride)
             }
         };
-        Self { weight, bias: product.bias, side, then: product.then, to, _of: PhantomData }
+        Self { weight, bias: product.bias, outliers, epilogue: product.epilogue, to, _of: PhantomData }
     }
 }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::epilogue::{self, Factors, Row};
-use super::product::{Out, Side, To};
-use super::{Checked, MOST_ROWS, Start, Sums, Then, Tile};
+use super::product::{Out, Outliers, To};
+use super::{Checked, Epilogue, MAX_ROWS, Start, Sums, Tile};
 use crate::activation;
 use crate::features::Cpu;
 use crate::int_weight::{PANEL, PackedWeight, STEP, step_len};
@@ -43,12 +43,12 @@ struct Partial {
     /// Of all inputs, or of the last group.
     sums: Sums,
     /// What the groups have added up to, where there are any; then the results.
-    results: [Row; MOST_ROWS],
+    results: [Row; MAX_ROWS],
 }
 
 impl Partial {
     fn new() -> Self {
-        Self { sums: [[0; PANEL]; MOST_ROWS], results: [[0.0; PANEL]; MOST_ROWS] }
+        Self { sums: [[0; PANEL]; MAX_ROWS], results: [[0.0; PANEL]; MAX_ROWS] }
     }
 }
 
@@ -68,9 +68,9 @@ impl Task<'_> {
     /// The results that `out` points to live, and nothing else reads or writes this stretch of them meanwhile.
     pub(super) unsafe fn run(mut self) {
         let main = self.factor(self.out.weight, self.out.bias);
-        let gate = match self.out.then {
-            Then::Gate(_, weight, bias) => Some(self.factor(weight, bias)),
-            Then::Nothing | Then::Activate(_) => None,
+        let gate = match self.out.epilogue {
+            Epilogue::Gate(_, weight, bias) => Some(self.factor(weight, bias)),
+            Epilogue::Nothing | Epilogue::Activate(_) => None,
         };
         let is_large = |f: &Factor<'_>| f.weight.group().is_none() && f.weight.panel(self.panel).len() > BLOCK_BYTES;
         if is_large(&main) || gate.as_ref().is_some_and(is_large) {
@@ -148,14 +148,14 @@ impl Task<'_> {
         self.kernel.run(tile, sums);
     }
 
-    /// Adds the side product to the results of a tile, whose sums are not needed any more.
-    fn add_side(&self, side: Side<'_>, rows: &Range<usize>, to: &mut Partial) {
-        let Side { x, weight } = side;
+    /// Adds the outlier product to the results of a tile, whose sums are not needed any more.
+    fn add_outliers(&self, outliers: Outliers<'_>, rows: &Range<usize>, to: &mut Partial) {
+        let Outliers { x, weight } = outliers;
         let (codes, panel) = (x.from_row(rows.start), weight.panel(self.panel));
         let (bits, stride) = (weight.bits(), x.stride());
         self.kernel.run(Tile { codes, stride, rows: rows.len(), panel, bits, sums: Start::New }, &mut to.sums);
         let Partial { sums, results } = to;
-        let (factor, mut back) = (Factor { weight, bias: None }, [0; MOST_ROWS]);
+        let (factor, mut back) = (Factor { weight, bias: None }, [0; MAX_ROWS]);
         let factors = self.factors((x, &factor), rows, &mut back);
         epilogue::add_results(self.cpu, sums, factors, results);
     }
@@ -170,7 +170,7 @@ impl Task<'_> {
         let group_sums =
             self.group_sums.iter().find(|sums| sums.group() == group).expect("sums of every size of groups");
         to.results[..rows.len()].fill([0.0; PANEL]);
-        let mut back = [0; MOST_ROWS];
+        let mut back = [0; MAX_ROWS];
         for (g, steps) in panel.chunks(group / STEP * step_len(weight.bits())).enumerate() {
             self.sum(weight, rows, g * group, steps, Start::New, &mut to.sums);
             for (back, row) in back.iter_mut().zip(rows.clone()) {
@@ -201,27 +201,27 @@ impl Task<'_> {
         gate: Option<(&Factor<'_>, &mut Partial)>,
     ) {
         let whole_panel = (self.panel + 1) * PANEL <= self.out.weight.rows();
-        let full = whole_panel && main.0.weight.group().is_none() && self.out.side.is_none();
-        let mut back = [0; MOST_ROWS];
-        match (self.out.then, self.out.to) {
-            (Then::Nothing, To::Write(to)) if full => {
+        let full = whole_panel && main.0.weight.group().is_none() && self.out.outliers.is_none();
+        let mut back = [0; MAX_ROWS];
+        match (self.out.epilogue, self.out.to) {
+            (Epilogue::Nothing, To::Write(to)) if full => {
                 let factors = self.factors((self.x, main.0), &rows, &mut back);
                 epilogue::write(self.cpu, &main.1.sums, factors, self.places(&rows, to));
             }
-            (Then::Nothing, To::Add(to)) if full => {
+            (Epilogue::Nothing, To::Add(to)) if full => {
                 let factors = self.factors((self.x, main.0), &rows, &mut back);
                 epilogue::add_to(self.cpu, &main.1.sums, factors, self.places(&rows, to));
             }
-            (then, _) => {
+            (epilogue, _) => {
                 let (factor, main) = main;
                 self.results((factor, &mut *main), &rows);
-                if let Some(side) = self.out.side {
-                    self.add_side(side, &rows, main);
+                if let Some(outliers) = self.out.outliers {
+                    self.add_outliers(outliers, &rows, main);
                 }
                 let y = &mut main.results[..rows.len()];
-                match (then, gate) {
-                    (Then::Activate(f), _) => activation::apply(self.cpu, f, y.as_flattened_mut()),
-                    (Then::Gate(f, ..), Some(gate)) => {
+                match (epilogue, gate) {
+                    (Epilogue::Activate(f), _) => activation::apply(self.cpu, f, y.as_flattened_mut()),
+                    (Epilogue::Gate(f, ..), Some(gate)) => {
                         let g = self.results(gate, &rows);
                         activation::apply(self.cpu, f, g.as_flattened_mut());
                         epilogue::times(self.cpu, g.as_flattened(), y.as_flattened_mut());
@@ -238,7 +238,7 @@ impl Task<'_> {
         &self,
         (x, factor): (&'f QuantRows, &'f Factor<'_>),
         rows: &Range<usize>,
-        back: &'f mut [i32; MOST_ROWS],
+        back: &'f mut [i32; MAX_ROWS],
     ) -> Factors<'f> {
         let weight = factor.weight;
         let sums = &x.sums()[rows.clone()];
@@ -255,7 +255,7 @@ impl Task<'_> {
     fn results<'p>(&self, (factor, partial): (&Factor<'_>, &'p mut Partial), rows: &Range<usize>) -> &'p mut [Row] {
         let Partial { sums, results } = partial;
         if factor.weight.group().is_none() {
-            let mut back = [0; MOST_ROWS];
+            let mut back = [0; MAX_ROWS];
             let factors = self.factors((self.x, factor), rows, &mut back);
             epilogue::results(self.cpu, sums, factors, results);
             return &mut results[..rows.len()];
@@ -270,7 +270,7 @@ impl Task<'_> {
     }
 
     /// This panel's outputs, all there, in each of some rows of the task. The task is borrowed as long as they are.
-    fn places(&mut self, rows: &Range<usize>, to: *mut f32) -> [Option<&mut Row>; MOST_ROWS] {
+    fn places(&mut self, rows: &Range<usize>, to: *mut f32) -> [Option<&mut Row>; MAX_ROWS] {
         let (outputs, from) = (self.out.weight.rows(), self.panel * PANEL);
         assert!(self.rows.start <= rows.start && rows.end <= self.rows.end && from + PANEL <= outputs);
         std::array::from_fn(|r| {

@@ -10,13 +10,13 @@ use crate::backend::Backend;
 use crate::data::{Bytes, Rows};
 use crate::features::Cpu;
 use crate::hadamard::Hadamard;
-use crate::int_gemm::{Product, Sink, Then};
+use crate::int_gemm::{Epilogue, Output, Product};
 use crate::int_weight::{Bits, IntWeight, PackedWeight};
 use crate::kv_codes::KvCodes;
-use crate::prepare::{NormOf, NormStep, RowSteps, Source};
 use crate::quant_rows::QuantRows;
 use crate::quantize_rows::RowScales;
 use crate::rope::RopeTable;
+use crate::row_prologue::{NormOf, NormStep, RowPrologue, SiteInput};
 
 /// Fewer rows than this take turns on several copies of a weight.
 const FEW_ROWS: usize = 16;
@@ -92,10 +92,16 @@ fn product(bits: Bits, shape: Shape) -> Case {
         bytes: moved as f64,
         run: Box::new(move |backend| {
             turn = (turn + 1) % weights.len();
-            let sink = Sink::Write(&mut y);
+            let output = Output::Write(&mut y);
             backend.multiply(
                 &x,
-                &mut [Product { weight: &weights[turn], bias: None, side: None, then: Then::Nothing, sink }],
+                &mut [Product {
+                    weight: &weights[turn],
+                    bias: None,
+                    outliers: None,
+                    epilogue: Epilogue::Nothing,
+                    output,
+                }],
             );
         }),
     }
@@ -125,14 +131,14 @@ fn features(shape: Shape) -> usize {
 pub(super) fn quantize_static(shape: Shape) -> Case {
     let (x, scales) = (noise(shape.rows, features(shape)), vec![0.01; shape.rows]);
     over_rows(shape, 2, 5, move |backend| {
-        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::Static(&scales), None);
+        backend.quantize(SiteInput::Rows(&x), RowPrologue::default(), RowScales::Static(&scales), None);
     })
 }
 
 pub(super) fn quantize_per_token(shape: Shape) -> Case {
     let x = noise(shape.rows, features(shape));
     over_rows(shape, 3, 5, move |backend| {
-        backend.quantize(Source::Rows(&x), RowSteps::default(), RowScales::PerToken, None);
+        backend.quantize(SiteInput::Rows(&x), RowPrologue::default(), RowScales::PerToken, None);
     })
 }
 
@@ -140,7 +146,7 @@ pub(super) fn rms_norm(shape: Shape) -> Case {
     let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
     over_rows(shape, 4, 8, move |backend| {
         let norm = NormOf { kind: NormStep::Rms, gain: &gain, eps: 1e-6, repeat: 1 };
-        backend.prepare(Source::Rows(&x), RowSteps { norm: Some(norm), rotation: None });
+        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), rotation: None });
     })
 }
 
@@ -148,7 +154,7 @@ pub(super) fn layer_norm(shape: Shape) -> Case {
     let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
     over_rows(shape, 7, 8, move |backend| {
         let norm = NormOf { kind: NormStep::Layer { bias: &gain }, gain: &gain, eps: 1e-6, repeat: 1 };
-        backend.prepare(Source::Rows(&x), RowSteps { norm: Some(norm), rotation: None });
+        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), rotation: None });
     })
 }
 
@@ -156,8 +162,8 @@ pub(super) fn silu_up_quantize(shape: Shape) -> Case {
     let (gate, up) = (noise(shape.rows, features(shape)), noise(shape.rows, features(shape)));
     // Beside the exponential, which is not counted.
     over_rows(shape, 5, 9, move |backend| {
-        let source = Source::Gated(Activation::Silu, &gate, &up);
-        backend.quantize(source, RowSteps::default(), RowScales::PerToken, None);
+        let source = SiteInput::Gated(Activation::Silu, &gate, &up);
+        backend.quantize(source, RowPrologue::default(), RowScales::PerToken, None);
     })
 }
 
@@ -167,8 +173,8 @@ pub(super) fn hadamard_quantize(shape: Shape) -> Case {
     let rotation = Hadamard::new(n).or_else(|_| Hadamard::largest_power_of_two(n)).expect("rows have features");
     // An addition for each doubling of a fast transform; dense factors are counted as if they were fast.
     over_rows(shape, features(shape).ilog2() as usize + 3, 5, move |backend| {
-        let steps = RowSteps { norm: None, rotation: Some(&rotation) };
-        backend.quantize(Source::Rows(&x), steps, RowScales::Static(&scales), None);
+        let steps = RowPrologue { norm: None, rotation: Some(&rotation) };
+        backend.quantize(SiteInput::Rows(&x), steps, RowScales::Static(&scales), None);
     })
 }
 

@@ -11,9 +11,9 @@ use crate::checkpoint::{FieldError, Fields};
 use crate::input::Modality;
 
 /// Orders of a Kronecker product at most.
-const MOST_FACTORS: usize = 8;
+const MAX_FACTORS: usize = 8;
 /// Input channels beside the main product at most.
-const MOST_SIDE_COLUMNS: usize = 256;
+const MAX_SIDE_COLUMNS: usize = 256;
 
 /// How one site is quantised.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ fn rotation(fields: &Fields) -> Result<Option<Arc<Hadamard>>, BundleError> {
     let Some(parts) = fields.opt_object("rotation")? else { return Ok(None) };
     parts.only(&["blocks", "factors"])?;
     let blocks = parts.usize("blocks", 1..=usize::MAX)?;
-    let factors = parts.usize_list("factors", 1..=MOST_FACTORS, 1..=usize::MAX)?;
+    let factors = parts.usize_list("factors", 1..=MAX_FACTORS, 1..=usize::MAX)?;
     let rotation = Hadamard::from_parts(blocks, &factors).map_err(|source| {
         let (file, field) = (fields.file().to_owned(), fields.field("rotation"));
         BundleError::Rotation { file, field, source }
@@ -159,7 +159,7 @@ fn rotation(fields: &Fields) -> Result<Option<Arc<Hadamard>>, BundleError> {
 /// The input channels with codes of their own.
 fn side_columns(fields: &Fields) -> Result<Vec<u32>, FieldError> {
     let key = "side_columns";
-    let found = fields.opt_usize_list(key, 1..=MOST_SIDE_COLUMNS, 0..=u32::MAX as usize)?.unwrap_or_default();
+    let found = fields.opt_usize_list(key, 1..=MAX_SIDE_COLUMNS, 0..=u32::MAX as usize)?.unwrap_or_default();
     if found.is_sorted_by(|a, b| a < b) {
         Ok(found.into_iter().map(|channel| channel as u32).collect())
     } else {

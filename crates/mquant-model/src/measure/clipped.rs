@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use crate::input::Modality;
 use crate::models::Model;
-use crate::nn::{ColumnSplit, InputQuant, SiteId, SiteRows, Tap};
+use crate::nn::{ColumnSplit, InputQuant, SiteId, SiteObserver, SiteRows};
 
 /// Codes reach 127; what rounds to more is cut off.
 const MOST: f32 = 127.5;
@@ -69,7 +69,7 @@ impl ClippedShare {
     }
 }
 
-impl Tap for ClippedShare {
+impl SiteObserver for ClippedShare {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some((input, side)) = self.inputs.get(&site) else { return };
         for (modality, range) in rows.spans.iter() {
@@ -98,8 +98,8 @@ impl Tap for ClippedShare {
 mod tests {
     use super::*;
     use crate::input::ModalitySpans;
+    use crate::nn::ForwardBatch;
     use crate::nn::ModalityScales;
-    use crate::nn::Pass;
 
     #[test]
     fn values_beyond_the_largest_code_are_counted_by_modality() {
@@ -108,7 +108,12 @@ mod tests {
         let mut share = ClippedShare { inputs, seen: BTreeMap::new() };
         let mut spans = ModalitySpans::uniform(Modality::Vision, 1);
         spans.push(Modality::Text, 1);
-        let pass = Pass { sequences: std::iter::once(0..2).collect(), order: vec![0, 1], spans, ..Pass::default() };
+        let pass = ForwardBatch {
+            sequences: std::iter::once(0..2).collect(),
+            order: vec![0, 1],
+            spans,
+            ..ForwardBatch::default()
+        };
         // The channel in the middle has scales of its own.
         let x = Rows::from_vec(vec![254.0, 9999.0, -256.0, 127.4, 9999.0, -128.0], 3);
         share.observe(SiteId::HEAD, &x, pass.rows());

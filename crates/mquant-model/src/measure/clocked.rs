@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mquant_kernels::{
-    AttendJob, Backend, HeadShape, KeyValues, KvCodes, Mask, Matrix, PackedWeight, Product, Products, QuantRows,
-    RopeTable, RowScales, RowSteps, Rows, Source, Split, Then,
+    AttendJob, Backend, Epilogue, HeadShape, KeyValues, KvCodes, Mask, Matrix, OutlierColumns, PackedWeight, Product,
+    Products, QuantRows, RopeTable, RowPrologue, RowScales, Rows, SiteInput,
 };
 
 use super::phase::{Kind, Phase, Spent};
@@ -93,18 +93,18 @@ impl Work {
 }
 
 impl Backend for Clocked {
-    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
-        self.count(Work::rows(Kind::Prepare), |inner| inner.prepare(source, steps))
+    fn row_prologue(&self, source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows {
+        self.count(Work::rows(Kind::Prepare), |inner| inner.row_prologue(source, steps))
     }
 
     fn quantize(
         &self,
-        source: Source<'_>,
-        steps: RowSteps<'_>,
+        source: SiteInput<'_>,
+        steps: RowPrologue<'_>,
         scales: RowScales<'_>,
-        split: Option<Split<'_>>,
+        columns: Option<OutlierColumns<'_>>,
     ) -> QuantRows {
-        self.count(Work::rows(Kind::Prepare), |inner| inner.quantize(source, steps, scales, split))
+        self.count(Work::rows(Kind::Prepare), |inner| inner.quantize(source, steps, scales, columns))
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
@@ -114,10 +114,10 @@ impl Backend for Clocked {
 
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
         let (mut ops, mut bytes) = (0, 0);
-        for Product { weight, side, then, .. } in &*products {
-            let gate = match then {
-                Then::Gate(_, gate, _) => Some(*gate),
-                Then::Nothing | Then::Activate(_) => None,
+        for Product { weight, outliers, epilogue, .. } in &*products {
+            let gate = match epilogue {
+                Epilogue::Gate(_, gate, _) => Some(*gate),
+                Epilogue::Nothing | Epilogue::Activate(_) => None,
             };
             for weight in std::iter::once(*weight).chain(*side).chain(gate) {
                 ops += 2 * x.rows() * weight.rows() * weight.cols();

@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::Result;
 use crate::input::MediaKind;
 use crate::input::image::RgbImage;
-use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Prompt, RunError, Sequence, best};
+use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Prompt, RunError, Sequence, argmax};
 use row_orders::RowOrders;
 
 /// What to compute.
@@ -169,7 +169,7 @@ impl Bench<'_> {
         }
         let (decoded, decode) = clock.phase(|| {
             for _ in 0..generate {
-                batch.step(&mut |_, _, logits| Ok(Some(best(&logits?))))?;
+                batch.step(&mut |_, _, logits| Ok(Some(argmax(&logits?))))?;
             }
             Ok(())
         });
@@ -180,9 +180,9 @@ impl Bench<'_> {
 /// Prompts in empty sequences, and the best token after each.
 fn first(engine: &Engine, prompts: &[Prompt]) -> Result<(Vec<Sequence>, Vec<u32>), RunError> {
     let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
-    let scores =
+    let logits =
         engine.prefill_batch(&mut sequences.iter_mut().collect::<Vec<_>>(), &prompts.iter().collect::<Vec<_>>())?;
-    Ok((sequences, (0..scores.rows()).map(|row| best(scores.row(row))).collect()))
+    Ok((sequences, (0..logits.rows()).map(|row| argmax(logits.row(row))).collect()))
 }
 
 /// What `f` gives, and the seconds it took.

@@ -1,6 +1,6 @@
 //! From an opened folder to a model, float or quantised.
 
-use super::{Blueprint, Model, ModelError};
+use super::{Model, ModelError, ModelSpec};
 use crate::bundle::{PackedCache, PackedCacheUse, Quantization, Weights};
 use crate::checkpoint::Checkpoint;
 
@@ -19,7 +19,7 @@ pub struct Built {
 /// Tensors that are missing, unknown, or of a wrong shape or type: all of them at once; floats that are not finite; codes or
 /// scales that the kernels would not accept.
 pub fn build(
-    blueprint: &dyn Blueprint,
+    blueprint: &dyn ModelSpec,
     checkpoint: &Checkpoint,
     quantization: Option<&Quantization>,
     cache: PackedCache,

@@ -19,7 +19,7 @@ use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
 use crate::input::vision_processor::{Grid, PixelBounds, ProcessorError};
 use crate::input::{MediaKind, MediaProcessor};
-use crate::nn::{Decoder, Encoder, Layer, Part, PartId, Pass, Position, Tower};
+use crate::nn::{Decoder, Encoder, ForwardBatch, Layer, Part, PartId, Position, Tower};
 
 pub use load::{Built, build};
 
@@ -35,11 +35,11 @@ pub trait Family: Sync {
     ///
     /// # Errors
     /// A field that is missing, out of range, at odds with another, or asks for something not handled.
-    fn blueprint(&self, config: &Fields) -> Result<Box<dyn Blueprint>, ModelError>;
+    fn blueprint(&self, config: &Fields) -> Result<Box<dyn ModelSpec>, ModelError>;
 }
 
 /// A model of a family before its weights: everything that follows from `config.json`.
-pub trait Blueprint: Send + Sync {
+pub trait ModelSpec: Send + Sync {
     /// How published names become the family's own.
     fn naming(&self) -> Naming;
 
@@ -53,7 +53,7 @@ pub trait Blueprint: Send + Sync {
     fn build(&self, weights: &Weights) -> Model;
 
     /// Placeholders and positions.
-    fn layout(&self) -> Box<dyn Layout>;
+    fn layout(&self) -> Box<dyn MediaLayout>;
 
     /// What turns media into the rows that the towers read, with a user's pixel bounds.
     ///
@@ -73,7 +73,7 @@ pub trait Blueprint: Send + Sync {
 }
 
 /// How a family arranges media among tokens.
-pub trait Layout: Send + Sync {
+pub trait MediaLayout: Send + Sync {
     /// The token that the chat template writes for a medium; None where the model reads no such media.
     fn placeholder(&self, kind: MediaKind) -> Option<u32>;
 
@@ -97,7 +97,7 @@ pub trait Layout: Send + Sync {
 #[derive(Debug)]
 pub struct EncoderBatch {
     /// What the rows are, in the order they are computed.
-    pub pass: Pass,
+    pub pass: ForwardBatch,
     /// Computed token i (its merge² patches) is token `order[i]` of the media; empty where the order is that of the media.
     pub order: Vec<u32>,
 }
@@ -230,7 +230,7 @@ fn known_families() -> String {
 ///
 /// # Errors
 /// An unknown `model_type`, or what the family finds wrong.
-pub fn blueprint(config: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+pub fn blueprint(config: &Fields) -> Result<Box<dyn ModelSpec>, ModelError> {
     let found = config.string("model_type")?;
     let family = FAMILIES.iter().find(|f| f.model_types().contains(&found));
     family.ok_or_else(|| ModelError::Family { found: excerpt(found) })?.blueprint(config)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mquant_kernels::{AttendJob, HeadShape, KeyValues, Mask, Products, Rows};
 
-use super::Cx;
+use super::ForwardContext;
 
 /// Which rows of its sequence a row sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Attention {
     ///
     /// # Panics
     /// If a causal pass does not carry one cache for each sequence.
-    pub fn forward(&self, mut q: Rows, mut k: Rows, v: Rows, cx: &mut Cx<'_>) -> Rows {
+    pub fn forward(&self, mut q: Rows, mut k: Rows, v: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         let pass = cx.pass;
         cx.backend.rope(&mut q, &pass.rope);
         cx.backend.rope(&mut k, &pass.rope);

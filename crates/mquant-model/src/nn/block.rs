@@ -1,10 +1,10 @@
 //! The pre-norm transformer block of towers and decoders.
 
-use mquant_kernels::{Rows, Source};
+use mquant_kernels::{Rows, SiteInput};
 
 use super::mlp::Hidden;
 use super::part::{Layer, Part, Reader, ScalePair, SiteMut, Stream, Writer};
-use super::{Attention, Cx, PartId, Site, Up};
+use super::{Attention, ForwardContext, PartId, Site, Up};
 
 /// x += out(attend(qkv(norm x))); x += down(f(up(norm x))).
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ pub struct Block {
 
 impl Layer for Block {
     /// `x`: rows × stream features; the same with the block's two branches added.
-    fn forward(&self, mut x: Rows, cx: &mut Cx<'_>) -> Rows {
-        let [q, k, v] = self.qkv.forward(Source::Rows(&x), cx);
+    fn forward(&self, mut x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
+        let [q, k, v] = self.qkv.forward(SiteInput::Rows(&x), cx);
         let a = self.attention.forward(q, k, v, cx);
-        self.out.add_to(Source::Rows(&a), &mut x, cx);
+        self.out.add_to(SiteInput::Rows(&a), &mut x, cx);
         Hidden::of(&self.up, &self.down, &x, cx).add_through(&self.down, &mut x, cx);
         x
     }

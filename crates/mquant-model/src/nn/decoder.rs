@@ -1,11 +1,11 @@
 //! The language model.
 
-use mquant_kernels::{HeadShape, Matrix, Rows, Source};
+use mquant_kernels::{HeadShape, Matrix, Rows, SiteInput};
 
 use super::part::{Layer, Output, Part, Reader, SiteMut, Stream, Writer};
-use super::{CacheFormat, Cx, KvCache, PartId, Rope, Site, Tower};
+use super::{CacheFormat, ForwardContext, KvCache, PartId, Rope, Site, Tower};
 
-/// Tokens are embedded (media rows take the place of placeholders), pass the blocks, and the head scores the next token.
+/// Tokens are embedded (media rows take the place of placeholders), pass the blocks, and the head logits the next token.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// Token embedding.
@@ -46,13 +46,13 @@ impl Embedding {
 
 impl Decoder {
     /// `x`: rows × features, embedded; result the stream after the last block, like `x`.
-    pub fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+    pub fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, cx))
     }
 
-    /// Scores of the next token: rows × vocabulary.
-    pub fn logits(&self, x: &Rows, cx: &mut Cx<'_>) -> Rows {
-        self.head.0.one(Source::Rows(x), cx)
+    /// Logits of the next token: rows × vocabulary.
+    pub fn logits(&self, x: &Rows, cx: &mut ForwardContext<'_>) -> Rows {
+        self.head.0.one(SiteInput::Rows(x), cx)
     }
 
     /// An empty cache that fits its blocks.
@@ -91,8 +91,8 @@ impl Part for Embedding {
 
 impl Layer for Head {
     /// Rows × stream features in, rows × vocabulary out.
-    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
-        self.0.one(Source::Rows(&x), cx)
+    fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
+        self.0.one(SiteInput::Rows(&x), cx)
     }
 
     fn boxed(&self) -> Box<dyn Layer> {

@@ -3,7 +3,7 @@
 use mquant_kernels::{HeadShape, Rows};
 
 use super::part::{Layer, Part};
-use super::{Cx, Tower};
+use super::{ForwardContext, Tower};
 
 /// Layers in the order they run: patches are embedded, pass the blocks, and are projected into the decoder's stream.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Encoder {
 
 impl Encoder {
     /// `patches`: rows × pixel values; result tokens × decoder features.
-    pub fn forward(&self, patches: Rows, cx: &mut Cx<'_>) -> Rows {
+    pub fn forward(&self, patches: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         self.layers.iter().fold(patches, |x, layer| layer.forward(x, cx))
     }
 

@@ -1,9 +1,9 @@
 //! An MLP: down(f(up(x))), gated or plain.
 
-use mquant_kernels::{Activation, QuantRows, Rows, Sink, Source, Then};
+use mquant_kernels::{Activation, Epilogue, Output, QuantRows, Rows, SiteInput};
 
 use super::site::{Read, codes_of, product};
-use super::{Cx, Linear, Site};
+use super::{ForwardContext, Linear, Site};
 
 /// Gated or plain.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub(super) enum Hidden {
 impl Hidden {
     /// What site `up`, with activation function `f`, leaves for `down`: rows × intermediate features. Integer products
     /// apply `f` to their results, and quantise them where the scales are static and nothing lies in between.
-    pub(super) fn of(up: &Up, down: &Site<1>, x: &Rows, cx: &mut Cx<'_>) -> Self {
-        let source = Source::Rows(x);
+    pub(super) fn of(up: &Up, down: &Site<1>, x: &Rows, cx: &mut ForwardContext<'_>) -> Self {
+        let source = SiteInput::Rows(x);
         match up {
             Up::Gated(site, f) => match site.read(source, cx) {
                 Read::Float(x) => {
@@ -44,8 +44,8 @@ impl Hidden {
                 }
                 Read::Codes(x) => {
                     let [gate, up] = &site.linears;
-                    let then = Then::Gate(*f, codes_of(gate), gate.bias.as_deref());
-                    Self::of_codes(&x, up, then, down, cx)
+                    let epilogue = Epilogue::Gate(*f, codes_of(gate), gate.bias.as_deref());
+                    Self::of_codes(&x, up, epilogue, down, cx)
                 }
             },
             Up::Plain(site, f) => Self::plain(site, *f, down, source, cx),
@@ -53,32 +53,44 @@ impl Hidden {
     }
 
     /// [`of`](Self::of) a plain first half.
-    pub(super) fn plain(up: &Site<1>, f: Activation, down: &Site<1>, source: Source<'_>, cx: &mut Cx<'_>) -> Self {
+    pub(super) fn plain(
+        up: &Site<1>,
+        f: Activation,
+        down: &Site<1>,
+        source: SiteInput<'_>,
+        cx: &mut ForwardContext<'_>,
+    ) -> Self {
         let [linear] = &up.linears;
         match up.read(source, cx) {
             Read::Float(x) => {
                 let [y] = up.of_rows(&x, cx);
                 Self::Plain(f, y)
             }
-            Read::Codes(x) => Self::of_codes(&x, linear, Then::Activate(f), down, cx),
+            Read::Codes(x) => Self::of_codes(&x, linear, Epilogue::Activate(f), down, cx),
         }
     }
 
-    fn of_codes(x: &QuantRows, linear: &Linear, then: Then<'_>, down: &Site<1>, cx: &mut Cx<'_>) -> Self {
+    fn of_codes(
+        x: &QuantRows,
+        linear: &Linear,
+        epilogue: Epilogue<'_>,
+        down: &Site<1>,
+        cx: &mut ForwardContext<'_>,
+    ) -> Self {
         if down.takes_codes(cx) {
             let scales = down.row_scales(x.rows(), cx);
             let mut codes = QuantRows::for_overwrite(x.rows(), linear.weight.rows());
-            cx.backend.multiply(x, &mut [product(linear, then, Sink::Quantize(&scales, &mut codes))]);
+            cx.backend.multiply(x, &mut [product(linear, epilogue, Output::Quantize(&scales, &mut codes))]);
             cx.row_scales = scales;
             return Self::Codes(codes);
         }
         let mut rows = Rows::for_overwrite(x.rows(), linear.weight.rows());
-        cx.backend.multiply(x, &mut [product(linear, then, Sink::Write(&mut rows))]);
+        cx.backend.multiply(x, &mut [product(linear, epilogue, Output::Write(&mut rows))]);
         Self::Rows(rows)
     }
 
     /// Adds what `down` makes of it to a residual stream.
-    pub(super) fn add_through(&self, down: &Site<1>, sum: &mut Rows, cx: &mut Cx<'_>) {
+    pub(super) fn add_through(&self, down: &Site<1>, sum: &mut Rows, cx: &mut ForwardContext<'_>) {
         match self {
             Self::Codes(x) => down.add_codes(x, sum, cx),
             _ => down.add_to(self.source(), sum, cx),
@@ -86,18 +98,18 @@ impl Hidden {
     }
 
     /// What `down` makes of it.
-    pub(super) fn through(&self, down: &Site<1>, cx: &mut Cx<'_>) -> Rows {
+    pub(super) fn through(&self, down: &Site<1>, cx: &mut ForwardContext<'_>) -> Rows {
         match self {
-            Self::Codes(x) => down.one_of_codes(x, cx),
+            Self::Codes(x) => down.forward_quantized(x, cx),
             _ => down.one(self.source(), cx),
         }
     }
 
-    fn source(&self) -> Source<'_> {
+    fn source(&self) -> SiteInput<'_> {
         match self {
-            Self::Gated(f, gate, up) => Source::Gated(*f, gate, up),
-            Self::Plain(f, x) => Source::Activated(*f, x),
-            Self::Rows(x) => Source::Rows(x),
+            Self::Gated(f, gate, up) => SiteInput::Gated(*f, gate, up),
+            Self::Plain(f, x) => SiteInput::Activated(*f, x),
+            Self::Rows(x) => SiteInput::Rows(x),
             Self::Codes(_) => unreachable!("codes are read as they are"),
         }
     }

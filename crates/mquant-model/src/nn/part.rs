@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
-use super::{Attention, ColumnSplit, Cx, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
+use super::{Attention, ColumnSplit, ForwardContext, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
 
 /// A residual stream, named by its tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +124,7 @@ pub trait Part: fmt::Debug + Send + Sync {
 /// A part that turns rows into rows: an encoder is a list of layers, and so is a decoder between its embedding and its head.
 pub trait Layer: Part {
     /// The rows that leave, given those that enter. A layer may merge rows: fewer leave then.
-    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows;
+    fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows;
 
     /// A copy that shares its weights.
     fn boxed(&self) -> Box<dyn Layer>;

@@ -1,9 +1,9 @@
 //! The first layer of an encoder.
 
-use mquant_kernels::{Rows, Source};
+use mquant_kernels::{Rows, SiteInput};
 
 use super::part::{Layer, Part, SiteMut, Stream, Writer};
-use super::{Cx, PartId, Site};
+use super::{ForwardContext, PartId, Site};
 
 /// The linear that turns pixels of a patch into a row of the tower's stream (a convolution whose stride is its size).
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub struct PatchEmbed {
 
 impl Layer for PatchEmbed {
     /// Rows × pixel values in, rows × stream features out.
-    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
-        self.site.one(Source::Rows(&x), cx)
+    fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
+        self.site.one(SiteInput::Rows(&x), cx)
     }
 
     fn boxed(&self) -> Box<dyn Layer> {

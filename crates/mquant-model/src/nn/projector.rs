@@ -1,10 +1,10 @@
 //! From a tower's stream to the decoder's.
 
-use mquant_kernels::{Activation, Rows, Source};
+use mquant_kernels::{Activation, Rows, SiteInput};
 
 use super::mlp::Hidden;
 use super::part::{Layer, Part, Reader, SiteMut, Stream, Writer};
-use super::{Cx, PartId, Site, Tower};
+use super::{ForwardContext, PartId, Site, Tower};
 
 /// y = down(f(up(norm x))), the norm regrouping k² patches to one row (Qwen2-VL's merger).
 #[derive(Clone, Debug)]
@@ -21,10 +21,10 @@ pub struct Projector {
 
 impl Layer for Projector {
     /// Patches × tower features in, tokens × decoder features out.
-    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+    fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         let merged = self.up.norm.as_ref().map_or(1, |norm| norm.repeat);
         cx.merging(merged, |cx| {
-            Hidden::plain(&self.up, self.activation, &self.down, Source::Rows(&x), cx).through(&self.down, cx)
+            Hidden::plain(&self.up, self.activation, &self.down, SiteInput::Rows(&x), cx).through(&self.down, cx)
         })
     }
 

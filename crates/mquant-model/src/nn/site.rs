@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, PackedWeight, Product, QuantRows, RowSteps, Rows, Sink, Source, Split, Then};
+use mquant_kernels::{
+    Epilogue, Hadamard, OutlierColumns, Output, PackedWeight, Product, QuantRows, RowPrologue, Rows, SiteInput,
+};
 
-use super::{ColumnSplit, Cx, InputQuant, Linear, Norm, SiteId, Weight};
+use super::{ColumnSplit, ForwardContext, InputQuant, Linear, Norm, SiteId, Weight};
 
 /// One activation and the `N` linears that read it: normalise, rotate, quantise, multiply.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl<const N: usize> Site<N> {
     }
 
     /// Rows × features in, rows × outputs of each linear out.
-    pub fn forward(&self, source: Source<'_>, cx: &mut Cx<'_>) -> [Rows; N] {
+    pub fn forward(&self, source: SiteInput<'_>, cx: &mut ForwardContext<'_>) -> [Rows; N] {
         match self.read(source, cx) {
             Read::Float(x) => self.of_rows(&x, cx),
             Read::Codes(x) => self.of_codes(&x, cx),
@@ -47,49 +49,49 @@ impl<const N: usize> Site<N> {
     }
 
     /// Results of an activation that came as codes.
-    pub(super) fn of_codes(&self, x: &QuantRows, cx: &Cx<'_>) -> [Rows; N] {
+    pub(super) fn of_codes(&self, x: &QuantRows, cx: &ForwardContext<'_>) -> [Rows; N] {
         let mut out = self.linears.each_ref().map(|l| Rows::for_overwrite(x.rows(), l.weight.rows()));
-        let mut sinks = out.iter_mut();
+        let mut outputs = out.iter_mut();
         let mut products = self.linears.each_ref().map(|linear| {
-            product(linear, Then::Nothing, Sink::Write(sinks.next().expect("one result for each linear")))
+            product(linear, Epilogue::Nothing, Output::Write(outputs.next().expect("one result for each linear")))
         });
         cx.backend.multiply(x, &mut products);
         out
     }
 
     /// Results of an activation that is in f32 and has passed all steps.
-    pub(super) fn of_rows(&self, x: &Rows, cx: &Cx<'_>) -> [Rows; N] {
+    pub(super) fn of_rows(&self, x: &Rows, cx: &ForwardContext<'_>) -> [Rows; N] {
         self.linears.each_ref().map(|linear| on_rows(linear, x, cx))
     }
 
-    fn steps(&self) -> RowSteps<'_> {
-        RowSteps { norm: self.norm.as_ref().map(Norm::step), rotation: self.rotation.as_deref() }
+    fn steps(&self) -> RowPrologue<'_> {
+        RowPrologue { norm: self.norm.as_ref().map(Norm::step), rotation: self.rotation.as_deref() }
     }
 
     /// The activation as the linears read it.
-    pub(super) fn read<'s>(&self, source: Source<'s>, cx: &mut Cx<'_>) -> Read<'s> {
+    pub(super) fn read<'s>(&self, source: SiteInput<'s>, cx: &mut ForwardContext<'_>) -> Read<'s> {
         let steps = self.steps();
         if self.input == InputQuant::Float || cx.is_watched() {
             let x = match source {
-                Source::Rows(x) if steps.norm.is_none() && steps.rotation.is_none() => Cow::Borrowed(x),
-                _ => Cow::Owned(cx.backend.prepare(source, steps)),
+                SiteInput::Rows(x) if steps.norm.is_none() && steps.rotation.is_none() => Cow::Borrowed(x),
+                _ => Cow::Owned(cx.backend.row_prologue(source, steps)),
             };
             cx.observe(self.id, &x);
             if self.input == InputQuant::Float {
                 return Read::Float(x);
             }
-            return Read::Codes(self.quantize(Source::Rows(&x), RowSteps::default(), cx));
+            return Read::Codes(self.quantize(SiteInput::Rows(&x), RowPrologue::default(), cx));
         }
         Read::Codes(self.quantize(source, steps, cx))
     }
 
-    fn quantize(&self, source: Source<'_>, steps: RowSteps<'_>, cx: &mut Cx<'_>) -> QuantRows {
+    fn quantize(&self, source: SiteInput<'_>, steps: RowPrologue<'_>, cx: &mut ForwardContext<'_>) -> QuantRows {
         let rows = source.rows() / steps.norm.map_or(1, |norm| norm.repeat);
         let row_scales = self.row_scales(rows, cx);
         let mut side_scales = std::mem::take(&mut cx.side_scales);
         let split = self.split.as_ref().map(|ColumnSplit { channels, input }| {
             input.fill(rows, cx.spans(), &mut side_scales);
-            Split { channels, scales: input.scales(&side_scales) }
+            OutlierColumns { channels, scales: input.scales(&side_scales) }
         });
         let codes = cx.backend.quantize(source, steps, self.input.scales(&row_scales), split);
         (cx.row_scales, cx.side_scales) = (row_scales, side_scales);
@@ -97,14 +99,14 @@ impl<const N: usize> Site<N> {
     }
 
     /// The static scale of each of the `rows` the linears read, in room taken from `cx`; nothing where scales are not static.
-    pub(super) fn row_scales(&self, rows: usize, cx: &mut Cx<'_>) -> Vec<f32> {
+    pub(super) fn row_scales(&self, rows: usize, cx: &mut ForwardContext<'_>) -> Vec<f32> {
         let mut row_scales = std::mem::take(&mut cx.row_scales);
         self.input.fill(rows, cx.spans(), &mut row_scales);
         row_scales
     }
 
     /// Whether the codes its linears read can be made by whoever makes the activation: static scales, nothing in between.
-    pub(super) fn takes_codes(&self, cx: &Cx<'_>) -> bool {
+    pub(super) fn takes_codes(&self, cx: &ForwardContext<'_>) -> bool {
         let is_static = matches!(self.input, InputQuant::PerTensor(_) | InputQuant::PerModality(_));
         let is_plain = self.norm.is_none() && self.rotation.is_none() && self.split.is_none();
         is_static && is_plain && !cx.is_watched()
@@ -113,13 +115,13 @@ impl<const N: usize> Site<N> {
 
 impl Site<1> {
     /// [`Site::forward`] of the only linear.
-    pub fn one(&self, source: Source<'_>, cx: &mut Cx<'_>) -> Rows {
+    pub fn one(&self, source: SiteInput<'_>, cx: &mut ForwardContext<'_>) -> Rows {
         let [y] = self.forward(source, cx);
         y
     }
 
     /// Adds what [`one`](Self::one) gives to `sum`, a residual stream.
-    pub fn add_to(&self, source: Source<'_>, sum: &mut Rows, cx: &mut Cx<'_>) {
+    pub fn add_to(&self, source: SiteInput<'_>, sum: &mut Rows, cx: &mut ForwardContext<'_>) {
         let [linear] = &self.linears;
         match self.read(source, cx) {
             Read::Float(x) => sum.add(&on_rows(linear, &x, cx)),
@@ -128,27 +130,27 @@ impl Site<1> {
     }
 
     /// [`one`](Self::one) of an activation that came as codes.
-    pub(super) fn one_of_codes(&self, x: &QuantRows, cx: &Cx<'_>) -> Rows {
+    pub(super) fn forward_quantized(&self, x: &QuantRows, cx: &ForwardContext<'_>) -> Rows {
         let [y] = self.of_codes(x, cx);
         y
     }
 
     /// [`add_to`](Self::add_to) of an activation that came as codes.
-    pub(super) fn add_codes(&self, x: &QuantRows, sum: &mut Rows, cx: &Cx<'_>) {
+    pub(super) fn add_codes(&self, x: &QuantRows, sum: &mut Rows, cx: &ForwardContext<'_>) {
         let [linear] = &self.linears;
-        cx.backend.multiply(x, &mut [product(linear, Then::Nothing, Sink::Add(sum))]);
+        cx.backend.multiply(x, &mut [product(linear, Epilogue::Nothing, Output::Add(sum))]);
     }
 }
 
-fn on_rows(linear: &Linear, x: &Rows, cx: &Cx<'_>) -> Rows {
+fn on_rows(linear: &Linear, x: &Rows, cx: &ForwardContext<'_>) -> Rows {
     match &linear.weight {
         Weight::Float(w) => cx.backend.linear(x, w, linear.bias.as_deref()),
         Weight::Int(w) => cx.backend.linear_weight_only(x, w, linear.bias.as_deref()),
     }
 }
 
-pub(super) fn product<'a>(linear: &'a Linear, then: Then<'a>, sink: Sink<'a>) -> Product<'a> {
-    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), side: linear.side.as_ref(), then, sink }
+pub(super) fn product<'a>(linear: &'a Linear, epilogue: Epilogue<'a>, output: Output<'a>) -> Product<'a> {
+    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), outliers: linear.side.as_ref(), epilogue, output }
 }
 
 pub(super) fn codes_of(linear: &Linear) -> &PackedWeight {

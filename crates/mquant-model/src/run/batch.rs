@@ -2,7 +2,7 @@
 
 use std::borrow::{Borrow, BorrowMut};
 
-use super::{Effort, Engine, Input, Prompt, RunError, Sequence, StepItem, Stepped};
+use super::{Engine, Input, Prompt, RunError, Sequence, StepItem, StepStats, Stepped};
 
 /// Sequences that are computed together. Each has a key of the caller's, and a prompt or a token to compute next.
 ///
@@ -54,7 +54,7 @@ impl<'e, S: BorrowMut<Sequence>, P: Borrow<Prompt>> Batch<'e, S, P> {
     pub fn step<E>(
         &mut self,
         choose: &mut dyn FnMut(usize, &mut Sequence, Result<Vec<f32>, RunError>) -> Result<Option<u32>, E>,
-    ) -> Result<Effort, E> {
+    ) -> Result<StepStats, E> {
         let mut items: Vec<StepItem<'_>> = Vec::with_capacity(self.open.len());
         for Open { sequence, input, .. } in &mut self.open {
             let input = match input {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use mquant_kernels::{Backend, Cpu, CpuBackend, Rows, Threads};
 
 use super::{LoadedModel, Prompt, RowOrder, RunError, Sequence};
-use crate::models::{Layout, Model};
-use crate::nn::{Cx, Modality, ModalitySpans, Pass, Watcher, again};
+use crate::models::{MediaLayout, Model};
+use crate::nn::{ForwardBatch, ForwardContext, Modality, ModalitySpans, ObserverRef, reborrow};
 
 pub use step::{Input, StepItem, Stepped};
 
@@ -35,23 +35,23 @@ impl Default for EngineOptions {
     }
 }
 
-/// Rows whose scores over the vocabulary are computed at once.
-const SCORED_AT_ONCE: usize = 64;
+/// Rows whose logits over the vocabulary are computed at once.
+const LOGIT_ROWS_AT_ONCE: usize = 64;
 
 /// What computing prompts took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct StepStats {
     /// Rows computed; those a sequence remembered are not.
     pub rows: usize,
     /// Images and videos that passed their tower; those a sequence remembered did not.
     pub media: usize,
     /// Time in the towers of images and videos.
     pub vision: Duration,
-    /// Time in the decoder, and for the scores.
+    /// Time in the decoder, and for the logits.
     pub decoder: Duration,
 }
 
-impl std::ops::AddAssign for Effort {
+impl std::ops::AddAssign for StepStats {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
         self.media += other.media;
@@ -63,7 +63,7 @@ impl std::ops::AddAssign for Effort {
 /// A model with the threads to compute it.
 pub struct Engine {
     model: Arc<Model>,
-    layout: Box<dyn Layout>,
+    layout: Box<dyn MediaLayout>,
     backend: Arc<dyn Backend>,
     threads: Threads,
     chunk: usize,
@@ -134,7 +134,7 @@ impl Engine {
         Sequence::new(self.model.decoder.new_cache())
     }
 
-    /// Computes what of `prompt` the sequence does not remember yet, and returns the scores of the next token.
+    /// Computes what of `prompt` the sequence does not remember yet, and returns the logits of the next token.
     ///
     /// # Errors
     /// If the prompt does not fit the context, or a score is not finite.
@@ -146,12 +146,16 @@ impl Engine {
     ///
     /// # Errors
     /// If the prompt does not fit the context, or a score is not finite.
-    pub fn prefill_measured(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<(Vec<f32>, Effort), RunError> {
-        let (scores, effort) = self.prefill_batch_measured(&mut [sequence], &[prompt])?;
-        Ok((scores.into_vec(), effort))
+    pub fn prefill_measured(
+        &self,
+        sequence: &mut Sequence,
+        prompt: &Prompt,
+    ) -> Result<(Vec<f32>, StepStats), RunError> {
+        let (logits, effort) = self.prefill_batch_measured(&mut [sequence], &[prompt])?;
+        Ok((logits.into_vec(), effort))
     }
 
-    /// [`prefill`](Self::prefill) of several sequences in the same passes: one row of scores for each.
+    /// [`prefill`](Self::prefill) of several sequences in the same passes: one row of logits for each.
     ///
     /// # Errors
     /// If a prompt does not fit the context, or a score is not finite.
@@ -173,7 +177,7 @@ impl Engine {
         &self,
         sequences: &mut [&mut Sequence],
         prompts: &[&Prompt],
-    ) -> Result<(Rows, Effort), RunError> {
+    ) -> Result<(Rows, StepStats), RunError> {
         let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
         let mut effort = self.advance(sequences, prompts, None, &mut |i, rows, _| {
             last[i] = rows.row(rows.rows() - 1).to_vec();
@@ -181,12 +185,12 @@ impl Engine {
         })?;
         let started = Instant::now();
         let features = self.model.decoder.embedding.0.cols();
-        let scores = self.score(&Rows::from_vec(last.concat(), features), None);
+        let logits = self.logits(&Rows::from_vec(last.concat(), features), None);
         for (i, prompt) in prompts.iter().enumerate() {
-            check_finite(scores.row(i), prompt.ids.len())?;
+            check_finite(logits.row(i), prompt.ids.len())?;
         }
         effort.decoder += started.elapsed();
-        Ok((scores, effort))
+        Ok((logits, effort))
     }
 
     /// Takes what of the prompts the sequences do not remember through the decoder, all in the same passes. `each` is given
@@ -195,26 +199,29 @@ impl Engine {
         &self,
         sequences: &mut [&mut Sequence],
         prompts: &[&Prompt],
-        mut tap: Watcher<'_>,
-        each: &mut dyn FnMut(usize, Rows, Watcher<'_>) -> Result<(), RunError>,
-    ) -> Result<Effort, RunError> {
+        mut tap: ObserverRef<'_>,
+        each: &mut dyn FnMut(usize, Rows, ObserverRef<'_>) -> Result<(), RunError>,
+    ) -> Result<StepStats, RunError> {
         assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
         for prompt in prompts {
             self.check_fits(prompt.ids.len(), prompt.ids.len())?;
         }
-        let mut effort = Effort::default();
+        let mut effort = StepStats::default();
         let mut open: Vec<usize> = (0..prompts.len()).collect();
         while !open.is_empty() {
             let mut items: Vec<StepItem<'_>> = Vec::with_capacity(open.len());
             for (i, sequence) in sequences.iter_mut().enumerate().filter(|(i, _)| open.contains(i)) {
                 items.push(StepItem { sequence, input: Input::Prompt(prompts[i]) });
             }
-            let (rows, took) = self.hidden(&mut items, again(&mut tap));
+            let (rows, took) = self.hidden(&mut items, reborrow(&mut tap));
             effort += took;
             let started = Instant::now();
             for (i, rows) in open.iter().zip(rows) {
                 if let Some(rows) = rows? {
-                    each(*i, rows, again(&mut tap))?;
+                    // After `each`: who watches the head is to see what enters it.
+                    let finite = check_stream(&rows, sequences[*i].len());
+                    each(*i, rows, reborrow(&mut tap))?;
+                    finite?;
                 }
             }
             effort.decoder += started.elapsed();
@@ -223,7 +230,7 @@ impl Engine {
         Ok(effort)
     }
 
-    /// Appends one token to each sequence and returns the scores of the next: one row for each.
+    /// Appends one token to each sequence and returns the logits of the next: one row for each.
     ///
     /// # Errors
     /// If a sequence is as long as the context, before any is computed; or a score is not finite.
@@ -236,40 +243,40 @@ impl Engine {
             self.check_fits(sequence.len() + 1, sequence.len())?;
         }
         let items = sequences.iter_mut().zip(ids).map(|(sequence, id)| StepItem { sequence, input: Input::Token(*id) });
-        let mut scores = Vec::with_capacity(ids.len() * self.vocabulary());
+        let mut logits = Vec::with_capacity(ids.len() * self.vocabulary());
         for stepped in self.step(&mut items.collect::<Vec<_>>()).0 {
             match stepped? {
-                Stepped::Logits(row) => scores.extend(row),
+                Stepped::Logits(row) => logits.extend(row),
                 Stepped::Prefilling => unreachable!("a token is computed in one step"),
             }
         }
-        Ok(Rows::from_vec(scores, self.vocabulary()))
+        Ok(Rows::from_vec(logits, self.vocabulary()))
     }
 
-    /// Scores after every row of several prompts, computed in the same passes, with perhaps someone watching every site:
+    /// Logits after every row of several prompts, computed in the same passes, with perhaps someone watching every site:
     /// rows × vocabulary of each prompt, and the sequences that remember them.
     ///
     /// # Errors
     /// If a prompt does not fit the context, or a score is not finite.
-    pub fn all_scores_batch(
+    pub fn all_logits_batch(
         &self,
         prompts: &[&Prompt],
-        tap: Watcher<'_>,
+        tap: ObserverRef<'_>,
     ) -> Result<(Vec<Rows>, Vec<Sequence>), RunError> {
         let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
-        let mut scores: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
+        let mut logits: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
         let vocabulary = self.vocabulary();
         self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, tap, &mut |i, rows, tap| {
-            for row in self.score_in_parts(&rows, tap).chunks_exact(vocabulary) {
-                check_finite(row, scores[i].len() / vocabulary + 1)?;
-                scores[i].extend_from_slice(row);
+            for row in self.logits_in_parts(&rows, tap).chunks_exact(vocabulary) {
+                check_finite(row, logits[i].len() / vocabulary + 1)?;
+                logits[i].extend_from_slice(row);
             }
             Ok(())
         })?;
-        Ok((scores.into_iter().map(|s| Rows::from_vec(s, vocabulary)).collect(), sequences))
+        Ok((logits.into_iter().map(|s| Rows::from_vec(s, vocabulary)).collect(), sequences))
     }
 
-    /// Scores after the rows of several prompts from the row of each that `first` names, computed in the same passes: rows ×
+    /// Logits after the rows of several prompts from the row of each that `first` names, computed in the same passes: rows ×
     /// vocabulary of each prompt.
     ///
     /// # Errors
@@ -277,7 +284,7 @@ impl Engine {
     ///
     /// # Panics
     /// If there is not one first row for each prompt.
-    pub fn scores_from_batch(&self, prompts: &[&Prompt], first: &[usize]) -> Result<Vec<Rows>, RunError> {
+    pub fn logits_from_batch(&self, prompts: &[&Prompt], first: &[usize]) -> Result<Vec<Rows>, RunError> {
         assert_eq!(prompts.len(), first.len(), "prompts and first rows");
         let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
         let mut wanted: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
@@ -290,9 +297,9 @@ impl Engine {
             Ok(())
         })?;
         // All prompts' rows together: a head of many outputs is read once for all of them.
-        let scores = self.score_in_parts(&Rows::from_vec(wanted.concat(), features), None);
+        let logits = self.logits_in_parts(&Rows::from_vec(wanted.concat(), features), None);
         let vocabulary = self.vocabulary();
-        let mut rest = &scores[..];
+        let mut rest = &logits[..];
         let mut each = Vec::new();
         for (wanted, prompt) in wanted.iter().zip(prompts) {
             let (own, after) = rest.split_at(wanted.len() / features * vocabulary);
@@ -303,34 +310,34 @@ impl Engine {
         Ok(each)
     }
 
-    /// Scores after every row of one prompt: rows × vocabulary.
+    /// Logits after every row of one prompt: rows × vocabulary.
     ///
     /// # Errors
     /// If the prompt does not fit the context, or a score is not finite.
-    pub fn all_scores(&self, prompt: &Prompt) -> Result<Rows, RunError> {
-        let (mut scores, _) = self.all_scores_batch(&[prompt], None)?;
-        Ok(scores.remove(0))
+    pub fn all_logits(&self, prompt: &Prompt) -> Result<Rows, RunError> {
+        let (mut logits, _) = self.all_logits_batch(&[prompt], None)?;
+        Ok(logits.remove(0))
     }
 
-    /// Scores after each of any number of rows, row-major.
-    fn score_in_parts(&self, hidden: &Rows, mut tap: Watcher<'_>) -> Vec<f32> {
-        let mut scores = Vec::with_capacity(hidden.rows() * self.vocabulary());
-        for at in (0..hidden.rows()).step_by(SCORED_AT_ONCE) {
-            let some = hidden.range(at..hidden.rows().min(at + SCORED_AT_ONCE)).to_vec();
-            scores.extend(self.score(&Rows::from_vec(some, hidden.features()), again(&mut tap)).into_vec());
+    /// Logits after each of any number of rows, row-major.
+    fn logits_in_parts(&self, hidden: &Rows, mut tap: ObserverRef<'_>) -> Vec<f32> {
+        let mut logits = Vec::with_capacity(hidden.rows() * self.vocabulary());
+        for at in (0..hidden.rows()).step_by(LOGIT_ROWS_AT_ONCE) {
+            let some = hidden.range(at..hidden.rows().min(at + LOGIT_ROWS_AT_ONCE)).to_vec();
+            logits.extend(self.logits(&Rows::from_vec(some, hidden.features()), reborrow(&mut tap)).into_vec());
         }
-        scores
+        logits
     }
 
-    /// Scores in a row.
+    /// Logits in a row.
     fn vocabulary(&self) -> usize {
         self.model.decoder.head.0.linears[0].weight.rows()
     }
 
-    /// Scores of the next token after each of some rows.
-    fn score(&self, hidden: &Rows, mut tap: Watcher<'_>) -> Rows {
+    /// Logits of the next token after each of some rows.
+    fn logits(&self, hidden: &Rows, mut tap: ObserverRef<'_>) -> Rows {
         let rows = hidden.rows();
-        let pass = Pass {
+        let pass = ForwardBatch {
             sequences: std::iter::once(0..rows).collect(),
             windows: Vec::new(),
             order: (0..rows as u32).collect(),
@@ -338,7 +345,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = Cx::new(&*self.backend, &pass).watched(again(&mut tap));
+            let mut cx = ForwardContext::new(&*self.backend, &pass).watched(reborrow(&mut tap));
             self.model.decoder.logits(hidden, &mut cx)
         })
     }
@@ -351,8 +358,16 @@ impl Engine {
     }
 }
 
-fn check_finite(scores: &[f32], tokens: usize) -> Result<(), RunError> {
-    match scores.iter().position(|s| !s.is_finite()) {
+/// Rows of the stream that end a sequence of `tokens`.
+fn check_stream(rows: &Rows, tokens: usize) -> Result<(), RunError> {
+    match rows.as_slice().iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(RunError::ActivationsNotFinite { row: tokens - rows.rows() + at / rows.features() }),
+        None => Ok(()),
+    }
+}
+
+fn check_finite(logits: &[f32], tokens: usize) -> Result<(), RunError> {
+    match logits.iter().position(|s| !s.is_finite()) {
         Some(token) => Err(RunError::NotFinite { token, tokens }),
         None => Ok(()),
     }

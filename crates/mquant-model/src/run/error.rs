@@ -40,6 +40,13 @@ pub enum RunError {
         /// The model's.
         limit: usize,
     },
+    /// The stream after the last block has a value that is no number. Integer sites take such a value for 0, so the logits alone
+    /// would not tell.
+    #[error("the activations of token {row} are not finite")]
+    ActivationsNotFinite {
+        /// Its row in the sequence.
+        row: usize,
+    },
     /// The model gave a score that is no number.
     #[error("the score of token {token} after {tokens} tokens is not finite")]
     NotFinite {
@@ -73,7 +80,7 @@ impl Explain for RunError {
         match self {
             RunError::Placeholders { .. } | RunError::Context { .. } | RunError::Empty => Class::Input,
             RunError::ContextTooLarge { .. } | RunError::Option { .. } => Class::Usage,
-            RunError::NotFinite { .. } => Class::Numeric,
+            RunError::ActivationsNotFinite { .. } | RunError::NotFinite { .. } => Class::Numeric,
             RunError::Threads { .. } => Class::Resources,
         }
     }
@@ -84,6 +91,7 @@ impl Explain for RunError {
             RunError::Context { .. } => "CONTEXT_EXCEEDED",
             RunError::Empty => "PROMPT_EMPTY",
             RunError::ContextTooLarge { .. } => "CONTEXT_TOO_LARGE",
+            RunError::ActivationsNotFinite { .. } => "ACTIVATIONS_NOT_FINITE",
             RunError::NotFinite { .. } => "LOGITS_NOT_FINITE",
             RunError::Option { .. } => "OPTION_RANGE",
             RunError::Threads { .. } => "THREADS",
@@ -97,7 +105,9 @@ impl Explain for RunError {
                 Some("shorten the prompt, make images smaller with --max-pixels, or raise --context".to_owned())
             }
             RunError::Empty => Some("give a prompt".to_owned()),
-            RunError::NotFinite { .. } => Some("the weights may be damaged; compare their checksums".to_owned()),
+            RunError::ActivationsNotFinite { .. } | RunError::NotFinite { .. } => {
+                Some("the weights may be damaged; compare their checksums".to_owned())
+            }
             RunError::ContextTooLarge { .. } | RunError::Option { .. } | RunError::Threads { .. } => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use super::{Batch, Effort, Engine, Input, LoadedModel, Prompt, Sampler, Sequence};
+use super::{Batch, Engine, Input, LoadedModel, Prompt, Sampler, Sequence, StepStats};
 use crate::error::Result;
 use crate::input::tokenizer::{SkipSpecial, StopStrings, Stopped};
 
@@ -43,8 +43,8 @@ pub struct Generated {
     /// Why it ended.
     pub finish: Finish,
     /// What reading the prompt took.
-    pub prefill: Effort,
-    /// From the prompt's scores to the end.
+    pub prefill: StepStats,
+    /// From the prompt's logits to the end.
     pub decode_time: Duration,
 }
 
@@ -79,7 +79,7 @@ impl Generator<'_> {
         };
         let mut ids = Vec::new();
         let mut finish = Finish::Length;
-        let (mut prefill, mut prefilled) = (Effort::default(), None);
+        let (mut prefill, mut prefilled) = (StepStats::default(), None);
         let mut batch = Batch::new(engine);
         batch.push(0, sequence, Input::Prompt(prompt));
         while !batch.is_empty() {
@@ -90,7 +90,7 @@ impl Generator<'_> {
                 if ids.len() >= limit {
                     return Ok(None);
                 }
-                let id = sampler.choose(&mut logits, sequence.ids());
+                let id = sampler.sample(&mut logits, sequence.ids());
                 if options.end_tokens.contains(&id) {
                     finish = Finish::Stop;
                     return Ok(None);

@@ -13,7 +13,7 @@ use crate::input::tokenizer::{Limits, Tokenizer};
 use crate::input::video::VideoLimits;
 use crate::input::vision_processor::PixelBounds;
 use crate::input::{MediaKind, MediaProcessor};
-use crate::models::{self, Blueprint, Built, Layout, Model, ModelError};
+use crate::models::{self, Built, MediaLayout, Model, ModelError, ModelSpec};
 
 use super::Prompt;
 
@@ -40,9 +40,9 @@ pub struct LoadedModel {
     /// The opened folder.
     pub checkpoint: Checkpoint,
     /// What its configuration says.
-    pub blueprint: Box<dyn Blueprint>,
+    pub blueprint: Box<dyn ModelSpec>,
     /// Placeholders and positions.
-    pub layout: Box<dyn Layout>,
+    pub layout: Box<dyn MediaLayout>,
     /// How the weights are quantised; None of a float model.
     pub quantization: Option<Quantization>,
     /// The parts.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use mquant_kernels::Rows;
 
 use crate::input::vision_processor::{Grid, Patches};
-use crate::models::{EncoderBatch, Layout};
-use crate::nn::Pass;
+use crate::models::{EncoderBatch, MediaLayout};
+use crate::nn::ForwardBatch;
 
 /// What may share one pass.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct MediaBatch {
     /// Rows × pixel values, in the order they are computed.
     pub x: Rows,
     /// What the rows are.
-    pub pass: Pass,
+    pub pass: ForwardBatch,
     /// What the batch is made of, in the order of [`restore`](Self::restore)'s rows.
     pub pieces: Vec<MediaPiece>,
     /// Computed token i is token `order[i]`; empty where they are computed in their order.
@@ -45,7 +45,7 @@ pub struct MediaPiece {
 
 impl MediaBatch {
     /// Batches of all `media`, in their order.
-    pub fn of(layout: &dyn Layout, media: &[&Patches], limits: MediaLimits) -> Vec<Self> {
+    pub fn of(layout: &dyn MediaLayout, media: &[&Patches], limits: MediaLimits) -> Vec<Self> {
         let mut batches = Vec::new();
         let mut group: Vec<(usize, Range<usize>)> = Vec::new();
         let mut patches = 0;
@@ -68,7 +68,7 @@ impl MediaBatch {
         batches
     }
 
-    fn one(layout: &dyn Layout, media: &[&Patches], group: &[(usize, Range<usize>)]) -> Self {
+    fn one(layout: &dyn MediaLayout, media: &[&Patches], group: &[(usize, Range<usize>)]) -> Self {
         let features = media[group[0].0].rows.features();
         let (mut values, mut grids, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
         let mut at = 0;

@@ -14,7 +14,7 @@ use crate::input::prompt::encode_chat;
 use crate::input::video;
 use crate::input::vision_processor::Patches;
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::models::{Expanded, Layout, MediaPiece, Piece};
+use crate::models::{Expanded, MediaLayout, MediaPiece, Piece};
 use crate::nn::Position;
 
 /// What tells one medium from another: a hash of its patches and their arrangement.
@@ -94,7 +94,7 @@ impl Prompt {
     ///
     /// # Errors
     /// If placeholders and media do not match in number, or no token is left.
-    pub fn arrange(layout: &dyn Layout, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
+    pub fn arrange(layout: &dyn MediaLayout, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
         for kind in MediaKind::ALL {
             let placeholder = layout.placeholder(kind);
             let placeholders = ids.iter().filter(|id| Some(**id) == placeholder).count();
@@ -141,7 +141,7 @@ impl Prompt {
 
     fn push_media(
         &mut self,
-        layout: &dyn Layout,
+        layout: &dyn MediaLayout,
         placeholder: u32,
         kind: MediaKind,
         patches: Patches,
@@ -221,7 +221,7 @@ mod tests {
     const PICTURE: u32 = 7;
     const MARK: u32 = 8;
 
-    impl Layout for Slices {
+    impl MediaLayout for Slices {
         fn placeholder(&self, kind: MediaKind) -> Option<u32> {
             (kind == MediaKind::Image).then_some(PICTURE)
         }

@@ -9,13 +9,13 @@ use crate::input::generation_config::{Decoding, GenerationConfig};
 /// How the next token is chosen; by Hugging Face's names and in its order: repetition penalty, temperature, top-k, top-p.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplerOptions {
-    /// Divides the scores; 0 takes the best token.
+    /// Divides the logits; 0 takes the best token.
     pub temperature: f32,
     /// Keeps the fewest most probable tokens whose probabilities sum to this much.
     pub top_p: f32,
     /// Keeps this many tokens; 0 keeps all.
     pub top_k: usize,
-    /// Divides positive and multiplies negative scores of tokens seen before; 1 changes nothing.
+    /// Divides positive and multiplies negative logits of tokens seen before; 1 changes nothing.
     pub repetition_penalty: f32,
     /// Draws repeat for equal seeds.
     pub seed: u64,
@@ -70,16 +70,16 @@ impl Sampler {
         Ok(Self { options, rng: ChaCha8Rng::seed_from_u64(options.seed), candidates: Vec::new() })
     }
 
-    /// The next token by its scores (one for each token of the vocabulary), which are changed. `seen` are the tokens so far.
-    pub fn choose(&mut self, scores: &mut [f32], seen: impl Iterator<Item = u32>) -> u32 {
-        self.penalise(scores, seen);
+    /// The next token by its logits (one for each token of the vocabulary), which are changed. `seen` are the tokens so far.
+    pub fn sample(&mut self, logits: &mut [f32], seen: impl Iterator<Item = u32>) -> u32 {
+        self.penalise(logits, seen);
         if self.options.temperature == 0.0 {
-            return best(scores);
+            return argmax(logits);
         }
         let SamplerOptions { temperature, top_p, top_k, .. } = self.options;
         let candidates = &mut self.candidates;
         candidates.clear();
-        candidates.extend(scores.iter().zip(0..).map(|(s, id)| (*s / temperature, id)));
+        candidates.extend(logits.iter().zip(0..).map(|(s, id)| (*s / temperature, id)));
         if top_k > 0 && top_k < candidates.len() {
             candidates.select_nth_unstable_by(top_k - 1, by_score);
             candidates.truncate(top_k);
@@ -103,7 +103,7 @@ impl Sampler {
         candidates.last().map_or(0, |c| c.1)
     }
 
-    fn penalise(&self, scores: &mut [f32], seen: impl Iterator<Item = u32>) {
+    fn penalise(&self, logits: &mut [f32], seen: impl Iterator<Item = u32>) {
         let penalty = self.options.repetition_penalty;
         if penalty == 1.0 {
             return;
@@ -112,7 +112,7 @@ impl Sampler {
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            let score = &mut scores[id as usize];
+            let score = &mut logits[id as usize];
             *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
         }
     }
@@ -145,10 +145,10 @@ fn nucleus(candidates: &mut [(f32, u32)], wanted: f32) -> usize {
 }
 
 /// The token with the highest score; the first of equals.
-pub fn best(scores: &[f32]) -> u32 {
+pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
-    for (i, s) in scores.iter().enumerate() {
-        if *s > scores[best] {
+    for (i, s) in logits.iter().enumerate() {
+        if *s > logits[best] {
             best = i;
         }
     }
@@ -159,20 +159,20 @@ pub fn best(scores: &[f32]) -> u32 {
 mod tests {
     use super::*;
 
-    fn draws(options: SamplerOptions, scores: &[f32], n: usize) -> Vec<u32> {
+    fn draws(options: SamplerOptions, logits: &[f32], n: usize) -> Vec<u32> {
         let mut sampler = Sampler::new(options).unwrap();
-        (0..n).map(|_| sampler.choose(&mut scores.to_vec(), std::iter::empty())).collect()
+        (0..n).map(|_| sampler.sample(&mut logits.to_vec(), std::iter::empty())).collect()
     }
 
     #[test]
     fn draws_follow_the_distribution_and_repeat_with_the_seed() {
-        let scores = [0.0f32, 1.0, 2.0, -1.0];
+        let logits = [0.0f32, 1.0, 2.0, -1.0];
         let options = SamplerOptions { temperature: 1.0, seed: 7, ..SamplerOptions::GREEDY };
-        let drawn = draws(options, &scores, 20_000);
-        assert_eq!(drawn, draws(options, &scores, 20_000));
-        assert_ne!(drawn, draws(SamplerOptions { seed: 8, ..options }, &scores, 20_000));
-        let total: f64 = scores.iter().map(|s| f64::from(*s).exp()).sum();
-        for (id, s) in scores.iter().enumerate() {
+        let drawn = draws(options, &logits, 20_000);
+        assert_eq!(drawn, draws(options, &logits, 20_000));
+        assert_ne!(drawn, draws(SamplerOptions { seed: 8, ..options }, &logits, 20_000));
+        let total: f64 = logits.iter().map(|s| f64::from(*s).exp()).sum();
+        for (id, s) in logits.iter().enumerate() {
             let share = drawn.iter().filter(|d| **d == id as u32).count() as f64 / 20_000.0;
             assert!((share - f64::from(*s).exp() / total).abs() < 0.015, "token {id}: {share}");
         }
@@ -180,16 +180,16 @@ mod tests {
 
     #[test]
     fn top_k_top_p_and_penalty_cut_what_they_should() {
-        let scores = [0.0f32, 1.0, 2.0, -1.0];
+        let logits = [0.0f32, 1.0, 2.0, -1.0];
         let options = SamplerOptions { temperature: 1.0, ..SamplerOptions::GREEDY };
-        let only = |options, allowed: &[u32]| draws(options, &scores, 500).iter().all(|d| allowed.contains(d));
+        let only = |options, allowed: &[u32]| draws(options, &logits, 500).iter().all(|d| allowed.contains(d));
         assert!(only(SamplerOptions { top_k: 2, ..options }, &[1, 2]));
         assert!(only(SamplerOptions { top_p: 0.6, ..options }, &[2]));
         assert!(only(SamplerOptions { top_p: 0.7, ..options }, &[1, 2]));
         let mut sampler = Sampler::new(SamplerOptions { repetition_penalty: 4.0, ..SamplerOptions::GREEDY }).unwrap();
-        assert_eq!(sampler.choose(&mut scores.to_vec(), [2, 2].into_iter()), 1);
+        assert_eq!(sampler.sample(&mut logits.to_vec(), [2, 2].into_iter()), 1);
         let negative = [-1.0f32, -3.0];
-        assert_eq!(sampler.choose(&mut negative.to_vec(), [0].into_iter()), 1);
+        assert_eq!(sampler.sample(&mut negative.to_vec(), [0].into_iter()), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use mquant_kernels::{Backend, Rows};
 use super::histogram::Histogram;
 use crate::quantize::Hessian;
 use mquant_model::input::Modality;
-use mquant_model::nn::{SiteId, SiteRows, Tap};
+use mquant_model::nn::{SiteId, SiteObserver, SiteRows};
 
 /// What is to be noted of a site.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +99,7 @@ impl SeenRows {
     }
 }
 
-impl Tap for Statistics<'_> {
+impl SiteObserver for Statistics<'_> {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some(wanted) = self.wanted.get(&site) else { return };
         let seen = self.sites.entry(site).or_default();

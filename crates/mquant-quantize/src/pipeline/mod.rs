@@ -10,20 +10,20 @@
 
 mod assemble;
 mod card;
-mod digits;
+mod rounding;
 mod error;
 mod fingerprint;
-mod kept;
+mod sampled_rows;
 mod plan;
 mod prompts;
 mod report;
 mod restore;
 mod result;
-mod shown;
+mod calibration_batches;
 mod site;
 mod site_error;
 mod spread;
-mod stages;
+mod transform_history;
 mod steps;
 mod unit;
 mod unit_file;
@@ -56,13 +56,13 @@ pub use report::{SiteReport, Spread, StageReport, UnitReport};
 pub use restore::{Restored, Restorer};
 
 use assemble::Collected;
+use calibration_batches::{CalibrationMedia, CalibrationPrompt, Runner};
 use prompts::Prompts;
 use result::QuantizedUnit;
-use shown::{Runner, ShownMedia, ShownPrompt};
 use work::{Shown, Worker};
 
 /// Share of samples that may turn out unusable.
-const MOST_SKIPPED: f64 = 0.05;
+const MAX_SKIPPED: f64 = 0.05;
 
 /// What is to be done, and where the result goes.
 #[derive(Clone, Debug)]
@@ -233,11 +233,11 @@ struct Made {
 fn pass_units(
     worker: &Worker<'_>,
     job: &mut Job,
-    mut prompts: Vec<ShownPrompt>,
+    mut prompts: Vec<CalibrationPrompt>,
     watch: &mut Watch<'_>,
 ) -> Result<Option<Made>> {
     let (loaded, model) = (worker.loaded, &*worker.loaded.model);
-    let mut media = ShownMedia::new(loaded, &mut prompts);
+    let mut media = CalibrationMedia::new(loaded, &mut prompts);
     let mut batches = Vec::new();
     let units = model.part_ids();
     let mut made = Made::default();
@@ -293,7 +293,7 @@ fn show(
     made: &Prompts<'_>,
     options: &QuantizeOptions<'_>,
     watch: &mut Watch<'_>,
-) -> Result<Option<(Vec<ShownPrompt>, Vec<String>)>> {
+) -> Result<Option<(Vec<CalibrationPrompt>, Vec<String>)>> {
     let max_tokens = options.recipe.calibration.max_tokens.unwrap_or(usize::MAX);
     let (mut prompts, mut skipped) = (Vec::new(), Vec::new());
     for (done, sample) in options.samples.samples.iter().enumerate() {
@@ -314,7 +314,7 @@ fn show(
             Err(e) => skipped.push(format!("{}: {e}", sample.origin)),
         }
     }
-    if prompts.is_empty() || skipped.len() as f64 > MOST_SKIPPED * options.samples.samples.len() as f64 {
+    if prompts.is_empty() || skipped.len() as f64 > MAX_SKIPPED * options.samples.samples.len() as f64 {
         return Err(PipelineError::Skipped { skipped, of: options.samples.samples.len() }.into());
     }
     Ok(Some((prompts, skipped)))

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use mquant_kernels::Backend;
 
 use super::PipelineError;
-use super::shown::ShownPrompt;
+use super::calibration_batches::CalibrationPrompt;
 use crate::calibrate::statistics::{Statistics, Wanted};
 use mquant_data::samples::Sample;
 use mquant_model::error::{Class, Error, Result};
 use mquant_model::input::AddGenerationPrompt;
 use mquant_model::nn::SiteId;
-use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, best};
+use mquant_model::run::{Batch, Engine, Input, LoadedModel, Prompt, argmax};
 
 /// Makes prompts of samples.
 pub(super) struct Prompts<'a> {
@@ -30,7 +30,7 @@ impl Prompts<'_> {
     ///
     /// # Errors
     /// The sample cannot be used; or, of class numeric, the model cannot be.
-    pub(super) fn prepare(&self, sample: &Sample) -> Result<ShownPrompt> {
+    pub(super) fn prepare(&self, sample: &Sample) -> Result<CalibrationPrompt> {
         let mut prompt = self.loaded.prepare(&sample.messages, AddGenerationPrompt::Yes)?;
         let asked = prompt.ids.len();
         let end_tokens = &self.loaded.generation.eos_token_ids;
@@ -44,7 +44,7 @@ impl Prompts<'_> {
         prompt.extend_text(&answer);
         // The scores of the last token are asked for by nobody.
         let end = prompt.ids.len().max(asked + 1) - 1;
-        Ok(ShownPrompt { source: sample.origin.to_string(), prompt, scored: asked - 1..end.max(asked) })
+        Ok(CalibrationPrompt { source: sample.origin.to_string(), prompt, scored: asked - 1..end.max(asked) })
     }
 
     fn greedy(&self, prompt: &Prompt, end_tokens: &[u32]) -> Result<Vec<u32>> {
@@ -57,7 +57,7 @@ impl Prompts<'_> {
         batch.push(0, engine.sequence(), Input::Prompt(prompt));
         while !batch.is_empty() {
             batch.step(&mut |_, sequence, logits| -> Result<Option<u32>> {
-                let id = best(&logits?);
+                let id = argmax(&logits?);
                 answer.push(id);
                 let ends = answer.len() >= most || end_tokens.contains(&id) || sequence.len() >= engine.context();
                 Ok((!ends).then_some(id))
@@ -71,7 +71,7 @@ impl Prompts<'_> {
         let wanted: BTreeMap<_, _> = self.sites.iter().map(|site| (*site, Wanted::default())).collect();
         let mut seen = Statistics::new(self.backend, wanted);
         // That it fails is known; where is what the statistics tell.
-        let _ = self.engine.all_scores_batch(&[prompt], Some(&mut seen));
+        let _ = self.engine.all_logits_batch(&[prompt], Some(&mut seen));
         let fault = seen.fault?;
         Some(PipelineError::NotFinite { site: fault.site, sample: sample.origin.to_string(), row: fault.row })
     }

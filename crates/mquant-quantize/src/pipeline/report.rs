@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::digits::{shortest, shortest_each, shortest_of_each};
+use super::rounding::{shortest, shortest_each, shortest_of_each};
 
 /// What became of a site. Maps by modality leave out what was not measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use super::report::SiteReport;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
 use crate::calibrate::statistics::{SeenRows, SiteStatistics};
 use crate::quantize::{
-    Clip, GptqOptions, HessianFactor, IntFormat, NearestReason, Rung, gptq, relative_error, rtn, rtn_clipped,
+    Clip, DampingOutcome, GptqOptions, HessianFactor, IntFormat, NearestReason, gptq, relative_error, rtn, rtn_clipped,
 };
 use crate::recipe::{Observer, Sinks, SitePlan, Target, WeightMethod};
 use crate::transform::columns_to_split;
@@ -132,11 +132,11 @@ fn integer_linears(
 }
 
 /// How a Hessian had to be helped, if it had.
-fn help(rung: Rung, asked: f64) -> Option<String> {
+fn help(rung: DampingOutcome, asked: f64) -> Option<String> {
     match rung {
-        Rung::Damped { damping } if damping == asked => None,
-        Rung::Damped { damping } => Some(format!("damped by {damping} instead of {asked}")),
-        Rung::Nearest(reason) => {
+        DampingOutcome::Damped { damping } if damping == asked => None,
+        DampingOutcome::Damped { damping } => Some(format!("damped by {damping} instead of {asked}")),
+        DampingOutcome::Nearest(reason) => {
             let reason = match reason {
                 NearestReason::NothingSeen => "no activation other than 0 was seen",
                 NearestReason::NotFinite => "a second moment is not finite",

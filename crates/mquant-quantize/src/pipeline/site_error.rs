@@ -1,15 +1,17 @@
 //! How far a site on integers is from itself in floats, on rows of one modality at a time: its activation in codes, and
 //! what its linears make of them. Both are the engine's: the same kernels, by the same [`Site`].
 
-use mquant_kernels::{Backend, IntWeight, PackError, PackedWeight, RowScales, RowSteps, Rows, Source, Split};
+use mquant_kernels::{
+    Backend, IntWeight, OutlierColumns, PackError, PackedWeight, RowPrologue, RowScales, Rows, SiteInput,
+};
 use rayon::prelude::*;
 
-use super::digits::rounded;
-use super::kept::KeptByModality;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
+use super::rounding::rounded;
+use super::sampled_rows::SampledByModality;
 use mquant_model::input::{Modality, ModalitySpans};
 use mquant_model::measure::ClippedShare;
-use mquant_model::nn::{Cx, InputQuant, Linear, Pass, Site, SiteMut, Tap, Weight};
+use mquant_model::nn::{ForwardBatch, ForwardContext, InputQuant, Linear, Site, SiteMut, SiteObserver, Weight};
 
 /// Values of results that are held at once, in floats and on integers.
 const VALUES: usize = 1 << 20;
@@ -32,7 +34,7 @@ pub(super) fn measure(
     backend: &dyn Backend,
     float: &SiteMut<'_>,
     made: &mut QuantizedSite,
-    rows: &KeptByModality,
+    rows: &SampledByModality,
 ) -> Result<(), PackError> {
     let mut report = std::mem::take(&mut made.report);
     for (modality, x) in rows {
@@ -91,14 +93,16 @@ fn input_squares(backend: &dyn Backend, made: &QuantizedSite, modality: Modality
     };
     let main = scale_of(&made.input);
     let beside = made.split.as_ref().and_then(|split| scale_of(&split.input));
-    let split =
-        made.split.as_ref().map(|split| Split { channels: &split.channels, scales: of_rows(beside.as_deref()) });
-    let codes = backend.quantize(Source::Rows(x), RowSteps::default(), of_rows(main.as_deref()), split);
+    let split = made
+        .split
+        .as_ref()
+        .map(|split| OutlierColumns { channels: &split.channels, scales: of_rows(beside.as_deref()) });
+    let codes = backend.quantize(SiteInput::Rows(x), RowPrologue::default(), of_rows(main.as_deref()), split);
     let channels = made.split.as_ref().map_or(&[][..], |split| &split.channels);
     Squares::of(x, |row, values| {
         let scale = f64::from(codes.scales()[row]);
         values.iter_mut().zip(codes.row(row)).for_each(|(v, code)| *v = f64::from(*code) * scale);
-        if let Some(side) = codes.side() {
+        if let Some(side) = codes.outliers() {
             let scale = f64::from(side.scales()[row]);
             let codes = channels.iter().zip(side.row(row));
             codes.for_each(|(channel, code)| values[*channel as usize] = f64::from(*code) * scale);
@@ -133,13 +137,14 @@ fn output_squares(
             let outputs = first..weight.rows().min(first + at_once);
             let bias = linear.bias.as_ref().map(|bias| bias[outputs.clone()].to_vec());
             let exact = Linear { weight: Weight::Float(weight.row_range(outputs.clone())), bias, side: None };
-            let exact = Site::float(made.id, None, [exact]).one(Source::Rows(x), &mut Cx::new(backend, &pass));
+            let exact =
+                Site::float(made.id, None, [exact]).one(SiteInput::Rows(x), &mut ForwardContext::new(backend, &pass));
             let found = Site {
                 input: made.input.clone(),
                 split: made.split.clone(),
                 ..Site::float(made.id, None, [packed(codes, quantized, outputs)?])
             };
-            let found = found.one(Source::Rows(x), &mut Cx::new(backend, &pass));
+            let found = found.one(SiteInput::Rows(x), &mut ForwardContext::new(backend, &pass));
             all.add(Squares::of(&exact, |row, values| {
                 values.iter_mut().zip(found.row(row)).for_each(|(to, v)| *to = f64::from(*v));
             }));
@@ -156,12 +161,12 @@ fn packed(codes: &IntWeight, linear: &QuantizedLinear, outputs: std::ops::Range<
 }
 
 /// Rows of one modality; what only attention asks for is left empty.
-fn pass_of(modality: Modality, rows: usize) -> Pass {
-    Pass {
+fn pass_of(modality: Modality, rows: usize) -> ForwardBatch {
+    ForwardBatch {
         sequences: std::iter::once(0..rows).collect(),
         order: (0..rows as u32).collect(),
         spans: ModalitySpans::uniform(modality, rows),
-        ..Pass::default()
+        ..ForwardBatch::default()
     }
 }
 
@@ -196,13 +201,13 @@ mod tests {
         })
     }
 
-    fn rows() -> KeptByModality {
+    fn rows() -> SampledByModality {
         let with_outlier = |seed| {
             let mut values = noise(20 * INPUTS, seed);
             values.iter_mut().skip(BESIDE).step_by(INPUTS).for_each(|v| *v *= 50.0);
             Rows::from_vec(values, INPUTS)
         };
-        KeptByModality::from([(Modality::Text, with_outlier(5)), (Modality::Vision, with_outlier(6))])
+        SampledByModality::from([(Modality::Text, with_outlier(5)), (Modality::Vision, with_outlier(6))])
     }
 
     fn made(input: InputQuant, beside: InputQuant, bits: Bits) -> QuantizedSite {
@@ -352,7 +357,7 @@ mod tests {
         let input = InputQuant::Float;
         let mut made =
             QuantizedSite { id: SiteId::HEAD, linears, norm: None, rotation: None, input, split: None, report };
-        let kept = KeptByModality::from([(Modality::Text, Rows::from_vec(noise(rows * 8, 4), 8))]);
+        let kept = SampledByModality::from([(Modality::Text, Rows::from_vec(noise(rows * 8, 4), 8))]);
         let backend = CpuBackend::new(Cpu::detect());
         measure(&backend, &SiteMut::of(&mut float), &mut made, &kept).unwrap();
         // Uniform weights and one scale an output: about the ratio of the weights themselves.

@@ -5,8 +5,8 @@
 use mquant_kernels::Rows;
 use rayon::prelude::*;
 
-use super::digits::rounded;
 use super::report::Spread;
+use super::rounding::rounded;
 use mquant_model::nn::Linear;
 
 /// Rows of a piece.

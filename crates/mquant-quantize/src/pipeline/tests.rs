@@ -45,7 +45,7 @@ fn scores(loaded: &LoadedModel, asked: &Gathered) -> Vec<u32> {
     let mut bits = Vec::new();
     for sample in &asked.samples {
         let prompt = loaded.prepare(&sample.messages, AddGenerationPrompt::Yes).unwrap();
-        let (all, mut sequences) = engine.all_scores_batch(&[&prompt], None).unwrap();
+        let (all, mut sequences) = engine.all_logits_batch(&[&prompt], None).unwrap();
         let mut sequences: Vec<_> = sequences.iter_mut().collect();
         bits.extend(all[0].as_slice().iter().map(|score| score.to_bits()));
         for id in [20, 30, 40] {

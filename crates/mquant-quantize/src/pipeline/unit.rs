@@ -3,7 +3,7 @@
 use mquant_kernels::Rows;
 
 use mquant_model::models::Model;
-use mquant_model::nn::{Cx, Embedding, Layer, Part, PartId, Tower};
+use mquant_model::nn::{Embedding, ForwardContext, Layer, Part, PartId, Tower};
 
 /// A part that is being worked on; its weights are shared with the model until they change.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Working {
     }
 
     /// What the next unit reads. An embedding reads no rows.
-    pub(super) fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+    pub(super) fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         match self {
             Working::Layer(layer) => layer.forward(x, cx),
             Working::Embedding(_) => unreachable!("tokens enter an embedding, not rows"),

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use mquant_kernels::Rows;
 
-use super::kept::{Both, KeptRows};
+use super::calibration_batches::{Batch, CalibrationPrompt, Runner};
 use super::result::{QuantizedSite, QuantizedUnit};
-use super::shown::{Batch, Runner, ShownPrompt};
+use super::sampled_rows::{Both, SampledRows};
 use super::site::{self, Rules};
 use super::site_error;
-use super::stages::History;
 use super::steps::ChangingStep;
+use super::transform_history::History;
 use super::unit::Working;
 use super::{Event, PipelineError, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
 use crate::recipe::{Observer, Plan, Recipe, Sequential};
 use crate::transform::{SeenChannels, TransformError};
 use mquant_model::error::Result;
-use mquant_model::nn::{CacheFormat, PartId, SiteId, Watcher};
+use mquant_model::nn::{CacheFormat, ObserverRef, PartId, SiteId};
 use mquant_model::run::LoadedModel;
 
 /// Rows of each modality that a closer look is taken at.
@@ -39,7 +39,7 @@ pub(super) struct Worker<'a> {
 pub(super) struct Shown<'a> {
     pub(super) unit: PartId,
     pub(super) enters: &'a [Batch],
-    pub(super) prompts: &'a [ShownPrompt],
+    pub(super) prompts: &'a [CalibrationPrompt],
 }
 
 /// What a pass is to tell.
@@ -48,7 +48,7 @@ struct Asked<'a> {
     wanted: BTreeMap<SiteId, Wanted>,
     /// What leaves the unit, for each batch.
     leaves: Option<&'a mut Vec<Rows>>,
-    rows: Option<&'a mut KeptRows>,
+    rows: Option<&'a mut SampledRows>,
 }
 
 impl Worker<'_> {
@@ -82,7 +82,7 @@ impl Worker<'_> {
         let mut floats = (unit != PartId::HEAD).then(Vec::new);
         for (i, group) in groups.into_iter().enumerate() {
             let leaves = if i == 0 { floats.as_mut() } else { None };
-            let mut rows = KeptRows::new(looked_at, group.iter().copied());
+            let mut rows = SampledRows::new(looked_at, group.iter().copied());
             let asked = Asked { wanted: self.wanted(&group), leaves, rows: Some(&mut rows) };
             let seen = self.show(shown, &working, asked)?;
             let side: BTreeMap<SiteId, Vec<u32>> = working
@@ -218,7 +218,7 @@ impl Worker<'_> {
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
         let mut statistics = Statistics::new(self.runner.backend, wanted);
         for batch in enters {
-            let run = |tap: Watcher<'_>| self.runner.run(working, batch, CacheFormat::Float, tap);
+            let run = |tap: ObserverRef<'_>| self.runner.run(working, batch, CacheFormat::Float, tap);
             let left = match &mut rows {
                 Some(rows) => run(Some(&mut Both(&mut statistics, rows))),
                 None => run(Some(&mut statistics)),

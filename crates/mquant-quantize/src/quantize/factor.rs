@@ -42,7 +42,7 @@ impl Default for GptqOptions {
 
 /// The rung of the ladder that a Hessian was factored on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rung {
+pub enum DampingOutcome {
     /// Factored with this damping.
     Damped {
         /// Share of the mean second moment.
@@ -67,7 +67,7 @@ pub enum NearestReason {
 #[derive(Clone, Debug)]
 pub struct HessianFactor {
     columns: usize,
-    rung: Rung,
+    rung: DampingOutcome,
     /// Columns whose codes are 0, ascending.
     zeroed: Vec<usize>,
     /// The other columns in reverse order of quantisation: position → column.
@@ -97,7 +97,7 @@ impl HessianFactor {
         }
         let nearest = |reason, kept: &[bool]| Self {
             columns,
-            rung: Rung::Nearest(reason),
+            rung: DampingOutcome::Nearest(reason),
             zeroed: (0..columns).filter(|c| !kept[*c]).collect(),
             order: Vec::new(),
             feedback: Vec::new(),
@@ -121,7 +121,7 @@ impl HessianFactor {
             gather(hessian, &order, Scale { mean, damping }, &mut work);
             if let Some((feedback, pivots)) = decompose(&mut work, order.len()) {
                 let zeroed = (0..columns).filter(|c| !alive[*c]).collect();
-                return Ok(Self { columns, rung: Rung::Damped { damping }, zeroed, order, feedback, pivots });
+                return Ok(Self { columns, rung: DampingOutcome::Damped { damping }, zeroed, order, feedback, pivots });
             }
             if damping >= 1.0 {
                 return Ok(nearest(NearestReason::Indefinite, &alive));
@@ -136,7 +136,7 @@ impl HessianFactor {
     }
 
     /// How it was factored.
-    pub fn rung(&self) -> Rung {
+    pub fn rung(&self) -> DampingOutcome {
         self.rung
     }
 

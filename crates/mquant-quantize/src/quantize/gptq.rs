@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::clip::code_range;
 use super::error::Count;
-use super::factor::Rung;
+use super::factor::DampingOutcome;
 use super::layout::{Layout, read_output};
 use super::rtn::rtn_but;
 use super::{Clip, HessianFactor, IntFormat, QuantizeError};
@@ -45,7 +45,7 @@ pub fn gptq(
     if expected != found {
         return Err(QuantizeError::Moments { expected, found });
     }
-    if let Rung::Nearest(_) = factor.rung() {
+    if let DampingOutcome::Nearest(_) = factor.rung() {
         return rtn_but(cpu, weight, format, clip, factor.zeroed());
     }
     let layout = Layout::new(weight, format)?;

@@ -17,7 +17,7 @@ mod reference;
 
 pub use clip::Clip;
 pub use error::{Count, QuantizeError};
-pub use factor::{ActOrder, GptqOptions, HessianFactor, NearestReason, Rung};
+pub use factor::{ActOrder, DampingOutcome, GptqOptions, HessianFactor, NearestReason};
 pub use gptq::gptq;
 pub use hessian::Hessian;
 pub use rtn::{rtn, rtn_clipped};

@@ -31,7 +31,7 @@ pub use step::{
 };
 
 pub use crate::quantize::{ActOrder, Clip};
-pub use crate::transform::{ColumnLimits, Otherwise, RotationKind};
+pub use crate::transform::{ColumnLimits, HadamardFallback, RotationKind};
 
 use std::fs::File;
 use std::io::Read;

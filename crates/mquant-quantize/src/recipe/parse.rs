@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
-    ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, Observer, Otherwise, Place, Quantize, Recipe, RecipeError,
-    RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth, SplitColumns, Step,
-    Target, WeightMethod,
+    ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, HadamardFallback, Observer, Place, Quantize, Recipe,
+    RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth,
+    SplitColumns, Step, Target, WeightMethod,
 };
 use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
@@ -67,7 +67,7 @@ struct RawRotateStream {
 #[serde(deny_unknown_fields)]
 struct RawRotateOnline {
     sites: SiteSelector,
-    otherwise: Spelled<Otherwise>,
+    otherwise: Spelled<HadamardFallback>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! What a recipe decides for each site of a model.
 
-use super::{ColumnLimits, Otherwise, Target};
+use super::{ColumnLimits, HadamardFallback, Target};
 use mquant_model::nn::SiteId;
 
 /// What a recipe decides for a model.
@@ -18,7 +18,7 @@ pub struct SitePlan {
     /// Which site.
     pub id: SiteId,
     /// How the activation is rotated while running, if it is.
-    pub rotation: Option<Otherwise>,
+    pub rotation: Option<HadamardFallback>,
     /// The strength of smoothing, if there is any.
     pub smoothing: Option<f64>,
     /// Which columns may be split off, if any.

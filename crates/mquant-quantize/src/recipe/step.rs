@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::SiteSelector;
 use crate::quantize::{ActOrder, Clip, IntFormat};
-use crate::transform::{ColumnLimits, Otherwise, RotationKind};
+use crate::transform::{ColumnLimits, HadamardFallback, RotationKind};
 use mquant_model::bundle::InputFormat;
 use mquant_model::nn::Tower;
 
@@ -56,7 +56,7 @@ pub struct RotateOnline {
     /// Which activations.
     pub sites: SiteSelector,
     /// What to do where no Hadamard matrix has as many features.
-    pub otherwise: Otherwise,
+    pub otherwise: HadamardFallback,
 }
 
 /// Scales that move outliers of an activation into the weights that read it.

@@ -30,7 +30,7 @@ pub use error::TransformError;
 pub use fuse_norms::FuseNorms;
 pub use read_change::{ReadChange, ReadChanges};
 pub use rotate_heads::RotateHeads;
-pub use rotate_online::{Otherwise, RotateOnline};
+pub use rotate_online::{HadamardFallback, RotateOnline};
 pub use rotate_stream::RotateStream;
 pub use rotation::{Rotation, RotationKind};
 pub use smooth::Smooth;

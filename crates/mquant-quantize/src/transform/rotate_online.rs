@@ -12,7 +12,7 @@ use mquant_model::nn::{Part, SiteId};
 
 /// What is done where no Hadamard matrix has as many rows as there are features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Otherwise {
+pub enum HadamardFallback {
     /// Features that are zero are added up to the next size there is; their weights are zero before the rotation.
     Pad,
     /// Equal blocks of the largest power of two are rotated, each by itself.
@@ -23,19 +23,19 @@ pub enum Otherwise {
 #[derive(Clone, Debug)]
 pub struct RotateOnline {
     sites: BTreeSet<SiteId>,
-    otherwise: Otherwise,
+    otherwise: HadamardFallback,
 }
 
 impl RotateOnline {
     /// For these sites.
-    pub fn new(sites: BTreeSet<SiteId>, otherwise: Otherwise) -> Self {
+    pub fn new(sites: BTreeSet<SiteId>, otherwise: HadamardFallback) -> Self {
         Self { sites, otherwise }
     }
 
     fn rotation(&self, features: usize) -> Result<Hadamard, HadamardError> {
         Hadamard::new(features).or_else(|_| match self.otherwise {
-            Otherwise::Pad => Hadamard::padded(features),
-            Otherwise::Blocks => Hadamard::largest_power_of_two(features),
+            HadamardFallback::Pad => Hadamard::padded(features),
+            HadamardFallback::Blocks => Hadamard::largest_power_of_two(features),
         })
     }
 }

@@ -11,9 +11,9 @@ use crate::golden::GoldenFolder;
 /// Float sums of another order.
 const CLOSE: f64 = 3e-5;
 
-fn one_row(scores: Vec<f32>) -> Rows {
-    let features = scores.len();
-    Rows::from_vec(scores, features)
+fn one_row(logits: Vec<f32>) -> Rows {
+    let features = logits.len();
+    Rows::from_vec(logits, features)
 }
 
 /// Prefill of n tokens and decode of one equals prefill of n + 1.
@@ -24,15 +24,15 @@ pub fn decode_equals_prefill(folder: &GoldenFolder, case: &str) {
     let loaded = folder.load();
     let engine = engine(&loaded, 1024);
     let prompt = prepare(&loaded, &folder.messages(case));
-    let whole = engine.all_scores(&prompt).expect("scores");
+    let whole = engine.all_logits(&prompt).expect("logits");
     // Decoding takes text: the tokens after the last medium, one by one.
     let text_from = prompt.media.last().map_or(1, |m| m.extent().end).max(1);
     let mut sequence = engine.sequence();
-    engine.prefill(&mut sequence, &beginning(&prompt, text_from)).expect("scores");
+    engine.prefill(&mut sequence, &beginning(&prompt, text_from)).expect("logits");
     for row in text_from..prompt.ids.len() {
-        let scores = engine.decode(&mut [&mut sequence], &[prompt.ids[row]]).expect("scores");
+        let logits = engine.decode(&mut [&mut sequence], &[prompt.ids[row]]).expect("logits");
         let want = Rows::from_vec(whole.row(row).to_vec(), whole.features());
-        let distance = distance(&scores, &want);
+        let distance = distance(&logits, &want);
         assert!(distance < CLOSE, "{case}: decoding token {row} is {distance:e} away from prefill");
     }
 }
@@ -54,9 +54,9 @@ fn beginning(prompt: &Prompt, rows: usize) -> Prompt {
 pub fn chunks_equal_whole(folder: &GoldenFolder, case: &str) {
     let loaded = folder.load();
     let prompt = prepare(&loaded, &folder.messages(case));
-    let whole = engine(&loaded, usize::MAX).all_scores(&prompt).expect("scores");
+    let whole = engine(&loaded, usize::MAX).all_logits(&prompt).expect("logits");
     for chunk in [1, 3, 16, prompt.ids.len() - 1] {
-        let parts = engine(&loaded, chunk).all_scores(&prompt).expect("scores");
+        let parts = engine(&loaded, chunk).all_logits(&prompt).expect("logits");
         let distance = distance(&parts, &whole);
         assert!(distance < CLOSE, "{case}: chunks of {chunk} are {distance:e} away from the whole");
     }
@@ -73,9 +73,9 @@ pub fn batch_equals_one_by_one(folder: &GoldenFolder) {
         let engine = engine(&loaded, chunk);
         let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
         let mut together: Vec<&mut Sequence> = sequences.iter_mut().collect();
-        let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+        let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("logits");
         for (i, prompt) in prompts.iter().enumerate() {
-            let alone = one_row(engine.prefill(&mut engine.sequence(), prompt).expect("scores"));
+            let alone = one_row(engine.prefill(&mut engine.sequence(), prompt).expect("logits"));
             let distance = distance(&one_row(batch.row(i).to_vec()), &alone);
             assert!(distance < CLOSE, "sequence {i} in a batch is {distance:e} away from alone");
         }
@@ -98,28 +98,28 @@ pub fn second_turn_continues(folder: &GoldenFolder) {
     let first = prepare(&loaded, &messages[..turn]);
     let whole = prepare(&loaded, &messages);
     let mut sequence = engine.sequence();
-    engine.prefill(&mut sequence, &first).expect("scores");
+    engine.prefill(&mut sequence, &first).expect("logits");
     assert!(whole.ids.starts_with(&first.ids), "{case}: the second turn continues the first");
-    let continued = one_row(engine.prefill(&mut sequence, &whole).expect("scores"));
+    let continued = one_row(engine.prefill(&mut sequence, &whole).expect("logits"));
     assert_eq!(sequence.ids().collect::<Vec<_>>(), whole.ids);
-    let anew = one_row(engine.prefill(&mut engine.sequence(), &whole).expect("scores"));
+    let anew = one_row(engine.prefill(&mut engine.sequence(), &whole).expect("logits"));
     let distance = distance(&continued, &anew);
     assert!(distance < CLOSE, "{case}: a continued conversation is {distance:e} away from one computed anew");
     // A change before the picture makes its rows new, but not what its tower gave.
     let mut edited = whole.clone();
     edited.ids[0] ^= 1;
-    let (scores, effort) = engine.prefill_measured(&mut sequence, &edited).expect("scores");
+    let (logits, effort) = engine.prefill_measured(&mut sequence, &edited).expect("logits");
     assert_eq!((effort.rows, effort.media), (whole.ids.len(), 0), "{case}: rows computed, pictures encoded");
-    let anew = one_row(engine.prefill(&mut engine.sequence(), &edited).expect("scores"));
+    let anew = one_row(engine.prefill(&mut engine.sequence(), &edited).expect("logits"));
     assert!(
-        super::distance(&one_row(scores), &anew) < CLOSE,
+        super::distance(&one_row(logits), &anew) < CLOSE,
         "{case}: a picture remembered is another than one encoded"
     );
     // Another picture under the same ids must not be taken for the one remembered.
     let mut other = whole.clone();
     let media = other.media.first_mut().expect("a picture");
     media.key[0] ^= 1;
-    let (_, effort) = engine.prefill_measured(&mut sequence, &other).expect("scores");
+    let (_, effort) = engine.prefill_measured(&mut sequence, &other).expect("logits");
     assert!(effort.media > 0, "{case}: another picture was taken for the one remembered");
     assert_eq!(sequence.ids().count(), whole.ids.len());
 }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use mquant::kernels::{Cpu, Rows};
 use mquant::models::Model;
-use mquant::nn::{SiteId, SiteKind, SiteRows, Tap, Tower};
+use mquant::nn::{SiteId, SiteKind, SiteObserver, SiteRows, Tower};
 use mquant::run::LoadedModel;
 use mquant::transform::{
-    FuseNorms, Otherwise, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels, Smooth, Streams,
+    FuseNorms, HadamardFallback, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels, Smooth, Streams,
     Transform,
 };
 
 use super::{distance, engine, prepare};
 use crate::golden::GoldenFolder;
 
-/// Scores may move by this many standard deviations.
+/// Logits may move by this many standard deviations.
 const BOUND: f64 = 1e-4;
 
-/// Each transform, and all together, leave the scores as they are; left out for a single part, each moves them.
+/// Each transform, and all together, leave the logits as they are; left out for a single part, each moves them.
 ///
 /// # Panics
 /// Where they do not.
@@ -26,17 +26,17 @@ pub fn transforms_preserve_the_function(folder: &GoldenFolder, case: &str) {
     let mut loaded = folder.load();
     let prompt = prepare(&loaded, &folder.messages(case));
     let mut seen = Seen::default();
-    let (before, _) = engine(&loaded, 1024).all_scores_batch(&[&prompt], Some(&mut seen)).expect("scores");
+    let (before, _) = engine(&loaded, 1024).all_logits_batch(&[&prompt], Some(&mut seen)).expect("logits");
     let original = loaded.model.clone();
     for (name, steps) in combinations(&loaded) {
         for skipped in std::iter::once(None).chain((0..Model::clone(&original).parts().len()).map(Some)) {
             let mut model = Model::clone(&original);
             let touched = apply(&mut model, &steps, &seen.0, skipped);
             loaded.model = Arc::new(model);
-            let after = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
+            let after = engine(&loaded, 1024).all_logits(&prompt).expect("logits");
             let moved = distance(&after, &before[0]);
             match skipped {
-                None => assert!(moved <= BOUND, "{case}: {name} moved the scores by {moved:e} standard deviations"),
+                None => assert!(moved <= BOUND, "{case}: {name} moved the logits by {moved:e} standard deviations"),
                 // Where every change lies inside a part, leaving it out changes nothing.
                 Some(part) if steps.iter().any(|step| step.streams.iter().any(|s| touched.contains(s))) => {
                     assert!(moved > 1e-3, "{case}: nobody notices that part {part} was left out of {name}");
@@ -92,10 +92,10 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
             ],
         ),
         ("rotate_heads", vec![heads()]),
-        ("rotate_online", vec![online(Otherwise::Pad)]),
-        ("rotate_online in blocks", vec![online(Otherwise::Blocks)]),
+        ("rotate_online", vec![online(HadamardFallback::Pad)]),
+        ("rotate_online in blocks", vec![online(HadamardFallback::Blocks)]),
         ("smooth", vec![within(Smooth::new(of_kind(&[SiteKind::Qkv, SiteKind::Out, SiteKind::Up]), 0.5))]),
-        ("all of MQuant", vec![fuse(), rotate(&towers, hadamard, 3), heads(), online(Otherwise::Pad)]),
+        ("all of MQuant", vec![fuse(), rotate(&towers, hadamard, 3), heads(), online(HadamardFallback::Pad)]),
     ]
 }
 
@@ -119,7 +119,7 @@ fn apply(model: &mut Model, steps: &[Step], seen: &SeenChannels, skipped: Option
 #[derive(Default)]
 struct Seen(SeenChannels);
 
-impl Tap for Seen {
+impl SiteObserver for Seen {
     fn observe(&mut self, site: SiteId, x: &Rows, _: SiteRows<'_>) {
         let channels = self.0.entry(site).or_insert_with(|| vec![0.0; x.features()]);
         for row in 0..x.rows() {

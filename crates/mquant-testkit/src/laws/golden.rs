@@ -1,17 +1,17 @@
-//! Law 1: pixels, ids, float scores and greedy tokens equal the reference's.
+//! Law 1: pixels, ids, float logits and greedy tokens equal the reference's.
 
 use mquant::input::MediaKind;
 use mquant::kernels::Rows;
 use mquant::run::{Engine, Prompt, Sequence};
 
-use super::{best, distance, engine, prepare};
+use super::{argmax, distance, engine, prepare};
 use crate::golden::{Golden, GoldenFolder};
 
-/// Bound on scores, in standard deviations: what a different order of float sums costs, with an ample margin, and small
+/// Bound on logits, in standard deviations: what a different order of float sums costs, with an ample margin, and small
 /// enough that one pixel value off by a step, or another GELU, is noticed.
 const SCORES: f64 = 1e-4;
 
-/// One case. Returns the distance of the scores.
+/// One case. Returns the distance of the logits.
 ///
 /// # Panics
 /// Where ours and the reference's differ.
@@ -19,8 +19,8 @@ pub fn equals_reference(folder: &GoldenFolder, case: &str) -> f64 {
     let loaded = folder.load();
     let engine = engine(&loaded, 1024);
     let prompt = prepare(&loaded, &folder.messages(case));
-    let scores = engine.all_scores(&prompt).expect("scores");
-    compare(&folder.golden(case), "", case, &prompt, &scores, &mut |n| greedy(&engine, &prompt, n))
+    let logits = engine.all_logits(&prompt).expect("logits");
+    compare(&folder.golden(case), "", case, &prompt, &logits, &mut |n| greedy(&engine, &prompt, n))
 }
 
 /// The batch case, computed as one batch. Returns the largest distance.
@@ -34,8 +34,8 @@ pub fn batch_equals_reference(folder: &GoldenFolder) -> f64 {
     let golden = folder.golden("batch");
     let generated = greedy_batch(&engine, &prompts, golden.ints("generated.0").expect("generated tokens").len());
     let cases = prompts.iter().enumerate().map(|(i, prompt)| {
-        let scores = engine.all_scores(prompt).expect("scores");
-        compare(&golden, &format!(".{i}"), &format!("batch {i}"), prompt, &scores, &mut |_| generated[i].clone())
+        let logits = engine.all_logits(prompt).expect("logits");
+        compare(&golden, &format!(".{i}"), &format!("batch {i}"), prompt, &logits, &mut |_| generated[i].clone())
     });
     cases.fold(0.0, f64::max)
 }
@@ -45,7 +45,7 @@ fn compare(
     suffix: &str,
     case: &str,
     prompt: &Prompt,
-    scores: &Rows,
+    logits: &Rows,
     generate: &mut dyn FnMut(usize) -> Vec<u32>,
 ) -> f64 {
     let ints = |name: &str| golden.ints(&format!("{name}{suffix}"));
@@ -53,8 +53,8 @@ fn compare(
         compare_pixels(golden, case, prompt);
     }
     assert_eq!(prompt.ids, ints("input_ids").expect("input_ids"), "{case}: token ids");
-    let distance = distance(scores, &golden.rows(&format!("logits{suffix}")).expect("logits"));
-    assert!(distance <= SCORES, "{case}: scores are {distance:e} standard deviations away");
+    let distance = distance(logits, &golden.rows(&format!("logits{suffix}")).expect("logits"));
+    assert!(distance <= SCORES, "{case}: logits are {distance:e} standard deviations away");
     let tokens = ints("generated").expect("generated tokens");
     assert_eq!(generate(tokens.len()), tokens, "{case}: greedy tokens");
     distance
@@ -85,13 +85,13 @@ pub(super) fn greedy(engine: &Engine, prompt: &Prompt, count: usize) -> Vec<u32>
 pub(super) fn greedy_batch(engine: &Engine, prompts: &[Prompt], count: usize) -> Vec<Vec<u32>> {
     let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
     let mut sequences: Vec<&mut Sequence> = sequences.iter_mut().collect();
-    let mut scores = engine.prefill_batch(&mut sequences, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+    let mut logits = engine.prefill_batch(&mut sequences, &prompts.iter().collect::<Vec<_>>()).expect("logits");
     let mut out = vec![Vec::new(); prompts.len()];
     for step in 0..count {
-        let ids: Vec<u32> = (0..prompts.len()).map(|i| best(scores.row(i))).collect();
+        let ids: Vec<u32> = (0..prompts.len()).map(|i| argmax(logits.row(i))).collect();
         out.iter_mut().zip(&ids).for_each(|(out, id)| out.push(*id));
         if step + 1 < count {
-            scores = engine.decode(&mut sequences, &ids).expect("scores");
+            logits = engine.decode(&mut sequences, &ids).expect("logits");
         }
     }
     out

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use mquant::bundle::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 use mquant::kernels::{
-    AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, KvCodes, Level, Matrix, PackedWeight, Product,
-    Products, QuantRows, RopeTable, RowScales, RowSteps, Rows, Source, Split,
+    AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, KvCodes, Level, Matrix, OutlierColumns,
+    PackedWeight, Product, Products, QuantRows, RopeTable, RowPrologue, RowScales, Rows, SiteInput,
 };
 use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::quantize::IntFormat;
@@ -21,7 +21,7 @@ use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
 /// Across levels attention rounds otherwise (docs/decisions/006); with attention held fixed, bits are equal. Where that moves no
-/// activation by a code, all scores stay this close, in standard deviations.
+/// activation by a code, all logits stay this close, in standard deviations.
 const ACROSS_LEVELS: f64 = 1e-2;
 /// Where it moves one, what follows in a model of random weights, root mean square in standard deviations.
 const MOVED_CODE: f64 = 5e-2;
@@ -42,18 +42,18 @@ impl SitesAt {
 }
 
 impl Backend for SitesAt {
-    fn prepare(&self, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
-        self.sites.prepare(source, steps)
+    fn row_prologue(&self, source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows {
+        self.sites.row_prologue(source, steps)
     }
 
     fn quantize(
         &self,
-        source: Source<'_>,
-        steps: RowSteps<'_>,
+        source: SiteInput<'_>,
+        steps: RowPrologue<'_>,
         scales: RowScales<'_>,
-        split: Option<Split<'_>>,
+        columns: Option<OutlierColumns<'_>>,
     ) -> QuantRows {
-        self.sites.quantize(source, steps, scales, split)
+        self.sites.quantize(source, steps, scales, columns)
     }
 
     fn linear(&self, x: &Rows, w: &Matrix, bias: Option<&[f32]>) -> Rows {
@@ -141,16 +141,16 @@ pub fn kernels_do_not_matter(folder: &GoldenFolder) {
     for (case, prompt) in folder.cases().iter().zip(&prompts) {
         let sites_at = |cpu: Cpu| {
             let engine = engine(&loaded, cpu, 2, 1024).with_backend(Arc::new(SitesAt::level(cpu)));
-            engine.all_scores(prompt).expect("scores")
+            engine.all_logits(prompt).expect("logits")
         };
         let levels: Vec<Cpu> = Cpu::levels().collect();
         let definition = sites_at(*levels.last().expect("the scalar level"));
         for cpu in &levels {
             assert!(bits(&sites_at(*cpu)) == bits(&definition), "{case}: sites at {} differ from scalar", cpu.level());
         }
-        let best = engine(&loaded, levels[0], 2, 1024).all_scores(prompt).expect("scores");
+        let best = engine(&loaded, levels[0], 2, 1024).all_logits(prompt).expect("logits");
         for cpu in &levels {
-            let whole = engine(&loaded, *cpu, 2, 1024).all_scores(prompt).expect("scores");
+            let whole = engine(&loaded, *cpu, 2, 1024).all_logits(prompt).expect("logits");
             if distance(&whole, &best) > ACROSS_LEVELS {
                 let level = cpu.level();
                 let moved = moved.entry(level.name()).or_insert(0);
@@ -164,7 +164,7 @@ pub fn kernels_do_not_matter(folder: &GoldenFolder) {
                 assert!(rms <= MOVED_CODE, "{case}: {level} is {rms:e} away from {}", levels[0].level());
             }
             for (threads, chunk) in [(1, 1024), (3, 1024), (2, 7)] {
-                let other = engine(&loaded, *cpu, threads, chunk).all_scores(prompt).expect("scores");
+                let other = engine(&loaded, *cpu, threads, chunk).all_logits(prompt).expect("logits");
                 let same = bits(&other) == bits(&whole);
                 assert!(same, "{case}: {threads} threads and chunks of {chunk} at {}", cpu.level());
             }
@@ -177,11 +177,11 @@ fn batches_do_not_matter(loaded: &LoadedModel, prompts: &[Prompt]) {
     let engine = engine(loaded, Cpu::detect(), 2, 1024);
     let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
     let mut together: Vec<&mut Sequence> = sequences.iter_mut().collect();
-    let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("scores");
+    let batch = engine.prefill_batch(&mut together, &prompts.iter().collect::<Vec<_>>()).expect("logits");
     for (i, prompt) in prompts.iter().enumerate() {
-        let alone = engine.prefill(&mut engine.sequence(), prompt).expect("scores");
+        let alone = engine.prefill(&mut engine.sequence(), prompt).expect("logits");
         let same = alone.iter().zip(batch.row(i)).all(|(a, b)| a.to_bits() == b.to_bits());
-        assert!(same, "sequence {i} in a batch has other scores than alone");
+        assert!(same, "sequence {i} in a batch has other logits than alone");
     }
     let together = greedy_batch(&engine, prompts, 8);
     for (i, prompt) in prompts.iter().enumerate() {
@@ -189,7 +189,7 @@ fn batches_do_not_matter(loaded: &LoadedModel, prompts: &[Prompt]) {
     }
 }
 
-/// Root mean square of the differences between two sets of scores, in standard deviations of the second.
+/// Root mean square of the differences between two sets of logits, in standard deviations of the second.
 fn root_mean_square(ours: &Rows, reference: &Rows) -> f64 {
     let values = || reference.as_slice().iter().map(|v| f64::from(*v));
     let mean = values().sum::<f64>() / reference.as_slice().len() as f64;

@@ -23,9 +23,9 @@ use mquant::input::messages::Message;
 use mquant::kernels::Rows;
 use mquant::run::{Engine, EngineOptions, LoadedModel, Prompt};
 
-/// Largest |Δ| of two sets of scores, in standard deviations of the second.
+/// Largest |Δ| of two sets of logits, in standard deviations of the second.
 pub fn distance(ours: &Rows, reference: &Rows) -> f64 {
-    assert_eq!((ours.rows(), ours.features()), (reference.rows(), reference.features()), "shapes of scores");
+    assert_eq!((ours.rows(), ours.features()), (reference.rows(), reference.features()), "shapes of logits");
     let values = || reference.as_slice().iter().map(|v| f64::from(*v));
     let n = reference.as_slice().len() as f64;
     let mean = values().sum::<f64>() / n;
@@ -42,7 +42,7 @@ fn prepare(loaded: &LoadedModel, messages: &[Message]) -> Prompt {
     loaded.prepare(messages, AddGenerationPrompt::Yes).expect("a prompt")
 }
 
-fn best(scores: &[f32]) -> u32 {
-    let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)));
+fn argmax(logits: &[f32]) -> u32 {
+    let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b]).then(b.cmp(a)));
     best.expect("a vocabulary") as u32
 }

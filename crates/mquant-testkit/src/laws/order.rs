@@ -3,7 +3,7 @@
 use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::input::{Modality, ModalitySpans};
 use mquant::kernels::{Bits, Cpu, CpuBackend, Rows};
-use mquant::nn::{Cx, Pass, SiteId, SiteKind, SiteRows, Tap, Tower};
+use mquant::nn::{ForwardBatch, ForwardContext, SiteId, SiteKind, SiteObserver, SiteRows, Tower};
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, Prompt, RowOrder, Sequence};
 
@@ -25,16 +25,16 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
     let run = |order: &[u32]| {
         let picked: Vec<f32> = order.iter().flat_map(|i| embedded.row(*i as usize)).copied().collect();
         let positions: Vec<_> = order.iter().map(|i| prompt.positions[*i as usize]).collect();
-        let pass = Pass {
+        let pass = ForwardBatch {
             sequences: std::iter::once(0..n).collect(),
             order: order.to_vec(),
             spans: ModalitySpans::uniform(Modality::Text, n),
             rope: decoder.rope.table(&positions),
-            ..Pass::default()
+            ..ForwardBatch::default()
         };
         let backend = CpuBackend::new(Cpu::detect());
         let mut cache = decoder.new_cache();
-        let mut cx = Cx::new(&backend, &pass).caching(vec![&mut cache]);
+        let mut cx = ForwardContext::new(&backend, &pass).caching(vec![&mut cache]);
         decoder.forward(Rows::from_vec(picked, embedded.features()), &mut cx)
     };
     let identity: Vec<u32> = (0..n as u32).collect();
@@ -67,8 +67,8 @@ fn per_modality(site: SiteId) -> SiteQuant {
 /// What a different place in a matrix of floats may cost: the product of few rows sums a row at its end in another order.
 const FLOAT_CLOSE: f64 = 1e-5;
 
-/// Modality-first order gives the bits of original order: scores after every row, keys and values, tokens; whole and in
-/// chunks, alone and in batches, in first and later turns. Of the float model scores come close and tokens are the same.
+/// Modality-first order gives the bits of original order: logits after every row, keys and values, tokens; whole and in
+/// chunks, alone and in batches, in first and later turns. Of the float model logits come close and tokens are the same.
 ///
 /// # Panics
 /// Where it does not.
@@ -116,7 +116,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 
 /// What came of computing something.
 struct Computed {
-    scores: Rows,
+    logits: Rows,
     /// All that the sequences remember: the debug form of a float tells all its bits.
     remembered: String,
     tokens: Vec<Vec<u32>>,
@@ -125,36 +125,36 @@ struct Computed {
 impl Computed {
     fn equals(&self, other: &Self, model: &str, what: &str) {
         assert_eq!(self.tokens, other.tokens, "{what}: tokens in another row order");
-        let distance = distance(&self.scores, &other.scores);
+        let distance = distance(&self.logits, &other.logits);
         if model == "float" {
             assert!(distance < FLOAT_CLOSE, "{what}: another row order is {distance:e} away");
             return;
         }
-        let same = bits(self.scores.as_slice()) == bits(other.scores.as_slice());
-        assert!(same, "{what}: scores in another row order are {distance:e} away, not the same bits");
+        let same = bits(self.logits.as_slice()) == bits(other.logits.as_slice());
+        assert!(same, "{what}: logits in another row order are {distance:e} away, not the same bits");
         assert!(self.remembered == other.remembered, "{what}: keys and values in another row order have other bits");
     }
 }
 
 fn alone(engine: &Engine, prompt: &Prompt) -> Computed {
-    let (mut scores, sequences) = engine.all_scores_batch(&[prompt], None).expect("scores");
+    let (mut logits, sequences) = engine.all_logits_batch(&[prompt], None).expect("logits");
     let tokens = greedy_batch(engine, std::slice::from_ref(prompt), 6);
-    Computed { scores: scores.remove(0), remembered: format!("{sequences:?}"), tokens }
+    Computed { logits: logits.remove(0), remembered: format!("{sequences:?}"), tokens }
 }
 
 fn together(engine: &Engine, prompts: &[Prompt]) -> Computed {
     let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
     let mut all: Vec<&mut Sequence> = sequences.iter_mut().collect();
-    let scores = engine.prefill_batch(&mut all, &prompts.iter().collect::<Vec<_>>()).expect("scores");
-    Computed { scores, remembered: format!("{sequences:?}"), tokens: greedy_batch(engine, prompts, 6) }
+    let logits = engine.prefill_batch(&mut all, &prompts.iter().collect::<Vec<_>>()).expect("logits");
+    Computed { logits, remembered: format!("{sequences:?}"), tokens: greedy_batch(engine, prompts, 6) }
 }
 
 fn continued(engine: &Engine, first: &Prompt, whole: &Prompt) -> Computed {
     let mut sequence = engine.sequence();
-    let mut scores = engine.prefill(&mut sequence, first).expect("scores");
-    let vocabulary = scores.len();
-    scores.extend(engine.prefill(&mut sequence, whole).expect("scores"));
-    Computed { scores: Rows::from_vec(scores, vocabulary), remembered: format!("{sequence:?}"), tokens: Vec::new() }
+    let mut logits = engine.prefill(&mut sequence, first).expect("logits");
+    let vocabulary = logits.len();
+    logits.extend(engine.prefill(&mut sequence, whole).expect("logits"));
+    Computed { logits: Rows::from_vec(logits, vocabulary), remembered: format!("{sequence:?}"), tokens: Vec::new() }
 }
 
 /// Notes the order and the modalities of rows that reach a decoder's block.
@@ -164,7 +164,7 @@ struct Seen {
     modalities: Vec<Modality>,
 }
 
-impl Tap for Seen {
+impl SiteObserver for Seen {
     fn observe(&mut self, site: SiteId, _: &Rows, rows: SiteRows<'_>) {
         if site == SiteId::block(Tower::Language, 0, SiteKind::Qkv) {
             self.order.extend(&rows.pass.order);
@@ -180,7 +180,7 @@ fn rows_do_move(loaded: &LoadedModel, prompts: &[Prompt]) {
     let mut moved = 0;
     for prompt in prompts {
         let mut seen = Seen::default();
-        engine.all_scores_batch(&[prompt], Some(&mut seen)).expect("scores");
+        engine.all_logits_batch(&[prompt], Some(&mut seen)).expect("logits");
         let is_media = |row: u32| prompt.media.iter().any(|m| m.has_row(row as usize));
         let rows = 0..prompt.ids.len() as u32;
         let expected: Vec<u32> =
@@ -206,16 +206,16 @@ fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
     let run = |order: &[usize], spans: &ModalitySpans| {
         let picked = order.iter().flat_map(|row| embedded.row(*row)).copied().collect();
         let positions: Vec<_> = order.iter().map(|row| prompt.positions[*row]).collect();
-        let pass = Pass {
+        let pass = ForwardBatch {
             sequences: std::iter::once(0..order.len()).collect(),
             order: order.iter().map(|row| *row as u32).collect(),
             spans: spans.clone(),
             rope: decoder.rope.table(&positions),
-            ..Pass::default()
+            ..ForwardBatch::default()
         };
         let backend = CpuBackend::new(Cpu::detect());
         let mut cache = decoder.new_cache();
-        let mut cx = Cx::new(&backend, &pass).caching(vec![&mut cache]);
+        let mut cx = ForwardContext::new(&backend, &pass).caching(vec![&mut cache]);
         let computed = decoder.forward(Rows::from_vec(picked, embedded.features()), &mut cx);
         let mut back = vec![Vec::new(); order.len()];
         for (at, row) in order.iter().enumerate() {

@@ -9,7 +9,7 @@ use mquant::kernels::Bits;
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, LoadOptions, LoadedModel, Prompt};
 
-use super::{best, engine, prepare};
+use super::{argmax, engine, prepare};
 use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
@@ -80,7 +80,7 @@ fn answer(engine: &Engine, prompt: &Prompt) -> Vec<u32> {
     let mut bits = Vec::new();
     for _ in 0..4 {
         bits.extend(logits.iter().map(|value| value.to_bits()));
-        let id = best(&logits);
+        let id = argmax(&logits);
         logits = engine.decode(&mut [&mut sequence], &[id]).expect("logits").into_vec();
     }
     bits

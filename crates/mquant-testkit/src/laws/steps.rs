@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mquant::Explain;
 use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::kernels::{Bits, Matrix, Rows};
-use mquant::nn::{Attention, Cx, Layer, Part, PartId, Reader, ScalePair, SiteMut, Writer};
+use mquant::nn::{Attention, ForwardContext, Layer, Part, PartId, Reader, ScalePair, SiteMut, Writer};
 use mquant::quantize::IntFormat;
 use mquant::run::{Engine, Input, LoadOptions, LoadedModel, Prompt, Sequence, StepItem, Stepped};
 
-use super::{best, distance, engine, prepare};
+use super::{argmax, distance, engine, prepare};
 use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
 
@@ -67,7 +67,7 @@ pub fn sequences_of_a_step_stand_alone(folder: &GoldenFolder) {
                 match stepped {
                     Ok(Stepped::Prefilling) => still.push(member),
                     Ok(Stepped::Logits(logits)) => {
-                        member.input = Input::Token(best(&logits));
+                        member.input = Input::Token(argmax(&logits));
                         member.logits.push(logits);
                         if member.key == usize::MAX || member.logits.len() < ANSWER {
                             still.push(member);
@@ -82,7 +82,7 @@ pub fn sequences_of_a_step_stand_alone(folder: &GoldenFolder) {
             members = still;
             assert!(steps < 10_000, "the steps come to an end");
         }
-        assert_eq!(failures, ["CONTEXT_EXCEEDED", "LOGITS_NOT_FINITE"]);
+        assert_eq!(failures, ["CONTEXT_EXCEEDED", "ACTIVATIONS_NOT_FINITE"]);
     }
 }
 
@@ -114,7 +114,7 @@ pub fn a_caught_panic_changes_nothing(folder: &GoldenFolder) {
             let stepped = step().expect("a step");
             assert!(sequence.len() > before, "a step computes rows");
             if let Stepped::Logits(row) = stepped {
-                input = Input::Token(best(&row));
+                input = Input::Token(argmax(&row));
                 logits.push(row);
             }
         }
@@ -142,7 +142,7 @@ fn answer_alone(engine: &Engine, prompt: &Prompt) -> Vec<Vec<f32>> {
     let mut sequence = engine.sequence();
     let mut logits = vec![engine.prefill(&mut sequence, prompt).expect("logits")];
     while logits.len() < ANSWER {
-        let id = best(logits.last().expect("the first"));
+        let id = argmax(logits.last().expect("the first"));
         logits.push(engine.decode(&mut [&mut sequence], &[id]).expect("logits").into_vec());
     }
     logits
@@ -200,7 +200,7 @@ impl Part for Faulty {
 }
 
 impl Layer for Faulty {
-    fn forward(&self, x: Rows, cx: &mut Cx<'_>) -> Rows {
+    fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         let x = self.inner.forward(x, cx);
         assert!(!self.armed.load(Ordering::Relaxed), "the fault that the law plants");
         x

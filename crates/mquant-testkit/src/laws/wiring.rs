@@ -1,7 +1,7 @@
 //! Readers, writers and pairs tell the truth about `forward`: changing all of them together changes nothing.
 //!
 //! Every residual stream is permuted (its writers' outputs, its readers' inputs and norms), and every pair is scaled by
-//! random factors. A reader, writer or pair that is missing, or one too many, changes the scores. Permutations are the
+//! random factors. A reader, writer or pair that is missing, or one too many, changes the logits. Permutations are the
 //! rotations that LayerNorm and RMSNorm both let pass without further surgery.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mquant::kernels::{Matrix, Rows};
 use mquant::models::Model;
-use mquant::nn::{Linear, NormKind, Output, Part, SiteId, SiteRows, Stream, Tap, Weight};
+use mquant::nn::{Linear, NormKind, Output, Part, SiteId, SiteObserver, SiteRows, Stream, Weight};
 
 use super::{distance, engine, prepare};
 use crate::golden::GoldenFolder;
@@ -38,22 +38,22 @@ impl Noise {
     }
 }
 
-/// Scores stay when every stream is permuted and every pair scaled; they move when one reader is left out.
+/// Logits stay when every stream is permuted and every pair scaled; they move when one reader is left out.
 ///
 /// # Panics
 /// Where they do not.
 pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
     let mut loaded = folder.load();
     let prompt = prepare(&loaded, &folder.messages(case));
-    let before = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
+    let before = engine(&loaded, 1024).all_logits(&prompt).expect("logits");
     let original = loaded.model.clone();
 
     let mut model = Model::clone(&original);
     rewire(&mut model, None);
     loaded.model = Arc::new(model);
-    let after = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
+    let after = engine(&loaded, 1024).all_logits(&prompt).expect("logits");
     let moved = distance(&after, &before);
-    assert!(moved < 1e-4, "{case}: rewiring moved the scores by {moved:e} standard deviations");
+    assert!(moved < 1e-4, "{case}: rewiring moved the logits by {moved:e} standard deviations");
 
     // Negative control: each part's readers left out in turn must be noticed.
     let parts = Model::clone(&original).parts().len();
@@ -64,7 +64,7 @@ pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
         }
         rewire(&mut model, Some(skipped));
         loaded.model = Arc::new(model);
-        let after = engine(&loaded, 1024).all_scores(&prompt).expect("scores");
+        let after = engine(&loaded, 1024).all_logits(&prompt).expect("logits");
         assert!(
             distance(&after, &before) > 1e-2,
             "{case}: nobody notices that part {skipped} does not read its stream"
@@ -76,7 +76,7 @@ pub fn wiring_tells_the_truth(folder: &GoldenFolder, case: &str) {
 #[derive(Default)]
 struct Visits(Vec<(SiteId, usize)>);
 
-impl Tap for Visits {
+impl SiteObserver for Visits {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         assert_eq!(rows.spans.rows(), x.rows(), "{site}: rows, and rows whose modality is known");
         assert_eq!(rows.pass.spans.rows(), x.rows() * rows.merged, "{site}: rows of the pass");
@@ -94,7 +94,7 @@ pub fn sites_are_visited(folder: &GoldenFolder, case: &str) {
     let loaded = folder.load();
     let prompt = prepare(&loaded, &folder.messages(case));
     let mut visits = Visits::default();
-    engine(&loaded, 1024).all_scores_batch(&[&prompt], Some(&mut visits)).expect("scores");
+    engine(&loaded, 1024).all_logits_batch(&[&prompt], Some(&mut visits)).expect("logits");
     let mut model = Model::clone(&loaded.model);
     let mut listed = Vec::new();
     for part in model.parts() {

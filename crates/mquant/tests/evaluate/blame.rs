@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mquant::bundle::InputFormat;
 use mquant::calibrate::samples::{DataSource, Gathered, Request, Visual, gather};
 use mquant::disk::RealDisk;
-use mquant::evaluate::{Budget, Likelihood, Referenced, Suspect, reference_scores};
+use mquant::evaluate::{Budget, Likelihood, Referenced, Suspect, reference_logits};
 use mquant::input::AddGenerationPrompt;
 use mquant::input::vision_processor::PixelBounds;
 use mquant::pipeline::{QuantizeOptions, Restored, Restorer, quantize, sites};
@@ -73,10 +73,10 @@ fn every_site_restored_gives_the_float_model() {
     let asked = referenced(&float, &samples);
     let all: Vec<&Referenced> = asked.iter().collect();
     let engine = |loaded| Engine::new(loaded, EngineOptions::default()).expect("an engine");
-    let expected = reference_scores(&engine(&float), &all).expect("scores");
+    let expected = reference_logits(&engine(&float), &all).expect("scores");
     let divergence = |engine: &Engine| {
         let mut sum = Likelihood::default();
-        let found = reference_scores(engine, &all).expect("scores");
+        let found = reference_logits(engine, &all).expect("scores");
         for ((asked, expected), found) in asked.iter().zip(&expected).zip(&found) {
             sum.add(&Likelihood::of(found, expected, asked.ids()));
         }

@@ -20,7 +20,7 @@ macro_rules! family {
                 let folder = folder(stringify!($name));
                 for case in folder.cases() {
                     let distance = laws::equals_reference(&folder, &case);
-                    println!("{case}: scores {distance:.1e} standard deviations away");
+                    println!("{case}: logits {distance:.1e} standard deviations away");
                 }
             }
 

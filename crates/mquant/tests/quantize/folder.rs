@@ -113,7 +113,7 @@ pub(crate) fn engine(loaded: &LoadedModel) -> Engine {
 /// Scores after every row of every conversation.
 pub(crate) fn scores(loaded: &LoadedModel, conversations: &[Vec<Message>]) -> Vec<Rows> {
     let engine = engine(loaded);
-    conversations.iter().map(|messages| engine.all_scores(&prompt(loaded, messages)).unwrap()).collect()
+    conversations.iter().map(|messages| engine.all_logits(&prompt(loaded, messages)).unwrap()).collect()
 }
 
 pub(crate) fn bits(scores: &[Rows]) -> Vec<u32> {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mquant::calibrate::samples::Gathered;
 use mquant::kernels::Rows;
-use mquant::nn::{CacheFormat, SiteId, SiteRows, Tap};
+use mquant::nn::{CacheFormat, SiteId, SiteObserver, SiteRows};
 use mquant::recipe::Recipe;
 
 use crate::folder::{GOLDEN, at, edit, engine, golden_copy, open, prompt, samples, texts};
@@ -76,7 +76,7 @@ fn floats() -> Recipe {
 #[derive(Default)]
 struct AtHead(Vec<Rows>);
 
-impl Tap for AtHead {
+impl SiteObserver for AtHead {
     fn observe(&mut self, site: SiteId, x: &Rows, _: SiteRows<'_>) {
         if site == SiteId::HEAD {
             self.0.push(x.clone());
@@ -93,7 +93,7 @@ fn largest(shown: &Gathered, sample: usize) -> Vec<f64> {
     let answer = float.tokenizer.encode_text(sample.answer.as_ref().unwrap()).unwrap();
     prompt.extend_text(&answer);
     let mut seen = AtHead::default();
-    engine(&float).all_scores_batch(&[&prompt], Some(&mut seen)).unwrap();
+    engine(&float).all_logits_batch(&[&prompt], Some(&mut seen)).unwrap();
     let rows: Vec<&[f32]> = seen.0.iter().flat_map(|rows| (0..rows.rows()).map(|row| rows.row(row))).collect();
     let rows = &rows[asked - 1..];
     (0..rows[0].len()).map(|c| rows.iter().map(|row| f64::from(row[c].abs())).fold(0.0, f64::max)).collect()

@@ -98,7 +98,7 @@ fn same_in_any_row_order(loaded: &LoadedModel) {
         let [original, media_first] = RowOrder::ALL.map(|row_order| {
             let options = EngineOptions { threads: 2, chunk, row_order, ..EngineOptions::default() };
             let engine = Engine::new(loaded, options).unwrap();
-            let (all, _) = engine.all_scores_batch(&prompts.iter().collect::<Vec<_>>(), None).unwrap();
+            let (all, _) = engine.all_logits_batch(&prompts.iter().collect::<Vec<_>>(), None).unwrap();
             let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
             let mut batch: Vec<&mut Sequence> = sequences.iter_mut().collect();
             let first = engine.prefill_batch(&mut batch, &prompts.iter().collect::<Vec<_>>()).unwrap();

@@ -10,7 +10,7 @@ use clap::Args;
 use mquant::checkpoint::SafetensorsWriter;
 use mquant::input::AddGenerationPrompt;
 use mquant::kernels::Rows;
-use mquant::run::{Batch, Engine, Input, Prompt, RunError, Sequence, best};
+use mquant::run::{Batch, Engine, Input, Prompt, RunError, Sequence, argmax};
 use serde::Serialize;
 
 use crate::args::Globals;
@@ -92,29 +92,29 @@ pub(crate) fn run(args: &LogitsArgs, globals: &Globals, output: &Output) -> Resu
 
     let started = Instant::now();
     let progress = Progress::spinner("reading the prompt");
-    let (scores, sequences) =
-        engine.all_scores_batch(&prompts.iter().collect::<Vec<_>>(), None).doing("compute the scores")?;
+    let (logits, sequences) =
+        engine.all_logits_batch(&prompts.iter().collect::<Vec<_>>(), None).doing("compute the logits")?;
     drop(progress);
     let compute_s = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
-    let generated = greedy(&engine, sequences, &scores, args.generate).doing("generate")?;
+    let generated = greedy(&engine, sequences, &logits, args.generate).doing("generate")?;
     let generate_s = started.elapsed().as_secs_f64();
 
     let tensors = match given {
-        Given::One(_) => tensors::of_one(&prompts[0], &scores[0], &generated[0]),
-        Given::Batch(_) => tensors::of_batch(&prompts, &scores, &generated),
+        Given::One(_) => tensors::of_one(&prompts[0], &logits[0], &generated[0]),
+        Given::Batch(_) => tensors::of_batch(&prompts, &logits, &generated),
     };
     let hold = Hold::new();
-    let out_bytes = tensors::write(&args.out, &tensors).doing("write the scores")?;
+    let out_bytes = tensors::write(&args.out, &tensors).doing("write the logits")?;
     drop(hold);
     if output.is_json() {
-        let rows = prompts.iter().zip(&scores).zip(generated);
+        let rows = prompts.iter().zip(&logits).zip(generated);
         let object = LogitsObject {
             model: &opened.name,
             out: args.out.display().to_string(),
             out_bytes,
-            conversations: rows.map(|((prompt, scores), generated)| conversation(prompt, scores, generated)).collect(),
+            conversations: rows.map(|((prompt, logits), generated)| conversation(prompt, logits, generated)).collect(),
             tensors: tensors.iter().map(tensors::Tensor::row).collect(),
             threads: engine.threads(),
             load_s: opened.load_time.as_secs_f64(),
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &LogitsArgs, globals: &Globals, output: &Output) -> Resu
     Ok(signals::interrupted())
 }
 
-fn conversation(prompt: &Prompt, scores: &Rows, generated: Vec<u32>) -> ConversationRow {
+fn conversation(prompt: &Prompt, logits: &Rows, generated: Vec<u32>) -> ConversationRow {
     use mquant::input::MediaKind;
     let count = |kind| prompt.media.iter().filter(|medium| medium.kind == kind).count();
     ConversationRow {
@@ -138,17 +138,17 @@ fn conversation(prompt: &Prompt, scores: &Rows, generated: Vec<u32>) -> Conversa
         images: count(MediaKind::Image),
         videos: count(MediaKind::Video),
         media_tokens: prompt.media.iter().map(|medium| medium.row_count()).sum(),
-        argmax: best(scores.row(scores.rows() - 1)),
+        argmax: argmax(logits.row(logits.rows() - 1)),
         generated,
     }
 }
 
 /// The best token after each sequence, `count` times, all sequences in the same passes.
-fn greedy(engine: &Engine, sequences: Vec<Sequence>, scores: &[Rows], count: usize) -> Result<Vec<Vec<u32>>, RunError> {
+fn greedy(engine: &Engine, sequences: Vec<Sequence>, logits: &[Rows], count: usize) -> Result<Vec<Vec<u32>>, RunError> {
     let mut generated = vec![Vec::new(); sequences.len()];
     let mut batch: Batch<'_, Sequence, Prompt> = Batch::new(engine);
-    for (i, (sequence, rows)) in sequences.into_iter().zip(scores).enumerate().filter(|_| count > 0) {
-        let id = best(rows.row(rows.rows() - 1));
+    for (i, (sequence, rows)) in sequences.into_iter().zip(logits).enumerate().filter(|_| count > 0) {
+        let id = argmax(rows.row(rows.rows() - 1));
         generated[i].push(id);
         if count > 1 {
             batch.push(i, sequence, Input::Token(id));
@@ -157,7 +157,7 @@ fn greedy(engine: &Engine, sequences: Vec<Sequence>, scores: &[Rows], count: usi
     let progress = Progress::bar("generating", count as u64);
     while !batch.is_empty() {
         batch.step(&mut |i, _, logits| {
-            let id = best(&logits?);
+            let id = argmax(&logits?);
             generated[i].push(id);
             progress.set(generated[i].len() as u64);
             Ok((generated[i].len() < count).then_some(id))

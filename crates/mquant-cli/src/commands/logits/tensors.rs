@@ -41,20 +41,20 @@ impl Tensor<'_> {
 }
 
 /// The tensors of one conversation, its media among them.
-pub(super) fn of_one<'a>(prompt: &'a Prompt, scores: &'a Rows, generated: &[u32]) -> Vec<Tensor<'a>> {
-    let mut tensors = of_text("", prompt, scores, generated);
+pub(super) fn of_one<'a>(prompt: &'a Prompt, logits: &'a Rows, generated: &[u32]) -> Vec<Tensor<'a>> {
+    let mut tensors = of_text("", prompt, logits, generated);
     tensors.extend(of_media(prompt, MediaKind::Image, "pixel_values", "image_grid_thw"));
     tensors.extend(of_media(prompt, MediaKind::Video, "pixel_values_videos", "video_grid_thw"));
     tensors
 }
 
 /// The tensors of several conversations, without media.
-pub(super) fn of_batch<'a>(prompts: &'a [Prompt], scores: &'a [Rows], generated: &[Vec<u32>]) -> Vec<Tensor<'a>> {
-    let all = prompts.iter().zip(scores).zip(generated).enumerate();
-    all.flat_map(|(i, ((prompt, scores), generated))| of_text(&format!(".{i}"), prompt, scores, generated)).collect()
+pub(super) fn of_batch<'a>(prompts: &'a [Prompt], logits: &'a [Rows], generated: &[Vec<u32>]) -> Vec<Tensor<'a>> {
+    let all = prompts.iter().zip(logits).zip(generated).enumerate();
+    all.flat_map(|(i, ((prompt, logits), generated))| of_text(&format!(".{i}"), prompt, logits, generated)).collect()
 }
 
-fn of_text<'a>(suffix: &str, prompt: &'a Prompt, scores: &'a Rows, generated: &[u32]) -> Vec<Tensor<'a>> {
+fn of_text<'a>(suffix: &str, prompt: &'a Prompt, logits: &'a Rows, generated: &[u32]) -> Vec<Tensor<'a>> {
     let mut tensors = vec![
         Tensor {
             name: format!("input_ids{suffix}"),
@@ -63,8 +63,8 @@ fn of_text<'a>(suffix: &str, prompt: &'a Prompt, scores: &'a Rows, generated: &[
         },
         Tensor {
             name: format!("logits{suffix}"),
-            shape: vec![scores.rows(), scores.features()],
-            values: Values::Real(vec![scores.as_slice()]),
+            shape: vec![logits.rows(), logits.features()],
+            values: Values::Real(vec![logits.as_slice()]),
         },
     ];
     if !generated.is_empty() {

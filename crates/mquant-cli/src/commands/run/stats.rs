@@ -29,7 +29,7 @@ pub(super) fn of(answerer: &Answerer, messages: &[Message], answer: &Answer) -> 
     let mut prompt = loaded.prepare(messages, AddGenerationPrompt::Yes).doing("prepare the prompt")?;
     prompt.extend_text(&answer.generated.ids);
     let mut share = ClippedShare::of(&loaded.model);
-    answerer.engine.all_scores_batch(&[&prompt], Some(&mut share)).doing("watch the activations")?;
+    answerer.engine.all_logits_batch(&[&prompt], Some(&mut share)).doing("watch the activations")?;
     let stats = share.seen().into_iter().map(|(site, modality, seen)| SiteStats {
         site: site.to_string(),
         modality: modality.to_string(),

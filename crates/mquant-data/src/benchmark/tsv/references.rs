@@ -14,7 +14,7 @@ use mquant_model::excerpt::quoted;
 /// References that lead to references.
 const DEPTH: usize = 16;
 /// Pictures of one row.
-const MOST_PICTURES: usize = 4096;
+const MAX_PICTURES: usize = 4096;
 
 /// A picture of a row before references are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +67,8 @@ fn follow(
                 follow(by_index.get(index.as_str()).ok_or_else(told)?, by_index, depth + 1, found)?;
             }
         }
-        if found.len() > MOST_PICTURES {
-            return Err(format!("expected at most {MOST_PICTURES} pictures, found more"));
+        if found.len() > MAX_PICTURES {
+            return Err(format!("expected at most {MAX_PICTURES} pictures, found more"));
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mquant_kernels::{Bits, Rows};
 
 use super::Suspect;
-use crate::evaluate::{EvaluateError, Likelihood, Referenced, reference_scores};
+use crate::evaluate::{EvaluateError, Likelihood, Referenced, reference_logits};
 use mquant_model::error::Result;
 use mquant_model::nn::{Linear, SiteId, Weight};
 use mquant_model::run::Engine;
@@ -70,7 +70,7 @@ impl<'a> Jury<'a> {
 fn scores(engine: &Engine, referenced: &[Referenced]) -> Result<Vec<Rows>> {
     let mut all = Vec::with_capacity(referenced.len());
     for some in referenced.chunks(TOGETHER) {
-        all.extend(reference_scores(engine, &some.iter().collect::<Vec<_>>())?);
+        all.extend(reference_logits(engine, &some.iter().collect::<Vec<_>>())?);
     }
     Ok(all)
 }

@@ -8,7 +8,7 @@ const MARKS: [char; 21] =
 
 /// Most full stops taken out: the published code hands a flag of value 32 where a count is expected, and every published
 /// score was computed so.
-const MOST_STOPS: usize = 32;
+const MAX_STOPS: usize = 32;
 
 /// `text` without punctuation. A mark vanishes if it stands beside a space anywhere in the text, or if the text has a
 /// comma between digits; else it becomes a space. Full stops without a digit on either side vanish.
@@ -35,7 +35,7 @@ fn without_stops(text: &str) -> String {
     let (mut before, mut taken) = (None, 0);
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
-        if c == '.' && taken < MOST_STOPS && !is_digit(before) && !is_digit(rest.clone().next()) {
+        if c == '.' && taken < MAX_STOPS && !is_digit(before) && !is_digit(rest.clone().next()) {
             taken += 1;
         } else {
             out.push(c);

@@ -32,7 +32,7 @@ fn kernels_stay_inside_their_buffers() {
         #[cfg(target_arch = "x86_64")]
         avx_vnni::EMULATED,
     ];
-    for kernel in kernels(MOST_FEW_ROWS + 1).iter().chain(emulated) {
+    for kernel in kernels(MAX_FEW_ROWS + 1).iter().chain(emulated) {
         if crate::features::for_test(kernel.needs).is_none() {
             continue;
         }
@@ -51,7 +51,7 @@ fn kernels_stay_inside_their_buffers() {
                         let panel = Guarded::copy_of(&panel, edge);
                         let panel = &panel[..steps * step_len(bits)];
                         for (start, before) in [(Start::New, 0), (Start::Continued, 5)] {
-                            let mut sums = Guarded::<Sums>::copy_of(&[[[5; PANEL]; MOST_ROWS]], edge);
+                            let mut sums = Guarded::<Sums>::copy_of(&[[[5; PANEL]; MAX_ROWS]], edge);
                             let tile = Tile { codes: &codes, stride, rows, panel, bits, sums: start };
                             checked.run(tile, &mut sums[0]);
                             let want = expected(rows, &codes, stride, panel, bits, before);
@@ -61,7 +61,7 @@ fn kernels_stay_inside_their_buffers() {
                                 "{}: {rows} rows, {steps} steps, {bits} bits",
                                 kernel.name
                             );
-                            assert_eq!(sums[0][rows..], [[5; PANEL]; MOST_ROWS][rows..], "{}: other rows", kernel.name);
+                            assert_eq!(sums[0][rows..], [[5; PANEL]; MAX_ROWS][rows..], "{}: other rows", kernel.name);
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 mod bounds;
-mod side;
+mod outliers;
 
 use std::sync::Arc;
 
@@ -125,9 +125,9 @@ fn computed(cpu: Cpu, c: &Case, residual: &[f32]) -> Vec<f32> {
         &mut [Product {
             weight: &weight,
             bias: Some(&c.bias),
-            side: None,
-            then: Then::Nothing,
-            sink: Sink::Add(&mut y),
+            outliers: None,
+            epilogue: Epilogue::Nothing,
+            output: Output::Add(&mut y),
         }],
     );
     y.into_vec()
@@ -176,9 +176,9 @@ fn every_shape(cpu: Cpu, inputs: std::ops::RangeInclusive<usize>, most_rows: usi
                     let product = Product {
                         weight: &weight,
                         bias: Some(&whole.bias[..n]),
-                        side: None,
-                        then: Then::Nothing,
-                        sink: Sink::Write(&mut y),
+                        outliers: None,
+                        epilogue: Epilogue::Nothing,
+                        output: Output::Write(&mut y),
                     };
                     multiply(cpu, &x, &mut [product]);
                     for i in 0..m {
@@ -265,7 +265,7 @@ one_test_each! { avx2 avxvnni avx512vnni }
 fn cpu_of(name: &str) -> Option<Cpu> {
     let kernel = kernels(1).iter().find(|kernel| kernel.name == name).expect("a kernel of the list");
     let cpu = crate::features::for_test(kernel.needs)?;
-    for rows in [1, MOST_FEW_ROWS, MOST_FEW_ROWS + 1] {
+    for rows in [1, MAX_FEW_ROWS, MAX_FEW_ROWS + 1] {
         assert_eq!(pick(kernels(rows), cpu).name, name);
     }
     Some(cpu)
@@ -291,13 +291,19 @@ fn threads_and_neighbours_do_not_matter() {
             Cpu::detect(),
             &x,
             &mut [
-                Product { weight: &weight, bias, side: None, then: Then::Nothing, sink: Sink::Write(&mut y) },
                 Product {
                     weight: &weight,
                     bias,
-                    side: None,
-                    then: Then::Activate(Activation::QuickGelu),
-                    sink: Sink::Write(&mut twice),
+                    outliers: None,
+                    epilogue: Epilogue::Nothing,
+                    output: Output::Write(&mut y),
+                },
+                Product {
+                    weight: &weight,
+                    bias,
+                    outliers: None,
+                    epilogue: Epilogue::Activate(Activation::QuickGelu),
+                    output: Output::Write(&mut twice),
                 },
             ],
         );
@@ -336,30 +342,36 @@ fn results_can_go_straight_into_the_next_codes() {
             let (mut u, mut g) = (Rows::zeros(15, 100), Rows::zeros(15, 100));
             let bias = Some(&up.bias[..]);
             let mut products = [
-                Product { weight: &up_weight, bias, side: None, then: Then::Nothing, sink: Sink::Write(&mut u) },
+                Product {
+                    weight: &up_weight,
+                    bias,
+                    outliers: None,
+                    epilogue: Epilogue::Nothing,
+                    output: Output::Write(&mut u),
+                },
                 Product {
                     weight: &gate_weight,
                     bias: None,
-                    side: None,
-                    then: Then::Nothing,
-                    sink: Sink::Write(&mut g),
+                    outliers: None,
+                    epilogue: Epilogue::Nothing,
+                    output: Output::Write(&mut g),
                 },
             ];
             multiply(cpu, &up.x, &mut products);
-            let steps = crate::RowSteps::default();
-            let source = crate::Source::Gated(Activation::Silu, &g, &u);
-            let h = crate::prepare::rows(cpu, source, steps);
+            let steps = crate::RowPrologue::default();
+            let source = crate::SiteInput::Gated(Activation::Silu, &g, &u);
+            let h = crate::row_prologue::rows(cpu, source, steps);
             let scales: Vec<f32> = (0..15).map(|i| 1.0 + i as f32).collect();
-            let want = crate::prepare::quantized(cpu, source, steps, crate::RowScales::Static(&scales), None);
-            let then = Then::Gate(Activation::Silu, &gate_weight, None);
+            let want = crate::row_prologue::quantized(cpu, source, steps, crate::RowScales::Static(&scales), None);
+            let epilogue = Epilogue::Gate(Activation::Silu, &gate_weight, None);
             let (mut rows, mut codes) = (Rows::zeros(15, 100), QuantRows::zeros(15, 100));
             multiply(
                 cpu,
                 &up.x,
-                &mut [Product { weight: &up_weight, bias, side: None, then, sink: Sink::Write(&mut rows) }],
+                &mut [Product { weight: &up_weight, bias, outliers: None, epilogue, output: Output::Write(&mut rows) }],
             );
-            let sink = Sink::Quantize(&scales, &mut codes);
-            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, side: None, then, sink }]);
+            let output = Output::Quantize(&scales, &mut codes);
+            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, outliers: None, epilogue, output }]);
             assert!(same_bits(rows.as_slice(), h.as_slice()), "{} {bits} bits, gated rows", cpu.level());
             assert_eq!(codes, want, "{} {bits} bits, gated codes", cpu.level());
         }

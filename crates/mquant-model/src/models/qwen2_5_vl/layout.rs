@@ -1,11 +1,11 @@
 //! Placeholders, positions and attention windows.
 
 use super::super::merged_patches::frame_positions;
-use super::super::{EncoderBatch, Layout, MediaPiece, Piece, qwen2};
+use super::super::{EncoderBatch, MediaLayout, MediaPiece, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::nn::{Pass, Position, Rope};
+use crate::nn::{ForwardBatch, Position, Rope};
 
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Qwen25VlLayout {
     }
 }
 
-impl Layout for Qwen25VlLayout {
+impl MediaLayout for Qwen25VlLayout {
     fn placeholder(&self, kind: MediaKind) -> Option<u32> {
         Some(self.media.placeholder(kind))
     }
@@ -84,7 +84,7 @@ impl Layout for Qwen25VlLayout {
                 sequences.push(start..at);
             }
         }
-        let pass = Pass {
+        let pass = ForwardBatch {
             order: sequences.iter().flat_map(|s| 0..s.len() as u32).collect(),
             spans: ModalitySpans::uniform(Modality::Vision, positions.len()),
             rope: self.rope.table(&positions),

@@ -1,11 +1,11 @@
 //! Placeholders and positions.
 
 use super::super::merged_patches::frame_positions;
-use super::super::{EncoderBatch, Layout, Piece, qwen2};
+use super::super::{EncoderBatch, MediaLayout, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::nn::{Pass, Position, Rope};
+use crate::nn::{ForwardBatch, Position, Rope};
 
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Qwen2VlLayout {
     }
 }
 
-impl Layout for Qwen2VlLayout {
+impl MediaLayout for Qwen2VlLayout {
     fn placeholder(&self, kind: MediaKind) -> Option<u32> {
         Some(self.media.placeholder(kind))
     }
@@ -46,7 +46,7 @@ impl Layout for Qwen2VlLayout {
                 sequences.push(start..positions.len());
             }
         }
-        let pass = Pass {
+        let pass = ForwardBatch {
             order: sequences.iter().flat_map(|s| 0..s.len() as u32).collect(),
             spans: ModalitySpans::uniform(Modality::Vision, positions.len()),
             rope: self.rope.table(&positions),

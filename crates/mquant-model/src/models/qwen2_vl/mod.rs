@@ -6,7 +6,7 @@ mod config;
 mod layout;
 mod tensors;
 
-use super::{Blueprint, Family, Layout, Model, ModelError, qwen2};
+use super::{Family, MediaLayout, Model, ModelError, ModelSpec, qwen2};
 use crate::bundle::Weights;
 use crate::checkpoint::{Checkpoint, Fields, Naming, TensorSpec};
 use crate::input::MediaProcessor;
@@ -22,12 +22,12 @@ impl Family for Qwen2Vl {
         &["qwen2_vl"]
     }
 
-    fn blueprint(&self, config: &Fields) -> Result<Box<dyn Blueprint>, ModelError> {
+    fn blueprint(&self, config: &Fields) -> Result<Box<dyn ModelSpec>, ModelError> {
         Ok(Box::new(Config::read(config)?))
     }
 }
 
-impl Blueprint for Config {
+impl ModelSpec for Config {
     fn naming(&self) -> Naming {
         qwen2::NAMING
     }
@@ -44,7 +44,7 @@ impl Blueprint for Config {
         Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, weights) }
     }
 
-    fn layout(&self) -> Box<dyn Layout> {
+    fn layout(&self) -> Box<dyn MediaLayout> {
         Box::new(layout::Qwen2VlLayout::new(self))
     }
 

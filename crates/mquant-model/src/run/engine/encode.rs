@@ -7,7 +7,7 @@ use mquant_kernels::Rows;
 use super::Engine;
 use super::step::{Chunk, Input, StepItem};
 use crate::input::vision_processor::Patches;
-use crate::nn::{Cx, Tower, Watcher, again};
+use crate::nn::{ForwardContext, ObserverRef, Tower, reborrow};
 use crate::run::prompt::PlacedMedia;
 use crate::run::{MediaBatch, MediaLimits};
 
@@ -20,18 +20,18 @@ impl Engine {
     ///
     /// # Panics
     /// If the model has no tower that reads such media.
-    pub fn encode(&self, media: &[&PlacedMedia], mut tap: Watcher<'_>) -> Vec<Rows> {
+    pub fn encode(&self, media: &[&PlacedMedia], mut tap: ObserverRef<'_>) -> Vec<Rows> {
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
         for tower in Tower::ALL {
             let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
             let patches: Vec<&Patches> = own.iter().map(|i| &*media[*i].patches).collect();
-            let rows = self.encode_in(tower, &patches, again(&mut tap));
+            let rows = self.encode_in(tower, &patches, reborrow(&mut tap));
             own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
         }
         encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect()
     }
 
-    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut tap: Watcher<'_>) -> Vec<Rows> {
+    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut tap: ObserverRef<'_>) -> Vec<Rows> {
         if patches.is_empty() {
             return Vec::new();
         }
@@ -40,9 +40,9 @@ impl Engine {
         let mut encoded: Vec<Option<Rows>> = patches.iter().map(|_| None).collect();
         for mut batch in MediaBatch::of(&*self.layout, patches, limits) {
             let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
-            let tap = again(&mut tap);
+            let tap = reborrow(&mut tap);
             let rows = self.threads.run(|| {
-                let mut cx = Cx::new(&*self.backend, &batch.pass).watched(tap);
+                let mut cx = ForwardContext::new(&*self.backend, &batch.pass).watched(tap);
                 encoder.forward(x, &mut cx)
             });
             let rows = batch.restore(rows);
@@ -63,7 +63,7 @@ impl Engine {
         &self,
         items: &mut [StepItem<'_>],
         chunks: &[(usize, Chunk)],
-        tap: Watcher<'_>,
+        tap: ObserverRef<'_>,
     ) -> usize {
         let reached = |(i, chunk): &(usize, Chunk), media: &PlacedMedia, items: &[StepItem<'_>]| {
             media.rows_in(chunk.from..chunk.to).next().is_some() && items[*i].sequence.features_of(&media.key).is_none()

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use mquant_kernels::Rows;
 
-use super::{Effort, Engine, check_finite};
-use crate::nn::{Cx, Modality, ModalitySpans, Pass, Position, Watcher, again};
-use crate::run::work::{Gathered, Work};
+use super::{Engine, StepStats, check_finite, check_stream};
+use crate::nn::{ForwardBatch, ForwardContext, Modality, ModalitySpans, ObserverRef, Position, reborrow};
+use crate::run::packed_batch::{PackedBatch, SequenceChunk};
 use crate::run::{Prompt, RunError, Sequence};
 
 /// What a sequence computes next.
@@ -52,11 +52,19 @@ impl Engine {
     /// After a panic that a caller catches, every sequence is as it was before the step.
     ///
     /// # Errors
-    /// For each sequence: [`RunError::Context`] if it does not fit the context (it stays as it was), [`RunError::NotFinite`]
-    /// if its logits are not finite (its rows cannot be used).
-    pub fn step(&self, items: &mut [StepItem<'_>]) -> (Vec<Result<Stepped, RunError>>, Effort) {
-        let (hidden, mut effort) = self.hidden(items, None);
+    /// For each sequence: [`RunError::Context`] if it does not fit the context (it stays as it was);
+    /// [`RunError::ActivationsNotFinite`] or [`RunError::NotFinite`] if its activations or logits are not finite (its rows cannot
+    /// be used).
+    pub fn step(&self, items: &mut [StepItem<'_>]) -> (Vec<Result<Stepped, RunError>>, StepStats) {
+        let (mut hidden, mut effort) = self.hidden(items, None);
         let started = Instant::now();
+        for (item, rows) in items.iter().zip(&mut hidden) {
+            if let Ok(Some(computed)) = rows
+                && let Err(e) = check_stream(computed, item.sequence.len())
+            {
+                *rows = Err(e);
+            }
+        }
         let ended = |item: &StepItem<'_>| match item.input {
             Input::Prompt(prompt) => item.sequence.len() == prompt.ids.len(),
             Input::Token(_) => true,
@@ -68,7 +76,7 @@ impl Engine {
             .filter_map(|(_, rows)| rows.as_ref().ok()?.as_ref())
             .map(|rows| rows.row(rows.rows() - 1))
             .collect();
-        let logits = (!last.is_empty()).then(|| self.score(&Rows::from_vec(last.concat(), last[0].len()), None));
+        let logits = (!last.is_empty()).then(|| self.logits(&Rows::from_vec(last.concat(), last[0].len()), None));
         let mut row = 0;
         let stepped = items.iter().zip(hidden).map(|(item, rows)| {
             if rows?.is_none() || !ended(item) {
@@ -89,8 +97,8 @@ impl Engine {
     pub(super) fn hidden(
         &self,
         items: &mut [StepItem<'_>],
-        mut tap: Watcher<'_>,
-    ) -> (Vec<Result<Option<Rows>, RunError>>, Effort) {
+        mut tap: ObserverRef<'_>,
+    ) -> (Vec<Result<Option<Rows>, RunError>>, StepStats) {
         let started = Instant::now();
         let mut results: Vec<Result<Option<Rows>, RunError>> = Vec::with_capacity(items.len());
         // Tokens first: a long prompt does not stop sequences that decode.
@@ -109,7 +117,7 @@ impl Engine {
                 None
             }));
         }
-        let media = self.encode_missing(items, &chunks, again(&mut tap));
+        let media = self.encode_missing(items, &chunks, reborrow(&mut tap));
         let vision = started.elapsed();
         let rows = chunks.iter().map(|(_, chunk)| chunk.to - chunk.from).sum();
         let hidden = self.pass(items, &chunks, tap);
@@ -121,7 +129,7 @@ impl Engine {
             }
             results[*i] = Ok(Some(hidden));
         }
-        (results, Effort { rows, media, vision, decoder: started.elapsed() - vision })
+        (results, StepStats { rows, media, vision, decoder: started.elapsed() - vision })
     }
 
     /// What an item computes when prompts have `room` for so many rows.
@@ -150,7 +158,7 @@ impl Engine {
     }
 
     /// One pass over chunks: of each the stream after the last block.
-    fn pass(&self, items: &mut [StepItem<'_>], chunks: &[(usize, Chunk)], mut tap: Watcher<'_>) -> Vec<Rows> {
+    fn pass(&self, items: &mut [StepItem<'_>], chunks: &[(usize, Chunk)], mut tap: ObserverRef<'_>) -> Vec<Rows> {
         if chunks.is_empty() {
             return Vec::new();
         }
@@ -160,16 +168,22 @@ impl Engine {
             if let Some((_, chunk)) = of_item.next_if(|(of, _)| *of == i) {
                 let x = self.embed(item, chunk);
                 let Chunk { from, positions, spans, .. } = chunk;
-                works.push(Work { cache: &mut item.sequence.cache, start: *from, x, positions, spans: spans.clone() });
+                works.push(SequenceChunk {
+                    cache: &mut item.sequence.cache,
+                    start: *from,
+                    x,
+                    positions,
+                    spans: spans.clone(),
+                });
             }
         }
         let features = self.model.decoder.embedding.0.cols();
-        let Gathered { x, positions, spans, order, sequences, caches, places } =
-            Gathered::of(works, self.row_order, features);
+        let PackedBatch { x, positions, spans, order, sequences, caches, places } =
+            PackedBatch::of(works, self.row_order, features);
         let rope = self.model.decoder.rope.table(&positions);
-        let pass = Pass { sequences, windows: Vec::new(), order, spans, rope };
+        let pass = ForwardBatch { sequences, windows: Vec::new(), order, spans, rope };
         let hidden = self.threads.run(|| {
-            let mut cx = Cx::new(&*self.backend, &pass).caching(caches).watched(again(&mut tap));
+            let mut cx = ForwardContext::new(&*self.backend, &pass).caching(caches).watched(reborrow(&mut tap));
             self.model.decoder.forward(x, &mut cx)
         });
         let hidden = places.restore(hidden);

@@ -19,7 +19,7 @@ fn the_factor_multiplies_back_to_the_damped_hessian() {
     {
         let hessian = hessian(&mut random, 2 * n + 5, n);
         let factor = HessianFactor::new(&hessian, &GptqOptions { damping: 0.05, act_order }, &[]).unwrap();
-        assert_eq!(factor.rung(), Rung::Damped { damping: 0.05 });
+        assert_eq!(factor.rung(), DampingOutcome::Damped { damping: 0.05 });
         let mean = (0..n).map(|i| f64::from(hessian.at(i, i))).sum::<f64>() / n as f64;
         for i in 0..n {
             for j in 0..=i {
@@ -44,10 +44,10 @@ fn damping_is_raised_until_there_is_a_factor() {
     // Eigenvalues 1 ± 1.05: between the shares 0.01 and 0.1 of the mean the smaller one becomes positive.
     let hessian = Hessian::from_sum(vec![1.0, 0.0, 1.05, 1.0], 2, 1).unwrap();
     let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &[]).unwrap();
-    assert_eq!(factor.rung(), Rung::Damped { damping: 0.1 });
+    assert_eq!(factor.rung(), DampingOutcome::Damped { damping: 0.1 });
     let hessian = Hessian::from_sum(vec![1.0, 0.0, 1.5, 1.0], 2, 1).unwrap();
     let options = GptqOptions { damping: 0.3, ..GptqOptions::default() };
-    assert_eq!(HessianFactor::new(&hessian, &options, &[]).unwrap().rung(), Rung::Damped { damping: 1.0 });
+    assert_eq!(HessianFactor::new(&hessian, &options, &[]).unwrap().rung(), DampingOutcome::Damped { damping: 1.0 });
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn dead_and_excluded_columns_are_left_out() {
         assert_eq!(HessianFactor::new(&hessian, &options, &[]).unwrap_err().code(), "HESSIAN_DAMPING");
     }
     let empty = HessianFactor::new(&Hessian::new(0), &GptqOptions::default(), &[]).unwrap();
-    assert_eq!(empty.rung(), Rung::Nearest(NearestReason::NothingSeen));
+    assert_eq!(empty.rung(), DampingOutcome::Nearest(NearestReason::NothingSeen));
     assert_eq!(Hessian::from_sum(vec![0.0; 5], 2, 1).unwrap_err().code(), "HESSIAN_SHAPE");
 }
 

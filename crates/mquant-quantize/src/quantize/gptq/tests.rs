@@ -123,7 +123,7 @@ fn any_hessian_gives_finite_codes_no_worse_than_rounding() {
                 "case {case}, output {row}: {found:e}, {best:e}"
             );
         }
-        rungs[usize::from(matches!(factor.rung(), Rung::Nearest(_)))] += 1;
+        rungs[usize::from(matches!(factor.rung(), DampingOutcome::Nearest(_)))] += 1;
         for column in factor.zeroed() {
             assert!((0..5).all(|row| made.code(row, *column) == 0), "case {case}, column {column}");
         }
@@ -156,7 +156,7 @@ fn hessians_that_are_none_are_rounded_by() {
     ] {
         let hessian = Hessian::from_sum(sum, 4, 1).unwrap();
         let factor = HessianFactor::new(&hessian, &GptqOptions::default(), &[]).unwrap();
-        let found = if let Rung::Nearest(reason) = factor.rung() { Some(reason) } else { None };
+        let found = if let DampingOutcome::Nearest(reason) = factor.rung() { Some(reason) } else { None };
         assert_eq!(found, reason);
         let made = gptq(Cpu::detect(), &weight, &factor, format, Clip::None).unwrap();
         if reason.is_some() {

@@ -134,7 +134,7 @@ fn later_steps_decide_again_and_the_rest_stays_float() {
     assert_eq!((site("vision.patch").decided_by, site("head").decided_by), (Some(5), Some(4)));
     assert_eq!((site("head").target.bits(), site("projector.up").target.input()), (4, InputFormat::PerTensor));
     let down = site("language.2.down");
-    assert_eq!((down.rotation, down.split), (Some(Otherwise::Pad), Some(ColumnLimits::default())));
+    assert_eq!((down.rotation, down.split), (Some(HadamardFallback::Pad), Some(ColumnLimits::default())));
     assert_eq!(
         (site("vision.0.down").rotation, site("language.2.up").split, site("head").smoothing),
         (None, None, None)

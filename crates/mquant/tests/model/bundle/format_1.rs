@@ -24,7 +24,7 @@ fn a_bundle_of_version_1_gives_the_same_bits() {
     let cpu = Cpu::detect().capped(Level::Scalar).unwrap();
     let engine = Engine::new(&loaded, EngineOptions { threads: 2, cpu, ..EngineOptions::default() }).unwrap();
     let mut hash = Sha256::new();
-    let logits = engine.all_scores(&prompt).unwrap();
+    let logits = engine.all_logits(&prompt).unwrap();
     logits.as_slice().iter().for_each(|value| hash.update(value.to_le_bytes()));
     let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(found, LOGITS);

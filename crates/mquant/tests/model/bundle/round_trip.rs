@@ -140,15 +140,15 @@ fn equal_inputs_give_equal_bytes_and_the_quantisation_is_read_back() {
     assert_eq!(loaded.quantization.unwrap().to_json(), expected.to_json());
 }
 
-/// How far all scores of a case are from another model's, in standard deviations of the latter: the largest and the root of
+/// How far all logits of a case are from another model's, in standard deviations of the latter: the largest and the root of
 /// the mean square.
 pub(crate) fn away(of: &LoadedModel, from: &LoadedModel, folder: &GoldenFolder, case: &str) -> (f64, f64) {
-    let scores = |loaded: &LoadedModel| {
+    let logits = |loaded: &LoadedModel| {
         let prompt = loaded.prepare(&folder.messages(case), AddGenerationPrompt::Yes).unwrap();
         let engine = Engine::new(loaded, EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
-        engine.all_scores(&prompt).unwrap()
+        engine.all_logits(&prompt).unwrap()
     };
-    let (found, expected) = (scores(of), scores(from));
+    let (found, expected) = (logits(of), logits(from));
     let values = || expected.as_slice().iter().map(|v| f64::from(*v));
     let n = expected.as_slice().len() as f64;
     let mean = values().sum::<f64>() / n;
@@ -167,7 +167,7 @@ fn with_float_attention(bundle: &Bundle) -> LoadedModel {
     loaded
 }
 
-/// Bounds on 8-bit weights with 8-bit rows, in standard deviations of the scores: root mean square, largest of all.
+/// Bounds on 8-bit weights with 8-bit rows, in standard deviations of the logits: root mean square, largest of all.
 const CLOSE: (f64, f64) = (0.08, 0.6);
 
 #[test]

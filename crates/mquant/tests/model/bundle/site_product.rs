@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use mquant::bundle::PackedCache;
 use mquant::input::{Modality, ModalitySpans};
-use mquant::kernels::{Cpu, CpuBackend, Hadamard, Rows, Source, quantize_scalar};
-use mquant::nn::{ColumnSplit, Cx, InputQuant, Pass, Site, SiteId, SiteKind, SiteRows, Tap, Tower};
+use mquant::kernels::{Cpu, CpuBackend, Hadamard, Rows, SiteInput, quantize_scalar};
+use mquant::nn::{
+    ColumnSplit, ForwardBatch, ForwardContext, InputQuant, Site, SiteId, SiteKind, SiteObserver, SiteRows, Tower,
+};
 use mquant_testkit::sites::site;
 
 use crate::bundle::folder::{Bundle, Stored};
@@ -16,7 +18,7 @@ const ROWS: usize = 9;
 #[derive(Default)]
 struct Seen(Vec<Rows>);
 
-impl Tap for Seen {
+impl SiteObserver for Seen {
     fn observe(&mut self, _: SiteId, x: &Rows, _: SiteRows<'_>) {
         self.0.push(x.clone());
     }
@@ -81,15 +83,15 @@ fn check(bundle: &Bundle, site: &Site<1>, base: &str, width: usize) {
     let backend = CpuBackend::new(Cpu::detect());
     let mut spans = ModalitySpans::uniform(Modality::Text, 4);
     spans.push(Modality::Vision, 5);
-    let pass = Pass {
+    let pass = ForwardBatch {
         sequences: std::iter::once(0..ROWS).collect(),
         order: (0..ROWS as u32).collect(),
         spans,
-        ..Pass::default()
+        ..ForwardBatch::default()
     };
     let mut seen = Seen::default();
-    let watched = site.one(Source::Rows(&x), &mut Cx::new(&backend, &pass).watched(Some(&mut seen)));
-    let y = site.one(Source::Rows(&x), &mut Cx::new(&backend, &pass));
+    let watched = site.one(SiteInput::Rows(&x), &mut ForwardContext::new(&backend, &pass).watched(Some(&mut seen)));
+    let y = site.one(SiteInput::Rows(&x), &mut ForwardContext::new(&backend, &pass));
     assert_eq!(y, watched, "{base}: a watcher changes nothing");
 
     // The watcher sees all channels, rotated.

@@ -9,7 +9,7 @@ use super::{KvCache, SiteId};
 
 /// The rows of one pass: which sequence, place and modality each belongs to.
 #[derive(Debug, Default)]
-pub struct Pass {
+pub struct ForwardBatch {
     /// Row ranges of the sequences, in row order, gapless. In a vision tower each frame is a sequence.
     pub sequences: Vec<Range<usize>>,
     /// Row ranges inside which window attention stays, in row order, gapless; empty where no block has windows.
@@ -28,12 +28,12 @@ pub struct SiteRows<'a> {
     /// The modality of each row.
     pub spans: &'a ModalitySpans,
     /// The pass the rows come from.
-    pub pass: &'a Pass,
+    pub pass: &'a ForwardBatch,
     /// Consecutive rows of the pass that were merged into one row.
     pub merged: usize,
 }
 
-impl Pass {
+impl ForwardBatch {
     /// Its rows as a site reads them where nothing was merged.
     pub fn rows(&self) -> SiteRows<'_> {
         SiteRows { spans: &self.spans, pass: self, merged: 1 }
@@ -41,16 +41,16 @@ impl Pass {
 }
 
 /// Watches the activations of sites, after the norm: exactly what the site's linears read.
-pub trait Tap {
+pub trait SiteObserver {
     /// `x`: the rows a site's linears read; `rows`: what they are.
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>);
 }
 
 /// Someone watching, or nobody.
-pub type Watcher<'t> = Option<&'t mut (dyn Tap + Send + 't)>;
+pub type ObserverRef<'t> = Option<&'t mut (dyn SiteObserver + Send + 't)>;
 
 /// The same watcher for a shorter time.
-pub fn again<'s>(watcher: &'s mut Watcher<'_>) -> Watcher<'s> {
+pub fn reborrow<'s>(watcher: &'s mut ObserverRef<'_>) -> ObserverRef<'s> {
     match watcher {
         Some(tap) => Some(&mut **tap),
         None => None,
@@ -58,15 +58,15 @@ pub fn again<'s>(watcher: &'s mut Watcher<'_>) -> Watcher<'s> {
 }
 
 /// Where to compute, what each row is, what is cached, who is watching.
-pub struct Cx<'a> {
+pub struct ForwardContext<'a> {
     /// Who computes.
     pub backend: &'a dyn Backend,
     /// What the rows are.
-    pub pass: &'a Pass,
+    pub pass: &'a ForwardBatch,
     /// One cache for each sequence; empty where keys and values need not outlive the pass.
     pub caches: Vec<&'a mut KvCache>,
     /// Who is watching.
-    pub tap: Watcher<'a>,
+    pub tap: ObserverRef<'a>,
     /// Rows that a merger has put together, while it runs.
     merged: Option<(usize, ModalitySpans)>,
     /// Room for one scale a row.
@@ -75,9 +75,9 @@ pub struct Cx<'a> {
     pub(super) side_scales: Vec<f32>,
 }
 
-impl<'a> Cx<'a> {
+impl<'a> ForwardContext<'a> {
     /// Where to compute and what the rows are; nothing cached, nobody watching.
-    pub fn new(backend: &'a dyn Backend, pass: &'a Pass) -> Self {
+    pub fn new(backend: &'a dyn Backend, pass: &'a ForwardBatch) -> Self {
         Self {
             backend,
             pass,
@@ -95,7 +95,7 @@ impl<'a> Cx<'a> {
     }
 
     /// With perhaps someone watching.
-    pub fn watched(self, tap: Watcher<'a>) -> Self {
+    pub fn watched(self, tap: ObserverRef<'a>) -> Self {
         Self { tap, ..self }
     }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use mquant_kernels::Cpu;
 
-use super::kept::KeptByModality;
 use super::report::{Spread, StageReport};
+use super::sampled_rows::SampledByModality;
 use super::spread::spread_of;
 use crate::transform::{ReadChange, ReadChanges};
 use mquant_model::nn::{Part, SiteId, SiteMut};
@@ -49,7 +49,13 @@ impl History {
     }
 
     /// The stages of a site where anything changed, given what its linears read now and the channels that are split off.
-    pub(super) fn stages(&self, cpu: Cpu, site: &SiteMut<'_>, rows: &KeptByModality, side: &[u32]) -> Vec<StageReport> {
+    pub(super) fn stages(
+        &self,
+        cpu: Cpu,
+        site: &SiteMut<'_>,
+        rows: &SampledByModality,
+        side: &[u32],
+    ) -> Vec<StageReport> {
         let mut activations = vec![BTreeMap::new(); self.0.len()];
         for (modality, rows) in rows {
             let mut spread = spread_of(rows, &[]);
@@ -107,7 +113,7 @@ mod tests {
             let change = scale.map(|scale| ReadChange::Channels { scale: scale.to_vec(), shift: None });
             history.note(name, &mut last, change.into_iter().map(|change| (SiteId::HEAD, change)).collect());
         }
-        let rows = KeptByModality::from([
+        let rows = SampledByModality::from([
             (Modality::Text, Rows::from_vec(vec![1.0, -2.0, 3.0, 0.5, 0.25, -1.0], 3)),
             (Modality::Vision, Rows::from_vec(vec![8.0, 9.0, 7.0], 3)),
         ]);

@@ -9,7 +9,7 @@ use crate::input::ModalitySpans;
 use crate::nn::{KvCache, Position};
 
 /// Some rows of one sequence, embedded, in original order.
-pub(super) struct Work<'a> {
+pub(super) struct SequenceChunk<'a> {
     pub(super) cache: &'a mut KvCache,
     /// Rows of the sequence before these.
     pub(super) start: usize,
@@ -19,7 +19,7 @@ pub(super) struct Work<'a> {
 }
 
 /// The rows of a pass in the order they are computed.
-pub(super) struct Gathered<'a> {
+pub(super) struct PackedBatch<'a> {
     pub(super) x: Rows,
     pub(super) positions: Vec<Position>,
     pub(super) spans: ModalitySpans,
@@ -29,15 +29,15 @@ pub(super) struct Gathered<'a> {
     pub(super) sequences: Vec<Range<usize>>,
     /// One for each sequence.
     pub(super) caches: Vec<&'a mut KvCache>,
-    pub(super) places: Places,
+    pub(super) places: RowPermutation,
 }
 
 /// Where the rows of a pass would be in original order: runs of rows, in the order they are computed.
-pub(super) struct Places(Vec<Range<usize>>);
+pub(super) struct RowPermutation(Vec<Range<usize>>);
 
-impl<'a> Gathered<'a> {
+impl<'a> PackedBatch<'a> {
     /// Rows are `features` wide.
-    pub(super) fn of(works: Vec<Work<'a>>, row_order: RowOrder, features: usize) -> Self {
+    pub(super) fn of(works: Vec<SequenceChunk<'a>>, row_order: RowOrder, features: usize) -> Self {
         let rows: usize = works.iter().map(|work| work.x.rows()).sum();
         let mut x = Vec::with_capacity(rows * features);
         let mut gathered = Self {
@@ -47,7 +47,7 @@ impl<'a> Gathered<'a> {
             order: Vec::with_capacity(rows),
             sequences: Vec::new(),
             caches: Vec::new(),
-            places: Places(Vec::new()),
+            places: RowPermutation(Vec::new()),
         };
         for work in works {
             let at = gathered.order.len();
@@ -66,7 +66,7 @@ impl<'a> Gathered<'a> {
     }
 }
 
-impl Places {
+impl RowPermutation {
     /// Rows as they were computed, in original order.
     pub(super) fn restore(&self, computed: Rows) -> Rows {
         if self.0.is_sorted_by_key(|run| run.start) {

@@ -19,23 +19,23 @@ fn bits(rows: &Rows) -> Vec<u32> {
     rows.as_slice().iter().map(|v| v.to_bits()).collect()
 }
 
-fn name_of(source: Source<'_>, steps: RowSteps<'_>) -> String {
+fn name_of(source: SiteInput<'_>, steps: RowPrologue<'_>) -> String {
     let source = match source {
-        Source::Rows(x) => format!("{} rows", x.rows()),
-        Source::Activated(f, x) => format!("{f:?} of {} rows", x.rows()),
-        Source::Gated(f, x, _) => format!("gated {f:?} of {} rows", x.rows()),
+        SiteInput::Rows(x) => format!("{} rows", x.rows()),
+        SiteInput::Activated(f, x) => format!("{f:?} of {} rows", x.rows()),
+        SiteInput::Gated(f, x, _) => format!("gated {f:?} of {} rows", x.rows()),
     };
     let norm = steps.norm.map(|norm| (matches!(norm.kind, NormStep::Rms), norm.repeat));
     format!("{source}, (RMS, repeat): {norm:?}, rotation: {:?}", steps.rotation.map(Hadamard::parts))
 }
 
 /// The steps one after the other, each on all rows, with the definition of each.
-fn expected(source: Source<'_>, steps: RowSteps<'_>) -> Rows {
+fn expected(source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows {
     let mut y = source.first().clone();
     match source {
-        Source::Rows(_) => {}
-        Source::Activated(f, _) => activation::apply(scalar(), f, y.as_mut_slice()),
-        Source::Gated(f, _, up) => {
+        SiteInput::Rows(_) => {}
+        SiteInput::Activated(f, _) => activation::apply(scalar(), f, y.as_mut_slice()),
+        SiteInput::Gated(f, _, up) => {
             activation::apply(scalar(), f, y.as_mut_slice());
             y.as_mut_slice().iter_mut().zip(up.as_slice()).for_each(|(y, up)| *y *= up);
         }
@@ -62,7 +62,7 @@ fn expected(source: Source<'_>, steps: RowSteps<'_>) -> Rows {
 }
 
 /// Calls `f` with every source, norm, regrouping and rotation.
-fn every_combination(rows: usize, mut f: impl FnMut(Source<'_>, RowSteps<'_>)) {
+fn every_combination(rows: usize, mut f: impl FnMut(SiteInput<'_>, RowPrologue<'_>)) {
     let (x, up) = (noise(rows, FEATURES, 5), noise(rows, FEATURES, 77));
     let gain: Vec<f32> = (0..FEATURES).map(|i| 0.4 + i as f32 * 0.03).collect();
     let bias: Vec<f32> = (0..FEATURES).map(|i| 0.2 - i as f32 * 0.01).collect();
@@ -75,11 +75,11 @@ fn every_combination(rows: usize, mut f: impl FnMut(Source<'_>, RowSteps<'_>)) {
                 if norm.is_none() && repeat > 1 {
                     continue;
                 }
-                let steps = RowSteps { norm, rotation };
-                f(Source::Rows(&x), steps);
+                let steps = RowPrologue { norm, rotation };
+                f(SiteInput::Rows(&x), steps);
                 for activation in [Activation::Silu, Activation::QuickGelu, Activation::Gelu] {
-                    f(Source::Activated(activation, &x), steps);
-                    f(Source::Gated(activation, &x, &up), steps);
+                    f(SiteInput::Activated(activation, &x), steps);
+                    f(SiteInput::Gated(activation, &x, &up), steps);
                 }
             }
         }
@@ -154,15 +154,15 @@ fn split_channels_have_codes_of_their_own() {
                         rest.row_mut(i)[*channel as usize] = 0.0;
                     }
                 }
-                for (scales, side) in [
+                for (scales, outliers) in [
                     (RowScales::Static(&main), RowScales::Static(&beside)),
                     (RowScales::PerToken, RowScales::PerToken),
                     (RowScales::Static(&main), RowScales::PerToken),
                 ] {
-                    let want = codes_of(&rest, scales).with_side(codes_of(&taken, side));
-                    let split = Split { channels, scales: side };
+                    let want = codes_of(&rest, scales).with_outliers(codes_of(&taken, outliers));
+                    let columns = OutlierColumns { channels, scales: outliers };
                     for cpu in Cpu::levels() {
-                        let got = threads.run(|| quantized(cpu, source, steps, scales, Some(split)));
+                        let got = threads.run(|| quantized(cpu, source, steps, scales, Some(columns)));
                         assert!(got == want, "{}, {channels:?} at {}", name_of(source, steps), cpu.level());
                     }
                 }
@@ -175,11 +175,11 @@ fn split_channels_have_codes_of_their_own() {
 fn a_large_split_channel_does_not_stretch_the_scale_of_a_row() {
     let mut x = noise(5, FEATURES, 3);
     (0..5).for_each(|i| x.row_mut(i)[9] = 1e4);
-    let split = Split { channels: &[9], scales: RowScales::PerToken };
-    let got = quantized(Cpu::detect(), Source::Rows(&x), RowSteps::default(), RowScales::PerToken, Some(split));
-    let side = got.side().unwrap();
+    let columns = OutlierColumns { channels: &[9], scales: RowScales::PerToken };
+    let got = quantized(Cpu::detect(), SiteInput::Rows(&x), RowPrologue::default(), RowScales::PerToken, Some(columns));
+    let outliers = got.outliers().unwrap();
     assert!(got.scales().iter().all(|scale| *scale < 0.1), "{:?}", got.scales());
-    assert_eq!((side.row(0), side.scales()[0]), (&[127][..], 1e4 / 127.0));
+    assert_eq!((outliers.row(0), outliers.scales()[0]), (&[127][..], 1e4 / 127.0));
     assert_eq!(x.row(0)[9], 1e4, "the source stays");
 }
 
@@ -189,8 +189,8 @@ fn a_few_rows_stay_on_the_thread_that_asks() {
         let x = noise(TASK_ROWS, 96, 1);
         quantized(
             Cpu::detect(),
-            Source::Activated(Activation::Silu, &x),
-            RowSteps::default(),
+            SiteInput::Activated(Activation::Silu, &x),
+            RowPrologue::default(),
             RowScales::PerToken,
             None,
         );
@@ -202,7 +202,7 @@ fn a_few_rows_stay_on_the_thread_that_asks() {
 #[test]
 fn no_rows_are_no_work() {
     let x = Rows::zeros(0, 16);
-    let y = quantized(Cpu::detect(), Source::Rows(&x), RowSteps::default(), RowScales::PerToken, None);
+    let y = quantized(Cpu::detect(), SiteInput::Rows(&x), RowPrologue::default(), RowScales::PerToken, None);
     assert_eq!((y.rows(), y.features()), (0, 16));
-    assert_eq!(rows(Cpu::detect(), Source::Rows(&x), RowSteps::default()).rows(), 0);
+    assert_eq!(rows(Cpu::detect(), SiteInput::Rows(&x), RowPrologue::default()).rows(), 0);
 }

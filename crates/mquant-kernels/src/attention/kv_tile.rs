@@ -1,6 +1,6 @@
 //! Keys and values of a block laid out as products read them.
 //!
-//! A panel of keys is `[key / 64][step][64]` words, a step being one feature or a pair of them; a panel of values is
+//! A KV tile of keys is `[key / 64][step][64]` words, a step being one feature or a pair of them; a KV tile of values is
 //! `[step][feature]` words, a step being one key or a pair of them. Features of values are filled up with zeros to whole
 //! vectors, and so are keys to the end of the block.
 
@@ -14,7 +14,7 @@ use crate::kv_codes::{GROUP, KvCodes, SIDE};
 /// Keys of a block.
 pub(super) const KEYS: usize = 128;
 
-/// Keys of a panel whose words of a step lie side by side: products read them one after the other.
+/// Keys of a KV tile whose words of a step lie side by side: products read them one after the other.
 pub(super) const ABREAST: usize = 64;
 // Keys ahead of which codes are asked for: memory takes about as long as they take to be packed.
 const AHEAD: usize = 2 * SIDE;
@@ -49,7 +49,7 @@ impl Form {
     }
 }
 
-/// Sizes of a head's panels.
+/// Sizes of a head's KV tiles.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) form: Form,
@@ -68,12 +68,12 @@ impl Layout {
         self.head_dim.next_multiple_of(16)
     }
 
-    /// Words of a panel of keys.
+    /// Words of a KV tile of keys.
     pub(super) fn key_words(self) -> usize {
         self.steps() * KEYS
     }
 
-    /// Words of a panel of keys and one of values.
+    /// Words of a KV tile of keys and one of values.
     pub(super) fn words(self) -> usize {
         self.key_words() + KEYS / self.form.per() * self.width()
     }
@@ -83,7 +83,7 @@ impl Layout {
         query(cpu, self.form, from, to);
     }
 
-    /// Lays out keys and values of a block, both panels in a row.
+    /// Lays out keys and values of a block, both KV tiles in a row.
     pub(super) fn pack(self, cpu: Cpu, kv: KeyValues<'_>, part: Part, to: &mut [u32]) {
         let (keys, values) = to.split_at_mut(self.key_words());
         match kv {
@@ -142,17 +142,17 @@ fn row_words(form: Form, from: &[f32], to: &mut [u32]) {
     }
 }
 
-/// The lines that hold key `key` of a panel, and its place in each.
+/// The lines that hold key `key` of a KV tile, and its place in each.
 #[inline(always)]
-fn abreast(layout: Layout, panel: &mut [u32], key: usize) -> (&mut [u32], usize) {
+fn abreast(layout: Layout, kv_tile: &mut [u32], key: usize) -> (&mut [u32], usize) {
     let len = layout.steps() * ABREAST;
-    (&mut panel[key / ABREAST * len..][..len], key % ABREAST)
+    (&mut kv_tile[key / ABREAST * len..][..len], key % ABREAST)
 }
 
 /// Words of features of keys that are one behind the other, or of one key.
 #[inline(always)]
 fn float_keys_body(layout: Layout, from: Floats<'_>, to: &mut [u32]) {
-    // Keys that are turned around at once: their words fill a line of the panel.
+    // Keys that are turned around at once: their words fill a line of the KV tile.
     const SOME: usize = 16;
     // Steps of a key that are turned around at once.
     const FEW: usize = 64;

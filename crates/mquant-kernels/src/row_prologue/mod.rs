@@ -16,7 +16,7 @@ use crate::quantize_rows::{self, RowScales};
 
 /// Where the rows of a site come from.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum SiteInput<'a> {
     /// They are there.
     Rows(&'a Rows),
     /// f(x), f still to be applied.
@@ -39,7 +39,7 @@ pub enum NormStep<'a> {
 
 /// What is done with each row, in this order.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RowSteps<'a> {
+pub struct RowPrologue<'a> {
     /// Normalise.
     pub norm: Option<NormOf<'a>>,
     /// Rotate, after `repeat` normed rows were put side by side and filled up with zeros to the features of the rotation.
@@ -48,7 +48,7 @@ pub struct RowSteps<'a> {
 
 /// Some channels of a row that become codes of their own, beside those of the others (MQuant, section 3.2).
 #[derive(Clone, Copy, Debug)]
-pub struct Split<'a> {
+pub struct OutlierColumns<'a> {
     /// Which ones, after all steps; the row has 0 there when its own codes are made, and its own scale is looked for.
     pub channels: &'a [u32],
     /// Where the scales of their codes come from.
@@ -68,7 +68,7 @@ pub struct NormOf<'a> {
     pub repeat: usize,
 }
 
-impl Source<'_> {
+impl SiteInput<'_> {
     /// Number of rows before regrouping.
     pub fn rows(&self) -> usize {
         self.first().rows()
@@ -81,7 +81,7 @@ impl Source<'_> {
 
     fn first(&self) -> &Rows {
         match self {
-            Source::Rows(x) | Source::Activated(_, x) | Source::Gated(_, x, _) => x,
+            SiteInput::Rows(x) | SiteInput::Activated(_, x) | SiteInput::Gated(_, x, _) => x,
         }
     }
 }
@@ -96,8 +96,8 @@ thread_local! {
 
 struct Pipeline<'a> {
     cpu: Cpu,
-    source: Source<'a>,
-    steps: RowSteps<'a>,
+    source: SiteInput<'a>,
+    steps: RowPrologue<'a>,
     repeat: usize,
     rows: usize,
     /// Values of a row before it is filled up for the rotation, and of one that leaves.
@@ -106,9 +106,9 @@ struct Pipeline<'a> {
 }
 
 impl<'a> Pipeline<'a> {
-    fn new(cpu: Cpu, source: Source<'a>, steps: RowSteps<'a>) -> Self {
+    fn new(cpu: Cpu, source: SiteInput<'a>, steps: RowPrologue<'a>) -> Self {
         let (features, repeat) = (source.features(), steps.norm.map_or(1, |n| n.repeat));
-        if let Source::Gated(_, gate, up) = source {
+        if let SiteInput::Gated(_, gate, up) = source {
             assert_eq!((gate.rows(), gate.features()), (up.rows(), up.features()), "gate and up of different shapes");
         }
         if let Some(norm) = steps.norm {
@@ -131,13 +131,13 @@ impl<'a> Pipeline<'a> {
         for (part, out) in row.chunks_exact_mut(features).enumerate() {
             let row = i * self.repeat + part;
             match self.source {
-                Source::Rows(x) => self.norm(x.row(row), out),
-                Source::Activated(f, x) => {
+                SiteInput::Rows(x) => self.norm(x.row(row), out),
+                SiteInput::Activated(f, x) => {
                     out.copy_from_slice(x.row(row));
                     activation::apply(self.cpu, f, out);
                     self.norm_in_place(out);
                 }
-                Source::Gated(f, gate, up) => {
+                SiteInput::Gated(f, gate, up) => {
                     activation::apply_gated(self.cpu, f, gate.row(row), up.row(row), out);
                     self.norm_in_place(out);
                 }
@@ -152,7 +152,7 @@ impl<'a> Pipeline<'a> {
     /// Lends row `i` of what leaves: the source's own where no step changes it.
     fn with_row(&self, i: usize, f: impl FnOnce(&[f32])) {
         match (self.source, self.steps) {
-            (Source::Rows(x), RowSteps { norm: None, rotation: None }) => f(x.row(i)),
+            (SiteInput::Rows(x), RowPrologue { norm: None, rotation: None }) => f(x.row(i)),
             _ => self.with_own_row(i, 0, |x, _| f(x)),
         }
     }
@@ -193,7 +193,7 @@ impl<'a> Pipeline<'a> {
 ///
 /// # Panics
 /// If shapes disagree.
-pub(crate) fn rows(cpu: Cpu, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
+pub(crate) fn rows(cpu: Cpu, source: SiteInput<'_>, steps: RowPrologue<'_>) -> Rows {
     let pipeline = Pipeline::new(cpu, source, steps);
     let mut y = Rows::for_overwrite(pipeline.rows, pipeline.features);
     let row = |(i, out): (usize, &mut [f32])| pipeline.row(i, out);
@@ -212,20 +212,20 @@ pub(crate) fn rows(cpu: Cpu, source: Source<'_>, steps: RowSteps<'_>) -> Rows {
 /// If shapes disagree.
 pub(crate) fn quantized(
     cpu: Cpu,
-    source: Source<'_>,
-    steps: RowSteps<'_>,
+    source: SiteInput<'_>,
+    steps: RowPrologue<'_>,
     scales: RowScales<'_>,
-    split: Option<Split<'_>>,
+    columns: Option<OutlierColumns<'_>>,
 ) -> QuantRows {
     let pipeline = Pipeline::new(cpu, source, steps);
     let (rows, features) = (pipeline.rows, pipeline.features);
-    for scales in [Some(scales), split.map(|split| split.scales)].into_iter().flatten() {
+    for scales in [Some(scales), columns.map(|columns| columns.scales)].into_iter().flatten() {
         if let RowScales::Static(scales) = scales {
             assert_eq!(scales.len(), rows, "static scales and rows");
         }
     }
     let mut y = QuantRows::for_overwrite(rows, features);
-    let Some(split) = split else {
+    let Some(columns) = columns else {
         let whole = |(i, to): (usize, RowCodes<'_>)| pipeline.with_row(i, |x| quantize(cpu, x, i, scales, to));
         if rows <= TASK_ROWS {
             y.rows_mut().enumerate().for_each(whole);
@@ -234,24 +234,24 @@ pub(crate) fn quantized(
         }
         return y;
     };
-    let count = split.channels.len();
-    assert!(split.channels.iter().all(|c| (*c as usize) < features), "channels beyond {features} features");
-    let mut side = QuantRows::for_overwrite(rows, count);
-    let parted = |(i, (to, side)): (usize, (RowCodes<'_>, RowCodes<'_>))| {
+    let count = columns.channels.len();
+    assert!(columns.channels.iter().all(|c| (*c as usize) < features), "channels beyond {features} features");
+    let mut outliers = QuantRows::for_overwrite(rows, count);
+    let parted = |(i, (to, outliers)): (usize, (RowCodes<'_>, RowCodes<'_>))| {
         pipeline.with_own_row(i, count, |x, taken| {
-            for (taken, channel) in taken.iter_mut().zip(split.channels) {
+            for (taken, channel) in taken.iter_mut().zip(columns.channels) {
                 *taken = std::mem::take(&mut x[*channel as usize]);
             }
-            quantize(cpu, taken, i, split.scales, side);
+            quantize(cpu, taken, i, columns.scales, outliers);
             quantize(cpu, x, i, scales, to);
         });
     };
     if rows <= TASK_ROWS {
-        y.rows_mut().zip(side.rows_mut()).enumerate().for_each(parted);
+        y.rows_mut().zip(outliers.rows_mut()).enumerate().for_each(parted);
     } else {
-        y.par_rows_mut().zip(side.par_rows_mut()).enumerate().with_min_len(TASK_ROWS).for_each(parted);
+        y.par_rows_mut().zip(outliers.par_rows_mut()).enumerate().with_min_len(TASK_ROWS).for_each(parted);
     }
-    y.with_side(side)
+    y.with_outliers(outliers)
 }
 
 /// The codes of row `i`.

@@ -7,33 +7,33 @@ use mquant_kernels::Rows;
 
 use crate::calibrate::statistics::Statistics;
 use mquant_model::input::Modality;
-use mquant_model::nn::{SiteId, SiteRows, Tap};
+use mquant_model::nn::{SiteId, SiteObserver, SiteRows};
 
 /// What was kept of a site, by modality.
-pub(super) type KeptByModality = BTreeMap<Modality, Rows>;
+pub(super) type SampledByModality = BTreeMap<Modality, Rows>;
 
 /// Keeps rows of the sites it is told of: of each modality some of the first batch that has it, equally far apart.
 #[derive(Debug)]
-pub(super) struct KeptRows {
+pub(super) struct SampledRows {
     /// Rows of each modality.
     at_most: usize,
     wanted: BTreeSet<SiteId>,
-    sites: BTreeMap<SiteId, KeptByModality>,
+    sites: BTreeMap<SiteId, SampledByModality>,
 }
 
-impl KeptRows {
+impl SampledRows {
     /// Nothing yet.
     pub(super) fn new(at_most: usize, wanted: impl IntoIterator<Item = SiteId>) -> Self {
         Self { at_most, wanted: wanted.into_iter().collect(), sites: BTreeMap::new() }
     }
 
     /// Those of a site, which are no longer kept.
-    pub(super) fn take(&mut self, site: SiteId) -> KeptByModality {
+    pub(super) fn take(&mut self, site: SiteId) -> SampledByModality {
         self.sites.remove(&site).unwrap_or_default()
     }
 }
 
-impl Tap for KeptRows {
+impl SiteObserver for SampledRows {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         if !self.wanted.contains(&site) {
             return;
@@ -54,9 +54,9 @@ impl Tap for KeptRows {
 }
 
 /// Statistics of all rows, and rows kept.
-pub(super) struct Both<'a, 'b>(pub(super) &'a mut Statistics<'b>, pub(super) &'a mut KeptRows);
+pub(super) struct Both<'a, 'b>(pub(super) &'a mut Statistics<'b>, pub(super) &'a mut SampledRows);
 
-impl Tap for Both<'_, '_> {
+impl SiteObserver for Both<'_, '_> {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         self.0.observe(site, x, rows);
         self.1.observe(site, x, rows);
@@ -69,13 +69,13 @@ mod tests {
 
     use super::*;
     use mquant_model::input::ModalitySpans;
-    use mquant_model::nn::Pass;
+    use mquant_model::nn::ForwardBatch;
 
-    fn pass(spans: &[(Modality, usize)]) -> Pass {
+    fn pass(spans: &[(Modality, usize)]) -> ForwardBatch {
         let mut all = ModalitySpans::default();
         spans.iter().for_each(|(modality, rows)| all.push(*modality, *rows));
         let rows = all.rows();
-        Pass {
+        ForwardBatch {
             sequences: std::iter::once(0..rows).collect(),
             order: (0..rows as u32).collect(),
             spans: all,
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn every_modality_is_kept_from_the_first_batch_that_has_it() {
         let other = SiteId::patch(mquant_model::nn::Tower::Vision);
-        let mut kept = KeptRows::new(3, [SiteId::HEAD]);
+        let mut kept = SampledRows::new(3, [SiteId::HEAD]);
         let text = Modality::Text;
         kept.observe(SiteId::HEAD, &rows(2), pass(&[(text, 2)]).rows());
         kept.observe(other, &rows(2), pass(&[(text, 2)]).rows());
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_merger_makes_one_row_of_several() {
-        let mut kept = KeptRows::new(8, [SiteId::HEAD]);
+        let mut kept = SampledRows::new(8, [SiteId::HEAD]);
         let pass = pass(&[(Modality::Vision, 12)]);
         let spans = pass.spans.regrouped(4);
         kept.observe(SiteId::HEAD, &rows(3), SiteRows { spans: &spans, pass: &pass, merged: 4 });

@@ -1,4 +1,4 @@
-//! What side channels cost a site: activation, rotation, codes and product of the vision tower's `down` in Qwen2-VL, with
+//! What outlier columns cost a site: activation, rotation, codes and product of the vision tower's `down` in Qwen2-VL, with
 //! none, one and some channels split off, taking turns. The least time of each, and of all but the product.
 //!
 //! `cargo run --release -p mquant-kernels --example split_speed [THREADS]`
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mquant_kernels::{
-    Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Hadamard, IntWeight, Level, PackedWeight, Product, RowScales,
-    RowSteps, Rows, Sink, Source, Split, Then, Threads,
+    Activation, Backend, Bits, Bytes, Cpu, CpuBackend, Epilogue, Hadamard, IntWeight, Level, OutlierColumns, Output,
+    PackedWeight, Product, RowPrologue, RowScales, Rows, SiteInput, Threads,
 };
 
 const ROWS: usize = 1024;
@@ -29,7 +29,7 @@ fn main() {
     let x = Rows::from_vec((0..ROWS * INPUTS).map(|i| (i * 7919 % 10_007) as f32 * 1e-3 - 5.0).collect(), INPUTS);
     let mut y = Rows::zeros(ROWS, OUTPUTS);
     let (scales, rotation) = (vec![0.04; ROWS], Hadamard::new(INPUTS).expect("5120 = 20 · 256"));
-    let steps = RowSteps { norm: None, rotation: Some(&rotation) };
+    let steps = RowPrologue { norm: None, rotation: Some(&rotation) };
     for cpu in Cpu::levels().filter(|cpu| cpu.level() != Level::Scalar) {
         let backend = CpuBackend::new(cpu);
         for bits in [Bits::Eight, Bits::Four] {
@@ -38,14 +38,15 @@ fn main() {
                 [0u32, 1, 8, 64].map(|n| ((0..n).collect(), (n > 0).then(|| weight(Bits::Eight, n as usize)))).into();
             let mut least = vec![(f64::INFINITY, f64::INFINITY); splits.len()];
             for _ in 0..TURNS {
-                for ((channels, side), least) in splits.iter().zip(&mut least) {
+                for ((channels, outliers), least) in splits.iter().zip(&mut least) {
                     let start = Instant::now();
-                    let split = side.as_ref().map(|_| Split { channels, scales: RowScales::Static(&scales) });
-                    let source = Source::Activated(Activation::QuickGelu, &x);
-                    let codes = threads.run(|| backend.quantize(source, steps, RowScales::Static(&scales), split));
+                    let columns =
+                        outliers.as_ref().map(|_| OutlierColumns { channels, scales: RowScales::Static(&scales) });
+                    let source = SiteInput::Activated(Activation::QuickGelu, &x);
+                    let codes = threads.run(|| backend.quantize(source, steps, RowScales::Static(&scales), columns));
                     let before = start.elapsed().as_secs_f64();
-                    let (side, sink) = (side.as_ref(), Sink::Add(&mut y));
-                    let product = Product { weight: &main, bias: None, side, then: Then::Nothing, sink };
+                    let (outliers, output) = (outliers.as_ref(), Output::Add(&mut y));
+                    let product = Product { weight: &main, bias: None, outliers, epilogue: Epilogue::Nothing, output };
                     threads.run(|| backend.multiply(&codes, &mut [product]));
                     *least = (least.0.min(start.elapsed().as_secs_f64()), least.1.min(before));
                 }

@@ -11,7 +11,7 @@ use mquant_model::input::Modality;
 use mquant_model::input::ModalitySpans;
 use mquant_model::input::vision_processor::Patches;
 use mquant_model::models::Model;
-use mquant_model::nn::{CacheFormat, Cx, KvCache, Pass, Watcher, again};
+use mquant_model::nn::{CacheFormat, ForwardBatch, ForwardContext, KvCache, ObserverRef, reborrow};
 use mquant_model::run::{LoadedModel, MediaBatch, MediaKey, MediaLimits, PlacedMedia, Prompt};
 
 /// Rows of a batch at most, unless one sample has more: enough for products to be fast.
@@ -22,14 +22,14 @@ const ROWS_AT_ONCE: usize = 2048;
 pub(super) struct Batch {
     /// What enters the unit.
     pub(super) x: Rows,
-    pub(super) pass: Pass,
+    pub(super) pass: ForwardBatch,
     /// The sample of each sequence.
     pub(super) samples: Vec<usize>,
 }
 
 /// A prompt with the tokens of its answer.
 #[derive(Debug)]
-pub(super) struct ShownPrompt {
+pub(super) struct CalibrationPrompt {
     /// Where the sample comes from.
     pub(super) source: String,
     pub(super) prompt: Prompt,
@@ -49,19 +49,20 @@ pub(super) struct Runner<'a> {
 
 impl Runner<'_> {
     /// What leaves a unit for a batch, with perhaps someone watching.
-    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, mut tap: Watcher<'_>) -> Rows {
+    pub(super) fn run(&self, unit: &Working, batch: &Batch, cache: CacheFormat, mut tap: ObserverRef<'_>) -> Rows {
         let decoder = &self.model.decoder;
         let mut caches: Vec<KvCache> = batch.pass.sequences.iter().map(|_| decoder.cache_of(cache)).collect();
         self.threads.run(|| {
-            let mut cx =
-                Cx::new(self.backend, &batch.pass).caching(caches.iter_mut().collect()).watched(again(&mut tap));
+            let mut cx = ForwardContext::new(self.backend, &batch.pass)
+                .caching(caches.iter_mut().collect())
+                .watched(reborrow(&mut tap));
             unit.forward(batch.x.clone(), &mut cx)
         })
     }
 }
 
 /// Every medium of the samples once, as patches; and where its tokens will be.
-pub(super) struct ShownMedia {
+pub(super) struct CalibrationMedia {
     pub(super) batches: Vec<Batch>,
     /// How the tokens of each batch are put back in order.
     made: Vec<MediaBatch>,
@@ -69,9 +70,9 @@ pub(super) struct ShownMedia {
     places: HashMap<MediaKey, (usize, Range<usize>)>,
 }
 
-impl ShownMedia {
+impl CalibrationMedia {
     /// The prompts forget their patches: from here on they are rows of batches.
-    pub(super) fn new(loaded: &LoadedModel, prompts: &mut [ShownPrompt]) -> Self {
+    pub(super) fn new(loaded: &LoadedModel, prompts: &mut [CalibrationPrompt]) -> Self {
         let mut seen = HashSet::new();
         let each = prompts.iter().enumerate();
         let media: Vec<(usize, &PlacedMedia)> = each
@@ -108,7 +109,12 @@ impl ShownMedia {
 }
 
 /// The samples where they enter the decoder: rows of the table, and of media in the places of their tokens.
-pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], media: &mut ShownMedia) -> Vec<Batch> {
+pub(super) fn embed(
+    model: &Model,
+    table: &Matrix,
+    prompts: &[CalibrationPrompt],
+    media: &mut CalibrationMedia,
+) -> Vec<Batch> {
     let encoded = media.restore();
     let features = table.cols();
     let mut batches = Vec::new();
@@ -140,7 +146,13 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
             spans.extend(&prompt.spans, 0..count);
             first += count;
         }
-        let pass = Pass { sequences, order, spans, rope: model.decoder.rope.table(&positions), ..Pass::default() };
+        let pass = ForwardBatch {
+            sequences,
+            order,
+            spans,
+            rope: model.decoder.rope.table(&positions),
+            ..ForwardBatch::default()
+        };
         batches.push(Batch { x, pass, samples: (at..end).collect() });
         at = end;
     }
@@ -148,7 +160,7 @@ pub(super) fn embed(model: &Model, table: &Matrix, prompts: &[ShownPrompt], medi
 }
 
 /// The rows whose scores count, where they enter the head.
-pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) -> Vec<Batch> {
+pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[CalibrationPrompt]) -> Vec<Batch> {
     let of = |batch: &Batch| {
         let features = batch.x.features();
         let (mut values, mut sequences, mut order) = (Vec::new(), Vec::new(), Vec::new());
@@ -162,12 +174,12 @@ pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[ShownPrompt]) 
         }
         let x = Rows::from_vec(values, features);
         let rows = x.rows();
-        let pass = Pass {
+        let pass = ForwardBatch {
             sequences,
             order,
             spans: ModalitySpans::uniform(Modality::Text, rows),
             rope: model.decoder.rope.table(&[]),
-            ..Pass::default()
+            ..ForwardBatch::default()
         };
         Batch { x, pass, samples: batch.samples.clone() }
     };
