@@ -77,7 +77,7 @@ pub enum SamplesError {
         samples: usize,
     },
     /// A file that changed while it was read.
-    #[error("{file}: expected the same rows when read reborrow, found others")]
+    #[error("{file}: expected the same rows when read again, found others")]
     Changed {
         /// The file or folder.
         file: String,

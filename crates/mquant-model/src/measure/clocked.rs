@@ -119,7 +119,7 @@ impl Backend for Clocked {
                 Epilogue::Gate(_, gate, _) => Some(*gate),
                 Epilogue::Nothing | Epilogue::Activate(_) => None,
             };
-            for weight in std::iter::once(*weight).chain(*side).chain(gate) {
+            for weight in std::iter::once(*weight).chain(*outliers).chain(gate) {
                 ops += 2 * x.rows() * weight.rows() * weight.cols();
                 bytes += weight.byte_len();
             }

@@ -194,9 +194,9 @@ impl Explain for JobError {
             }
             JobError::Damaged { .. } => Some("remove the folder to begin anew, or choose another output".to_owned()),
             JobError::Unit { .. } => Some("repeat the command: it is done again".to_owned()),
-            JobError::NoSpace { .. } => Some(format!("free some space, {reborrow}")),
-            JobError::Io { source, .. } if is_space(source) => Some(format!("free some space, {reborrow}")),
-            JobError::Stopped { .. } | JobError::Io { .. } => Some(format!("look after the disk, {reborrow}")),
+            JobError::NoSpace { .. } => Some(format!("free some space, {again}")),
+            JobError::Io { source, .. } if is_space(source) => Some(format!("free some space, {again}")),
+            JobError::Stopped { .. } | JobError::Io { .. } => Some(format!("look after the disk, {again}")),
             JobError::Write(e) => e.hint(),
             JobError::Manifest(e) => e.hint(),
             JobError::UnitName { .. } | JobError::OtherFolder { .. } => None,

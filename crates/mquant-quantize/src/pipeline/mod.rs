@@ -251,7 +251,7 @@ fn pass_units(
         }
         let started = Instant::now();
         if unit == PartId::HEAD {
-            batches = shown::scored(model, &batches, &prompts);
+            batches = calibration_batches::scored(model, &batches, &prompts);
         }
         let enters = if unit::is_encoder(unit) { &mut media.batches } else { &mut batches };
         made.resumed += usize::from(known.is_some());
@@ -265,7 +265,7 @@ fn pass_units(
         worker.advance(unit, enters, &mut quantized, &floats)?;
         if unit == PartId::EMBEDDING {
             let table = quantized.table.as_ref().expect("an embedding has a table");
-            batches = shown::embed(model, table, &prompts, &mut media);
+            batches = calibration_batches::embed(model, table, &prompts, &mut media);
         }
         if is_new {
             let bytes = unit_file::to_bytes(&quantized);

@@ -103,7 +103,7 @@ pub enum RecipeError {
         hint: &'static str,
     },
     /// A step that is done twice, or has no effect because a later one decides its sites again.
-    #[error("{place}: {subject}: expected to be done once, found it again in step {reborrow}")]
+    #[error("{place}: {subject}: expected to be done once, found it again in step {again}")]
     Duplicate {
         /// Where.
         place: Box<Place>,

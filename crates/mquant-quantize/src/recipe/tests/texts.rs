@@ -16,7 +16,7 @@ fn every_preset_is_read_checked_and_written_back() {
         assert!(plan.sites.iter().all(|site| site.decided_by.is_some()), "{}: an undecided site", preset.name);
         let text = recipe.to_toml();
         let again = Recipe::parse(&text, "written.toml").unwrap();
-        assert_eq!(reborrow, recipe);
+        assert_eq!(again, recipe);
         assert_eq!(again.to_toml(), text);
     }
     assert_eq!(PRESETS.len(), 8);

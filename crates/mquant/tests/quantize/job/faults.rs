@@ -40,7 +40,7 @@ fn every_call_may_fail_once() {
             }
             disk.restart(Loss::Nothing, 1);
             disk.start(Plan::default());
-            let (reborrow, result) = run(&disk.shared(), Path::new(OUTPUT), UNITS, &mut |_| {});
+            let (again, result) = run(&disk.shared(), Path::new(OUTPUT), UNITS, &mut |_| {});
             result.unwrap();
             assert!(computed + again.computed.len() <= UNITS + 1, "{at}");
             assert!(!done.promised.iter().any(|unit| again.computed.contains(unit) && done.computed.contains(unit)));
