@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::exit::{CliError, Doing, Failure};
+use crate::failure::{CliError, Doing, Failure};
 
 /// Names the folder of the demo model.
 pub(crate) const VARIABLE: &str = "MQUANT_DEMO_MODEL";

@@ -1,18 +1,20 @@
 //! The `mquant` command: arguments enter, data leave on stdout, talk on stderr, and a documented exit code.
 
-mod args;
+mod failure;
 mod output;
 mod exit;
+mod globals;
 mod progress;
 mod recipe_arg;
 mod report_page;
 mod signals;
-mod session;
 mod demo_model;
+mod session;
 mod media_args;
 mod half_blocks;
 mod sampling_args;
 mod commands;
+mod args;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde::Serialize;
 
-use crate::exit::{CliError, Failure};
+use crate::failure::{CliError, Failure};
 
 /// Form of the data on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,12 @@ pub(crate) fn printable(text: &str, to_terminal: bool) -> Cow<'_, str> {
 
 fn stdout_failed(source: io::Error) -> Failure {
     Failure::new("write the result", CliError::Stdout { source })
+}
+
+/// The form of output that the raw arguments ask for, whether or not the rest of them can be read.
+pub(crate) fn format_asked_for() -> Format {
+    let json = std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if json { Format::Json } else { Format::Text }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mquant::recipe::Recipe;
 
-use crate::exit::{Doing, Failure};
+use crate::failure::{Doing, Failure};
 
 /// The preset of that name, or the recipe in that TOML file.
 pub(crate) fn read(name: &str) -> Result<Recipe, Failure> {

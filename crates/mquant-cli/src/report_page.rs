@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use mquant::disk::RealDisk;
 use mquant::report::{Report, Sources};
 
-use crate::exit::{Doing, Failure};
+use crate::failure::{Doing, Failure};
 
 /// A page, and the files that hold it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use clap::Args;
 use mquant::checkpoint::Fields;
 use mquant::run::{GenerateOptions, LoadedModel, RunError, Sampler, SamplerOptions};
 
-use crate::exit::{Doing, Failure};
+use crate::failure::{Doing, Failure};
 
 /// Tokens of an answer where neither a flag nor the model says.
 pub(crate) const DEFAULT_MAX_TOKENS: usize = 1024;

@@ -10,9 +10,9 @@ use mquant::input::vision_processor::PixelBounds;
 use mquant::kernels::Threads;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RunError};
 
-use crate::args::Globals;
 use crate::demo_model;
-use crate::exit::{CliError, Doing, Done, Failure};
+use crate::failure::{CliError, Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::talk;
 use crate::progress::Progress;
 use crate::signals;

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::exit::{CliError, Done, Failure};
+use crate::failure::{CliError, Done, Failure};
 
 /// What the handlers share with the program.
 #[derive(Debug)]

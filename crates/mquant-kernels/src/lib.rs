@@ -6,26 +6,26 @@
 compile_error!("mquant reads little-endian weights where they lie; big-endian targets are not supported");
 
 mod buffers;
+mod features;
 mod data;
 mod int_weight;
-mod quant_rows;
-mod backend;
-mod cpu;
-mod features;
 mod threads;
 mod exp;
-mod float_gemm;
-mod int_gemm;
-mod weight_only;
-mod row_prologue;
 mod activation;
 mod norm;
 mod hadamard;
 mod quantize_rows;
 mod clip_scale;
 mod rope;
+mod quant_rows;
+mod float_gemm;
+mod int_gemm;
+mod weight_only;
+mod row_prologue;
 mod kv_codes;
 mod attention;
+mod backend;
+mod cpu;
 #[cfg(all(test, unix))]
 mod guard;
 mod limits;

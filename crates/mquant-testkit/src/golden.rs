@@ -88,6 +88,11 @@ impl GoldenFolder {
         all.iter().map(|one| self.parse(&one.to_string(), "batch")).collect()
     }
 
+    /// Whether the reference has answered a case of that name.
+    pub fn has_golden(&self, case: &str) -> bool {
+        self.dir.join(format!("{case}.golden.safetensors")).is_file()
+    }
+
     /// The reference's tensors of a case.
     ///
     /// # Panics
@@ -108,6 +113,14 @@ impl GoldenFolder {
 }
 
 impl Golden {
+    /// The values of an f32 tensor of one dimension.
+    ///
+    /// # Panics
+    /// If there is no such tensor.
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        self.rows(name).unwrap_or_else(|| panic!("a tensor {name}")).into_vec()
+    }
+
     /// A float tensor as rows of its last dimension, if there is one of this name.
     ///
     /// # Panics

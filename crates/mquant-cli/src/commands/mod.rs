@@ -15,8 +15,8 @@ mod recipes;
 
 use clap::Subcommand;
 
-use crate::args::Globals;
-use crate::exit::{Done, Failure};
+use crate::failure::{Done, Failure};
+use crate::globals::Globals;
 use crate::output::Output;
 
 /// What to do.

@@ -6,7 +6,7 @@ use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::recipe::{PRESETS, Preset, Recipe, Target};
 use serde::Serialize;
 
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
 use crate::output::Output;
 
 /// Arguments of `mquant recipes`.

@@ -7,7 +7,7 @@ use mquant::bundle::{FileReport, FileState, Fingerprint, Report, verify};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 

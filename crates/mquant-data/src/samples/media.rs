@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::row;
 use mquant_model::input::image::{self, ImageLimits};
-use mquant_model::input::{Content, MediaSource, Message};
+use mquant_model::input::{Content, MediaSource, Message, Video};
 
 /// SHA-256 of the encoded bytes; of a folder of frames, of their names and bytes.
 pub type MediaHash = [u8; 32];
@@ -18,10 +18,11 @@ pub(super) fn hashes(messages: &[Message]) -> Result<Vec<MediaHash>, String> {
 
 fn hash(content: &Content) -> Result<MediaHash, String> {
     match content {
-        Content::Image(MediaSource::Bytes(bytes)) | Content::Video(MediaSource::Bytes(bytes)) => picture(bytes),
-        Content::Image(MediaSource::Path(path)) => file(path),
-        Content::Video(MediaSource::Path(path)) if path.is_dir() => frames(path),
-        Content::Video(MediaSource::Path(path)) => file(path),
+        Content::Image(source) | Content::Video(Video { source, .. }) => match source {
+            MediaSource::Bytes(bytes) => picture(bytes),
+            MediaSource::Path(path) if matches!(content, Content::Video(_)) && path.is_dir() => frames(path),
+            MediaSource::Path(path) => file(path),
+        },
         Content::Text(_) => Err("expected a picture, found text".to_owned()),
     }
 }

@@ -48,11 +48,11 @@ pub trait MediaProcessor: Send + Sync {
     /// A picture that the model cannot read.
     fn image(&self, image: &RgbImage) -> Result<Patches, ProcessorError>;
 
-    /// Rows of a video's frames, all of one size.
+    /// Rows of a video's frames, all of one size, `fps` of them a second.
     ///
     /// # Errors
     /// Frames that the model cannot read, or a model that reads no videos.
-    fn video(&self, frames: &[RgbImage]) -> Result<Patches, ProcessorError>;
+    fn video(&self, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError>;
 
     /// Patches that a picture of `width` × `height` pixels takes.
     ///
@@ -66,8 +66,8 @@ impl MediaProcessor for VisionProcessor {
         VisionProcessor::image(self, image)
     }
 
-    fn video(&self, frames: &[RgbImage]) -> Result<Patches, ProcessorError> {
-        VisionProcessor::video(self, frames)
+    fn video(&self, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError> {
+        VisionProcessor::video(self, frames, fps)
     }
 
     fn image_grid(&self, width: u32, height: u32) -> Result<Grid, ProcessorError> {

@@ -133,7 +133,7 @@ impl Explain for VideoError {
         let hint = match self {
             Self::Frame(source) => return source.hint(),
             Self::Container { .. } => {
-                "extract frames first, for example `ffmpeg -i clip.mp4 -vf fps=2 frames/%05d.png`, and give the folder"
+                "extract frames first, for example `ffmpeg -i clip.mp4 -vf fps=2 frames/%05d.png`, and give the folder with `--fps 2`"
             }
             Self::Frames { found, .. } if *found > 0 => "take fewer frames a second",
             Self::Size { .. } => "extract all frames at one size",

@@ -4,6 +4,10 @@ use std::borrow::{Borrow, BorrowMut};
 
 use super::{Engine, Input, Prompt, RunError, Sequence, StepItem, StepStats, Stepped};
 
+/// Is given a sequence by its key and its next logits, or why there are none; returns the token to compute next, or None to end
+/// the sequence.
+pub type Choose<'f, E> = dyn FnMut(usize, &mut Sequence, Result<Vec<f32>, RunError>) -> Result<Option<u32>, E> + 'f;
+
 /// Sequences that are computed together. Each has a key of the caller's, and a prompt or a token to compute next.
 ///
 /// A sequence leaves when the caller gives it no further token; others may join at any step.
@@ -46,15 +50,11 @@ impl<'e, S: BorrowMut<Sequence>, P: Borrow<Prompt>> Batch<'e, S, P> {
         self.open.retain(|open| open.key != key);
     }
 
-    /// One [`Engine::step`]. `choose` is given each sequence whose next logits are there, or why there are none, and returns
-    /// the token to compute next; None ends the sequence.
+    /// One [`Engine::step`]; `choose` is asked about each sequence that has come to the end of its prompt.
     ///
     /// # Errors
     /// What `choose` returns; the batch is empty then.
-    pub fn step<E>(
-        &mut self,
-        choose: &mut dyn FnMut(usize, &mut Sequence, Result<Vec<f32>, RunError>) -> Result<Option<u32>, E>,
-    ) -> Result<StepStats, E> {
+    pub fn step<E>(&mut self, choose: &mut Choose<'_, E>) -> Result<StepStats, E> {
         let mut items: Vec<StepItem<'_>> = Vec::with_capacity(self.open.len());
         for Open { sequence, input, .. } in &mut self.open {
             let input = match input {

@@ -16,7 +16,7 @@ mod batch;
 mod sampler;
 mod generate;
 
-pub use batch::Batch;
+pub use batch::{Batch, Choose};
 pub use engine::{Engine, EngineOptions, Input, StepItem, StepStats, Stepped};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};

@@ -9,10 +9,10 @@ use super::{LoadedModel, RunError};
 use crate::error::Result;
 use crate::input::chat_template::AddGenerationPrompt;
 use crate::input::image::{self, RgbImage};
-use crate::input::messages::{Content, MediaSource, Message};
+use crate::input::messages::{Content, FrameRate, MediaSource, Message, Video};
 use crate::input::prompt::encode_chat;
 use crate::input::video;
-use crate::input::vision_processor::Patches;
+use crate::input::vision_processor::{FRAMES_PER_SECOND, Patches};
 use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::models::{Expanded, MediaLayout, MediaPiece, Piece};
 use crate::nn::Position;
@@ -83,7 +83,7 @@ impl Prompt {
         for content in messages.iter().flat_map(Message::media) {
             match content {
                 Content::Image(source) => media.push((MediaKind::Image, read_image(loaded, source)?)),
-                Content::Video(source) => media.push((MediaKind::Video, read_video(loaded, source)?)),
+                Content::Video(video) => media.push((MediaKind::Video, read_video(loaded, video)?)),
                 Content::Text(_) => {}
             }
         }
@@ -189,12 +189,13 @@ fn read_image(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
     Ok(loaded.processor.image(&image)?)
 }
 
-fn read_video(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
-    let frames = match source {
+fn read_video(loaded: &LoadedModel, video: &Video) -> Result<Patches> {
+    let frames = match &video.source {
         MediaSource::Path(path) => video::open(path, &loaded.video_limits)?,
         MediaSource::Bytes(bytes) => video::decode(bytes, &loaded.video_limits)?,
     };
-    Ok(loaded.processor.video(&frames)?)
+    let fps = video.fps.map_or(FRAMES_PER_SECOND, FrameRate::per_second);
+    Ok(loaded.processor.video(&frames, fps)?)
 }
 
 fn media_key(patches: &Patches) -> MediaKey {

@@ -1,6 +1,6 @@
 //! Law 1: pixels, ids, float logits and greedy tokens equal the reference's.
 
-use mquant::input::MediaKind;
+use mquant::input::{Body, Content, FrameRate, MediaKind};
 use mquant::kernels::Rows;
 use mquant::run::{Engine, Prompt, Sequence};
 
@@ -10,6 +10,11 @@ use crate::golden::{Golden, GoldenFolder};
 /// Bound on logits, in standard deviations: what a different order of float sums costs, with an ample margin, and small
 /// enough that one pixel value off by a step, or another GELU, is noticed.
 const SCORES: f64 = 1e-4;
+
+/// What the names of cases with frame rates end with.
+const FPS: &str = "-fps";
+/// `temporal_patch_size` of the families that have such cases.
+const FRAMES_PER_STEP: f64 = 2.0;
 
 /// One case. Returns the distance of the logits.
 ///
@@ -21,6 +26,40 @@ pub fn equals_reference(folder: &GoldenFolder, case: &str) -> f64 {
     let prompt = prepare(&loaded, &folder.messages(case));
     let logits = engine.all_logits(&prompt).expect("logits");
     compare(&folder.golden(case), "", case, &prompt, &logits, &mut |n| greedy(&engine, &prompt, n))
+}
+
+/// Cases whose videos say how fast their frames follow one another; returns how many there are. Their messages and pixels are
+/// those of the case without.
+///
+/// # Panics
+/// Where ours and the reference's differ.
+pub fn frame_rates_equal_reference(folder: &GoldenFolder) -> usize {
+    let loaded = folder.load();
+    let engine = engine(&loaded, 1024);
+    let cases: Vec<String> =
+        folder.cases().into_iter().filter(|case| folder.has_golden(&format!("{case}{FPS}"))).collect();
+    for case in &cases {
+        let mut messages = folder.messages(case);
+        let name = format!("{case}{FPS}");
+        let golden = folder.golden(&name);
+        let mut seconds = golden.floats("second_per_grid_ts").into_iter();
+        let parts = messages.iter_mut().flat_map(|message| match &mut message.body {
+            Body::Parts(parts) => parts.as_mut_slice(),
+            Body::Plain(_) => &mut [],
+        });
+        for part in parts {
+            if let Content::Video(video) = part {
+                let step = seconds.next().expect("a rate for every video");
+                video.fps = FrameRate::new(FRAMES_PER_STEP / f64::from(step));
+            }
+        }
+        let prompt = prepare(&loaded, &messages);
+        let logits = engine.all_logits(&prompt).expect("logits");
+        compare(&golden, "", &name, &prompt, &logits, &mut |n| greedy(&engine, &prompt, n));
+        let unsaid = prepare(&loaded, &folder.messages(case));
+        assert_ne!(prompt.positions, unsaid.positions, "{name}: the rate changes nothing");
+    }
+    cases.len()
 }
 
 /// The batch case, computed as one batch. Returns the largest distance.
@@ -49,7 +88,7 @@ fn compare(
     generate: &mut dyn FnMut(usize) -> Vec<u32>,
 ) -> f64 {
     let ints = |name: &str| golden.ints(&format!("{name}{suffix}"));
-    if suffix.is_empty() {
+    if suffix.is_empty() && !case.ends_with(FPS) {
         compare_pixels(golden, case, prompt);
     }
     assert_eq!(prompt.ids, ints("input_ids").expect("input_ids"), "{case}: token ids");

@@ -11,7 +11,7 @@ mod wiring;
 
 pub use cache::{batch_equals_one_by_one, chunks_equal_whole, decode_equals_prefill, second_turn_continues};
 pub use function::transforms_preserve_the_function;
-pub use golden::{batch_equals_reference, equals_reference};
+pub use golden::{batch_equals_reference, equals_reference, frame_rates_equal_reference};
 pub use kernel::kernels_do_not_matter;
 pub use order::{modality_first_changes_no_bit, row_order_is_free};
 pub use shared::threads_share_an_engine;

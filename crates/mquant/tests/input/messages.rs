@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mquant::checkpoint::Fields;
 use mquant::input::generation_config::{Decoding, GenerationConfig};
-use mquant::input::messages::{Body, Content, MediaSource, Message, MessagesError, parse};
+use mquant::input::messages::{Body, Content, FrameRate, MediaSource, Message, MessagesError, Video, parse};
 use mquant::{Class, Explain as _};
 use mquant_testkit::bare;
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn both_conventions_are_read() {
             {"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}},
             {"type": "image_url", "image_url": "b.png"},
             {"type": "image", "image": "c.png"}, {"type": "image", "url": "d.png"}, {"type": "image", "path": "e.png"},
-            {"type": "video_url", "video_url": {"url": "f.mp4"}}, {"type": "video", "video": "g.mp4"},
+            {"type": "video_url", "video_url": {"url": "f.mp4"}}, {"type": "video", "video": "g.mp4", "fps": 2.5},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQID"}},
             {"type": "text", "text": "Why?"}]}]}"#;
     let parts = vec![
@@ -35,8 +35,8 @@ fn both_conventions_are_read() {
         Content::Image(path("c.png")),
         Content::Image(path("d.png")),
         Content::Image(path("e.png")),
-        Content::Video(path("f.mp4")),
-        Content::Video(path("g.mp4")),
+        Content::Video(path("f.mp4").into()),
+        Content::Video(Video { source: path("g.mp4"), fps: FrameRate::new(2.5) }),
         Content::Image(MediaSource::Bytes([1, 2, 3].as_slice().into())),
         Content::Text("Why?".into()),
     ];
@@ -91,6 +91,10 @@ fn broken_messages_name_their_place() {
         (part(r#"{"type":"image","image":"data:image/png;base64,*"}"#), "MESSAGES_DATA_URL", "base64"),
         (part(r#"{"type":"video","video":"data:image/png;base64,AQID"}"#), "MESSAGES_DATA_URL", "video/"),
         (part(r#"{"type":"image","image":"a\u0000b"}"#), "MESSAGES_FIELD", "NUL"),
+        (part(r#"{"type":"image","image":"a","fps":2}"#), "MESSAGES_UNSUPPORTED", "fps"),
+        (part(r#"{"type":"video","video":"a","fps":0}"#), "MESSAGES_FIELD", "found 0"),
+        (part(r#"{"type":"video","video":"a","fps":1e9}"#), "MESSAGES_FIELD", "at most 1000"),
+        (part(r#"{"type":"video","video":"a","fps":"2"}"#), "MESSAGES_FIELD", "fps"),
         (many_media, "MESSAGES_LIMIT", "16"),
         (many, "MESSAGES_LIMIT", "10000"),
     ];

@@ -26,7 +26,7 @@ fn conversation(value: &Value) -> Vec<Message> {
     let media = || MediaSource::Path("x".into());
     let part = |part: &Value| match part["type"].as_str().unwrap() {
         "image" => Content::Image(media()),
-        "video" => Content::Video(media()),
+        "video" => Content::Video(media().into()),
         _ => Content::Text(part["text"].as_str().unwrap().to_owned()),
     };
     let message = |message: &Value| {

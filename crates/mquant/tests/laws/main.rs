@@ -80,6 +80,15 @@ family!(qwen2_5_vl);
 family!(qwen2_5_vl_published);
 
 #[test]
+fn law_1_golden_of_frame_rates() {
+    let cases = [
+        laws::frame_rates_equal_reference(&folder("qwen2_5_vl")),
+        laws::frame_rates_equal_reference(&folder("qwen2_5_vl_published")),
+    ];
+    assert_eq!(cases, [2, 1]);
+}
+
+#[test]
 fn law_1_golden_of_a_batch() {
     laws::batch_equals_reference(&folder("qwen2_vl"));
     laws::batch_equals_reference(&folder("qwen2_5_vl"));

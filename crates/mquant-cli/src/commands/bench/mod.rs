@@ -11,8 +11,8 @@ use mquant::input::image::ImageLimits;
 use mquant::kernels::measure_limits;
 use mquant::measure::{Workload, measure, peak_rss_bytes};
 
-use crate::args::Globals;
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::session;

@@ -1,6 +1,6 @@
 //! The figures as tables: what was measured, what the CPU can do, what the time went to.
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::output::Output;
 
 use super::report::{LimitsReport, PhaseReport, Report};

@@ -8,8 +8,8 @@ use clap::Args;
 use mquant::evaluate::{Comparison, Side, compare};
 use serde::Serialize;
 
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Done, Failure};
+use crate::failure::{CliError, Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::media_args::MediaArgs;
 use crate::output::Output;
 use crate::progress::Progress;

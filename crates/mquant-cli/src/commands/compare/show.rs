@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use mquant::evaluate::Candidate;
 
 use super::Report;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::output::{Output, printable};
 
 pub(super) fn print(report: &Report, output: &Output) -> Result<(), Failure> {

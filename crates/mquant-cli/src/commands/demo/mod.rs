@@ -14,8 +14,8 @@ use mquant::measure::peak_rss_bytes;
 use mquant::recipe::Recipe;
 use mquant::run::LoadedModel;
 
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Done, Failure};
+use crate::failure::{CliError, Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::signals::{self, Hold};

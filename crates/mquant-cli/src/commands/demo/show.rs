@@ -4,7 +4,7 @@ use mquant::evaluate::Benchmark;
 use mquant::input::image;
 
 use super::report::{Report, VariantReport};
-use crate::exit::{Doing, Failure};
+use crate::failure::{Doing, Failure};
 use crate::half_blocks;
 use crate::output::{Output, printable};
 

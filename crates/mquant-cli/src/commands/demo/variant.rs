@@ -10,8 +10,8 @@ use mquant::pipeline::{self, Outcome, QuantizeOptions};
 use mquant::recipe::Recipe;
 use mquant::run::{LoadOptions, LoadedModel};
 
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Failure};
+use crate::failure::{CliError, Doing, Failure};
+use crate::globals::Globals;
 use crate::session;
 
 /// A quantised model in memory.

@@ -9,8 +9,8 @@ use mquant::pipeline::PipelineError;
 use mquant::recipe::Recipe;
 
 use super::{EvalArgs, open};
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Done, Failure};
+use crate::failure::{CliError, Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::report_page;

@@ -13,8 +13,8 @@ use mquant::bundle::MANIFEST;
 use mquant::disk::RealDisk;
 use mquant::evaluate::{Evaluation, ResultFolder};
 
-use crate::args::Globals;
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::report_page;

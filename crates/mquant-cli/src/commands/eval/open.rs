@@ -9,8 +9,8 @@ use mquant::evaluate::{Benchmark, Exam, Judged, Known, METRICS, ModelRecord, Set
 use mquant::run::Engine;
 
 use super::EvalArgs;
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Failure};
+use crate::failure::{CliError, Doing, Failure};
+use crate::globals::Globals;
 use crate::output::talk;
 use crate::progress::Progress;
 use crate::session::{self, Opened};

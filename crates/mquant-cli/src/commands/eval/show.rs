@@ -5,7 +5,7 @@ use std::time::Duration;
 use mquant::evaluate::{BenchmarkRecord, EvaluationRecord, Paired, Sat};
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::output::Output;
 
 /// Below this p a difference is marked.

@@ -7,8 +7,8 @@ use clap::Args;
 use mquant::run::LoadedModel;
 use serde::Serialize;
 
-use crate::args::Globals;
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::Output;
 use crate::sampling_args::end_tokens;
 use crate::session;

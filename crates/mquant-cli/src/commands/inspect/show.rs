@@ -2,7 +2,7 @@
 
 use super::Inspection;
 use super::anatomy::{SiteRow, TowerRow};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::output::Output;
 
 pub(super) fn show(inspection: &Inspection, output: &Output) -> Result<(), Failure> {

@@ -6,8 +6,8 @@ use clap::Args;
 use mquant::kernels::{Cpu, KernelInfo, Level, Operation, Threads, Timing, operations, time_kernels};
 use serde::Serialize;
 
-use crate::args::Globals;
-use crate::exit::{Done, Failure};
+use crate::failure::{Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::session;

@@ -8,7 +8,7 @@ use mquant::input::Message;
 use mquant::input::messages::{MAX_JSON_BYTES, parse};
 use serde_json::Value;
 
-use crate::exit::{CliError, Doing, Failure};
+use crate::failure::{CliError, Doing, Failure};
 
 /// What a messages file holds.
 #[derive(Debug)]

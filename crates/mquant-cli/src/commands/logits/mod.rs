@@ -13,8 +13,8 @@ use mquant::kernels::Rows;
 use mquant::run::{Batch, Engine, Input, Prompt, RunError, Sequence, argmax};
 use serde::Serialize;
 
-use crate::args::Globals;
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::progress::Progress;
 use crate::session;

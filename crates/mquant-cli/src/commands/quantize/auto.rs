@@ -12,8 +12,8 @@ use mquant::recipe::Recipe;
 use mquant::run::{LoadOptions, LoadedModel};
 
 use super::{Made, Work, show};
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Failure};
+use crate::failure::{CliError, Doing, Failure};
+use crate::globals::Globals;
 use crate::output::talk;
 use crate::progress::Progress;
 use crate::session;

@@ -21,8 +21,8 @@ use mquant::pipeline::{self, Estimate, Outcome, PipelineError, QuantizeOptions};
 use mquant::recipe::Recipe;
 use mquant::run::{EngineOptions, LoadedModel};
 
-use crate::args::Globals;
-use crate::exit::{CliError, Doing, Done, Failure};
+use crate::failure::{CliError, Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, talk};
 use crate::signals::{self, Hold};
 use crate::{report_page, session};

@@ -8,7 +8,7 @@ use mquant::pipeline::{Estimate, ShownRows, SiteReport, UnitReport};
 use mquant::recipe::Recipe;
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::output::Output;
 
 /// Sites with the largest errors that are listed.

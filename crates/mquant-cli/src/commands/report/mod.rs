@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::exit::{Done, Failure};
+use crate::failure::{Done, Failure};
 use crate::output::Output;
 use crate::report_page;
 

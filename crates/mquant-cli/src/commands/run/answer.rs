@@ -8,8 +8,8 @@ use mquant::input::MediaKind;
 use mquant::input::{AddGenerationPrompt, Message};
 use mquant::run::{Engine, GenerateOptions, Generated, Generator, Prompt, Sampler, SamplerOptions, Sequence};
 
-use crate::args::Globals;
-use crate::exit::{Doing, Done, Failure};
+use crate::failure::{Doing, Done, Failure};
+use crate::globals::Globals;
 use crate::output::{Output, printable};
 use crate::progress::Progress;
 use crate::sampling_args::SamplingArgs;

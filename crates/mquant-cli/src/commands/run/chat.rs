@@ -9,7 +9,8 @@ use rustyline::{Behavior, Config, Editor};
 
 use super::answer::Answerer;
 use super::report;
-use crate::exit::{CliError, Done, Failure, complain};
+use crate::exit::complain;
+use crate::failure::{CliError, Done, Failure};
 use crate::media_args::{check_opens, user_message};
 use crate::output::{Output, talk};
 use crate::signals;
@@ -99,7 +100,7 @@ fn read(line: &str) -> Line {
         "/help" => Line::Help,
         "/clear" => Line::Clear,
         "/image" => Line::Add(Content::Image(source())),
-        "/video" => Line::Add(Content::Video(source())),
+        "/video" => Line::Add(Content::Video(source().into())),
         _ if command.starts_with('/') => Line::Unknown(command.chars().take(40).collect()),
         _ => Line::Say(line.to_owned()),
     }
@@ -122,6 +123,6 @@ mod tests {
         assert_eq!(read("/imagine"), Line::Unknown("/imagine".to_owned()));
         let path = MediaSource::Path("a photo.png".into());
         assert_eq!(read("/image  a photo.png "), Line::Add(Content::Image(path.clone())));
-        assert_eq!(read("/video a photo.png"), Line::Add(Content::Video(path)));
+        assert_eq!(read("/video a photo.png"), Line::Add(Content::Video(path.into())));
     }
 }

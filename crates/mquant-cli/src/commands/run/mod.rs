@@ -11,8 +11,8 @@ use clap::Args;
 use mquant::input::Message;
 use mquant::input::chat_template::MAX_TEXT_BYTES;
 
-use crate::args::Globals;
-use crate::exit::{CliError, Done, Failure};
+use crate::failure::{CliError, Done, Failure};
+use crate::globals::Globals;
 use crate::media_args::MediaArgs;
 use crate::output::Output;
 use crate::sampling_args::SamplingArgs;

@@ -5,7 +5,7 @@ use mquant::measure::ClippedShare;
 use serde::Serialize;
 
 use super::answer::{Answer, Answerer};
-use crate::exit::{Doing, Failure};
+use crate::failure::{Doing, Failure};
 use crate::output;
 
 /// Sites that are listed for people.

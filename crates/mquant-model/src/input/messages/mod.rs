@@ -47,6 +47,45 @@ impl std::fmt::Debug for MediaSource {
     }
 }
 
+/// Frames in a second: above 0, at most [`FrameRate::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrameRate(f32);
+
+/// It is always a number.
+impl Eq for FrameRate {}
+
+impl FrameRate {
+    /// The highest rate.
+    pub const MAX: f32 = 1000.0;
+
+    /// None if it is out of range.
+    pub fn new(per_second: f64) -> Option<Self> {
+        let rate = per_second as f32;
+        (rate > 0.0 && rate <= Self::MAX && rate.is_normal()).then_some(Self(rate))
+    }
+
+    /// Frames in a second.
+    pub fn per_second(self) -> f32 {
+        self.0
+    }
+}
+
+/// A video and what is said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// Where its frames are.
+    pub source: MediaSource,
+    /// How fast the frames follow one another; families with absolute time place its rows by it. None takes the reference's
+    /// [`FRAMES_PER_SECOND`](super::vision_processor::FRAMES_PER_SECOND).
+    pub fps: Option<FrameRate>,
+}
+
+impl From<MediaSource> for Video {
+    fn from(source: MediaSource) -> Self {
+        Self { source, fps: None }
+    }
+}
+
 /// One part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -55,7 +94,7 @@ pub enum Content {
     /// A still image.
     Image(MediaSource),
     /// A video.
-    Video(MediaSource),
+    Video(Video),
 }
 
 /// What a message says, in the form its writer chose: templates tell a string from a list of parts.

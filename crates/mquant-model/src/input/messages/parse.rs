@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::source::{SourceError, source};
 use super::{Body, Content, MAX_INLINE_BYTES, MAX_JSON_BYTES, MAX_MEDIA, MAX_MESSAGES, MAX_PARTS, MAX_ROLE_CHARS};
-use super::{MediaSource, Message, MessagesError, Place};
+use super::{FrameRate, MediaSource, Message, MessagesError, Place, Video};
 use crate::checkpoint::kind;
 use crate::excerpt::{excerpt, quoted};
 use crate::input::MediaKind;
@@ -97,19 +97,37 @@ impl Parser<'_> {
                 Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image_url"])?))
             }
             "video_url" => {
-                self.only(place, part, &["type", "video_url"])?;
-                Ok(Content::Video(self.media(place, MediaKind::Video, part, &["video_url"])?))
+                self.only(place, part, &["type", "video_url", "fps"])?;
+                self.video(place, part, &["video_url"])
             }
             "image" => {
                 self.only(place, part, &["type", "image", "url", "path"])?;
                 Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image", "url", "path"])?))
             }
             "video" => {
-                self.only(place, part, &["type", "video", "url", "path"])?;
-                Ok(Content::Video(self.media(place, MediaKind::Video, part, &["video", "url", "path"])?))
+                self.only(place, part, &["type", "video", "url", "path", "fps"])?;
+                self.video(place, part, &["video", "url", "path"])
             }
             other => Err(self.unsupported(place, format!("a part of type {}", quoted(other)))),
         }
+    }
+
+    /// A video with the rate of its frames, if it is given as `fps`.
+    fn video(
+        &mut self,
+        place: Place,
+        part: &Map<String, Value>,
+        keys: &[&'static str],
+    ) -> Result<Content, MessagesError> {
+        let source = self.media(place, MediaKind::Video, part, keys)?;
+        let fps = match part.get("fps") {
+            None | Some(Value::Null) => None,
+            Some(value) => match value.as_f64().and_then(FrameRate::new) {
+                Some(rate) => Some(rate),
+                None => return Err(self.field(place, "fps", FPS, excerpt(&value.to_string()))),
+            },
+        };
+        Ok(Content::Video(Video { source, fps }))
     }
 
     /// The one source among `keys`: a string, or an object with `url` (and OpenAI's `detail`, which is no concern here).
@@ -184,6 +202,7 @@ impl Parser<'_> {
 
 const ROLE: &str = "a lower-case word such as user";
 const CONTENT: &str = "a string or a list of at least one part";
+const FPS: &str = "a number above 0 and at most 1000";
 const SOURCE: &str = "a path or url, or an object with `url`";
 
 /// A word of lower-case letters, with `_` or `-` inside: nothing that could spell a part of a control token's frame.

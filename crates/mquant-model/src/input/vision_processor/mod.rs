@@ -67,7 +67,7 @@ pub struct Patches {
     pub rows: Rows,
     /// Their arrangement.
     pub grid: Grid,
-    /// Seconds from one grid step to the next: the frames of a step at [`FRAMES_PER_SECOND`].
+    /// Seconds from one grid step to the next.
     pub seconds_per_step: f32,
 }
 
@@ -173,14 +173,14 @@ impl VisionProcessor {
     /// # Errors
     /// As [`image_grid`](Self::image_grid).
     pub fn image(&self, image: &RgbImage) -> Result<Patches, ProcessorError> {
-        patchify::patches(&self.image, std::slice::from_ref(image))
+        patchify::patches(&self.image, std::slice::from_ref(image), FRAMES_PER_SECOND)
     }
 
-    /// Prepares frames of one size.
+    /// Prepares frames of one size, `fps` of them a second ([`FRAMES_PER_SECOND`] where nobody says).
     ///
     /// # Errors
     /// As [`video_grid`](Self::video_grid); frames that differ in size.
-    pub fn video(&self, frames: &[RgbImage]) -> Result<Patches, ProcessorError> {
-        patchify::patches(self.video_settings()?, frames)
+    pub fn video(&self, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError> {
+        patchify::patches(self.video_settings()?, frames, fps)
     }
 }

@@ -6,12 +6,12 @@ use mquant_kernels::Rows;
 
 use super::config::Settings;
 use super::error::ProcessorError;
-use super::{FRAMES_PER_SECOND, Grid, Patches};
+use super::{Grid, Patches};
 use crate::input::image::RgbImage;
 use crate::input::resize::resize;
 
 /// Patches of `frames`, the last one repeated until they fill whole groups of `temporal`.
-pub(super) fn patches(settings: &Settings, frames: &[RgbImage]) -> Result<Patches, ProcessorError> {
+pub(super) fn patches(settings: &Settings, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError> {
     let first = frames.first().ok_or(ProcessorError::NoFrames)?;
     let expected = (first.width(), first.height());
     for (index, frame) in frames.iter().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn patches(settings: &Settings, frames: &[RgbImage]) -> Result<Patche
             write_frame(settings, grid, frame.pixels(), slot, &mut rows);
         }
     }
-    Ok(Patches { rows, grid, seconds_per_step: settings.temporal as f32 / FRAMES_PER_SECOND })
+    Ok(Patches { rows, grid, seconds_per_step: settings.temporal as f32 / fps })
 }
 
 /// Writes the pixels of one frame into its `slot`th place of the rows.

@@ -6,7 +6,7 @@ use crate::vision::picture::{columns, fixture, folder, hash, noise, noise_pictur
 use mquant::checkpoint::Fields;
 use mquant::input::image::{ImageLimits, RgbImage, open};
 use mquant::input::vision_processor::{
-    Grid, Patches, Patching, PixelBounds, ProcessorError, ProcessorFiles, Setting, VisionProcessor,
+    FRAMES_PER_SECOND, Grid, Patches, Patching, PixelBounds, ProcessorError, ProcessorFiles, Setting, VisionProcessor,
 };
 use mquant::{Class, Explain};
 use mquant_testkit::bare;
@@ -78,7 +78,7 @@ fn pixel_values_equal_the_reference_for_every_setting() {
             let bytes = noise(seed, number(frames) * size);
             let frames: Vec<_> = bytes.chunks(size).map(|f| RgbImage::new(w, h, f.to_vec()).unwrap()).collect();
             assert_eq!(processor.video_grid(frames.len(), w, h).unwrap(), grid, "{line}");
-            processor.video(&frames).unwrap()
+            processor.video(&frames, FRAMES_PER_SECOND).unwrap()
         };
         assert_eq!(patches.grid, grid, "{line}");
         assert_eq!(patches.rows.rows(), grid.patches(), "{line}");
@@ -328,9 +328,9 @@ fn pictures_are_cut_as_the_model_reads_them() {
 #[test]
 fn frames_must_agree() {
     let processor = flat(&json!({})).unwrap();
-    assert_eq!(processor.video(&[]).unwrap_err().code(), "VIDEO_FRAMES");
+    assert_eq!(processor.video(&[], FRAMES_PER_SECOND).unwrap_err().code(), "VIDEO_FRAMES");
     let frames = [noise_picture(1, 30, 20), noise_picture(2, 20, 30)];
-    let error = processor.video(&frames).unwrap_err();
+    let error = processor.video(&frames, FRAMES_PER_SECOND).unwrap_err();
     assert_eq!(error.code(), "VIDEO_SIZE");
     assert!(error.to_string().contains("frame 1"), "{error}");
 }

@@ -241,7 +241,7 @@ fn an_id_resolves_in_the_cache_of_the_environment() {
     fs::write(root.path().join("models--org--name/refs/main"), &commit).unwrap();
     let open = |id: &str, folder: &Path| {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "folders::an_id_resolves_in_the_cache_of_the_environment", "--nocapture"])
+            .args(["--exact", "checkpoint::folders::an_id_resolves_in_the_cache_of_the_environment", "--nocapture"])
             .envs([(CHILD, id), ("HF_HUB_CACHE", root.path().to_str().unwrap()), ("HF_HUB_OFFLINE", "1")])
             .current_dir(folder)
             .output()

@@ -18,7 +18,7 @@ const SIGBUS: i32 = 7;
 fn truncated(explain: bool) -> Output {
     let model = Model::of(whole(&[("a", "F32", &[16_384], f32s(&[1.0; 16_384]))]));
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "truncation::child", "--nocapture"]).env(FOLDER, model.path());
+    command.args(["--exact", "checkpoint::truncation::child", "--nocapture"]).env(FOLDER, model.path());
     if explain {
         command.env(EXPLAIN, "1");
     }
