@@ -4,8 +4,8 @@ use super::super::{MediaPiece, Piece};
 use crate::nn::Position;
 
 /// Text counts on all three axes at once; media count on time, height and width from where the text stands, and the text goes
-/// on after the longer side. As in transformers 5.23, time does not hold up the text that follows a video, but what follows
-/// the whole prompt comes after every position in it. `time` is the position of a grid step of a medium.
+/// on after the longer side. As in transformers 5.23, time does not hold up the text that follows a video, and what is generated
+/// goes on as the text of the prompt would. `time` is the position of a grid step of a medium.
 pub(in crate::models) fn positions(
     pieces: &[Piece],
     merge: usize,
@@ -29,6 +29,5 @@ pub(in crate::models) fn positions(
             }
         }
     }
-    let after = positions.iter().flatten().max().map_or(0, |p| p + 1);
-    (positions, after)
+    (positions, next)
 }

@@ -130,6 +130,6 @@ mod tests {
         let (positions, after) = layout.positions(&[Piece::Text(2), Piece::Media(media), Piece::Text(1)]);
         let time: Vec<u32> = positions.iter().map(|p| p[0]).collect();
         assert_eq!(time, [0, 1, 2, 3, 5, 6, 3]);
-        assert_eq!(after, 7);
+        assert_eq!(after, 4);
     }
 }
