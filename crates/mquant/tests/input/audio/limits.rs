@@ -180,3 +180,43 @@ fn a_cut_file_is_refused() {
         }
     }
 }
+
+/// The bytes after the name of the first box or chunk `name`, which are replaced.
+fn patch(bytes: &mut [u8], name: &[u8; 4], offset: usize, with: &[u8]) {
+    let at = bytes.windows(4).position(|window| window == name).unwrap() + 4 + offset;
+    bytes[at..at + with.len()].copy_from_slice(with);
+}
+
+#[test]
+fn long_hostile_files_end_in_time() {
+    let noise: Vec<u8> = (0..4_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+    let sync = |pattern: &[u8]| pattern.repeat((4 << 20) / pattern.len());
+    let after = |name: &str, keep: usize, tail: &[u8]| [&file(name)[..keep], tail].concat();
+    let mut counted = file("mono.m4a");
+    patch(&mut counted, b"stsz", 4, &[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]);
+    patch(&mut counted, b"stts", 4, &[0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff]);
+    let mut many_runs = file("mono.m4a");
+    patch(&mut many_runs, b"stts", 4, &[0x7f, 0, 0, 0]);
+    for (what, bytes) in [
+        ("FLAC, then noise", after("mono.flac", 9000, &noise)),
+        ("FLAC, then frame marks", after("mono.flac", 9000, &sync(&[0xff, 0xf8, 0x69, 0x08]))),
+        ("MP3, then noise", after("mono.mp3", 1500, &noise)),
+        ("MP3, then frame marks", after("mono.mp3", 1500, &sync(&[0xff, 0xf3]))),
+        ("AAC, then noise", after("mono.aac", 1000, &noise)),
+        ("AAC, then frame marks", after("mono.aac", 1000, &sync(&[0xff, 0xf1]))),
+        ("OGG, then pages", after("mono.ogg", 3000, &sync(b"OggS\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"))),
+        ("WAV of small chunks", after("pcm_s16le.wav", 12, &sync(b"JUNK\0\0\0\0"))),
+        ("M4A of four billion samples", counted),
+        ("M4A of two billion runs", many_runs),
+        ("M4A of nested boxes", after("mono.m4a", 28, &sync(b"\0\0\0\x08moov"))),
+        ("ID3, then nothing", b"ID3\x04\0\0\0\0\0\x17\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
+        ("many tags", sync(b"ID3\x04\0\0\0\0\0\0")),
+    ] {
+        let begun = Instant::now();
+        let outcome = decode(&bytes, &AudioLimits::default()).map_err(|e| e.code());
+        let time = begun.elapsed();
+        println!("{what}: {outcome:?} in {time:?}");
+        assert!(time < Duration::from_secs(2), "{what}: {time:?}");
+        assert_ne!(outcome, Err("AUDIO_DECODER"), "{what}");
+    }
+}
