@@ -7,6 +7,7 @@ pub mod prompt;
 pub mod generation_config;
 pub mod image;
 pub mod video;
+pub mod audio;
 pub mod resize;
 pub mod vision_processor;
 

@@ -1,5 +1,6 @@
 //! What a user gives: pictures, videos, messages, templates, tokens.
 
+mod audio;
 mod image_files;
 mod messages;
 mod templates;
