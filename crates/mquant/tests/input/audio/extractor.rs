@@ -66,13 +66,12 @@ fn other_rates_are_resampled_first() {
     let direct = extractor.features(&sine(440.0, 16_000, 16_000)).unwrap().rows;
     let resampled = extractor.features(&sine(440.0, 48_000, 48_000)).unwrap().rows;
     assert_eq!(resampled.rows(), direct.rows());
-    // Onset and end ring differently.
-    let inner = 5 * 128..95 * 128;
-    let near = |a: f32, b: f32| {
-        (a - b).abs() < 0.02 || a.max(b) < direct.as_slice()[..].iter().fold(0.0, |m: f32, &v| m.max(v)) - 1.5
-    };
-    let pairs = direct.as_slice()[inner.clone()].iter().zip(&resampled.as_slice()[inner]);
-    assert!(pairs.into_iter().all(|(&a, &b)| near(a, b)));
+    // Onset and end ring differently, and what lies far below the tone is noise of either path.
+    let (direct, resampled) = (&direct.as_slice()[5 * 128..95 * 128], &resampled.as_slice()[5 * 128..95 * 128]);
+    let loudest = direct.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for (&a, &b) in direct.iter().zip(resampled) {
+        assert!((a - b).abs() < 0.02 || a.max(b) < loudest - 1.5, "{a} and {b}, loudest {loudest}");
+    }
 }
 
 #[test]
@@ -97,14 +96,14 @@ fn other_settings_are_refused_by_name() {
     for (field, value, code) in [
         ("feature_extractor_type", json!("SeamlessM4TFeatureExtractor"), "FIELD_CHOICE"),
         ("feature_size", json!(64), "FIELD_CHOICE"),
-        ("feature_size", json!(-1), "FIELD_RANGE"),
+        ("feature_size", json!(0), "FIELD_RANGE"),
         ("feature_size", json!("128"), "FIELD_KIND"),
         ("hop_length", json!(0), "FIELD_RANGE"),
         ("hop_length", json!(200), "FIELD_CHOICE"),
         ("n_fft", json!(512), "FIELD_CHOICE"),
         ("sampling_rate", json!(24000), "FIELD_CHOICE"),
         ("chunk_length", json!(0), "FIELD_RANGE"),
-        ("chunk_length", json!(1e9), "FIELD_RANGE"),
+        ("chunk_length", json!(3601), "FIELD_RANGE"),
         ("n_samples", json!(480_000), "FIELD_CONFLICT"),
         ("nb_max_frames", json!(3000), "FIELD_CONFLICT"),
         ("padding_value", json!(1.0), "FIELD_CHOICE"),
@@ -115,11 +114,7 @@ fn other_settings_are_refused_by_name() {
         config[field] = value.clone();
         let error = flat(&config).expect_err(field);
         assert!(error.to_string().contains(field), "{error}");
-        assert!(
-            matches!(error.code(), c if c == code || c == "FIELD_KIND"),
-            "{field} {value}: {} {error}",
-            error.code()
-        );
+        assert_eq!(error.code(), code, "{field} {value}: {error}");
     }
 }
 
