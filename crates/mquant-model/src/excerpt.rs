@@ -3,7 +3,7 @@
 /// Most bytes of untrusted text that a message repeats in a row.
 const EXCERPT_BYTES: usize = 120;
 
-/// `text` with control characters escaped, cut after [`EXCERPT_BYTES`].
+/// `text` with control characters escaped, cut after `EXCERPT_BYTES`.
 pub fn excerpt(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
