@@ -1,4 +1,4 @@
-//! What a user gives, turned into what a model reads: chat template, tokenizer, images, videos, modality spans.
+//! What a user gives, turned into what a model reads: chat template, tokenizer, images, videos, sounds.
 
 pub mod messages;
 pub mod chat_template;

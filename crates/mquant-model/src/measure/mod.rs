@@ -84,7 +84,7 @@ struct Repeat {
 /// Computes a workload as `options` say. `watch` is told how many repeats are done.
 ///
 /// # Errors
-/// As [`Engine::new`]; and if the workload does not fit the context, the picture is empty or too elongated, or a score is
+/// As [`Engine::new`]; and if the workload does not fit the context, the picture is empty or too elongated, or logits are
 /// not finite.
 pub fn measure(
     loaded: &LoadedModel,

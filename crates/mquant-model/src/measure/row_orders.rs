@@ -45,8 +45,8 @@ impl RowOrders {
     fn once(&mut self, order: usize, prompts: &[Prompt]) -> Result<f64, RunError> {
         self.sequences.iter_mut().for_each(Sequence::forget_rows);
         let mut all: Vec<&mut Sequence> = self.sequences.iter_mut().collect();
-        let (_, effort) = self.engines[order].prefill_batch_measured(&mut all, &prompts.iter().collect::<Vec<_>>())?;
-        Ok(effort.decoder.as_secs_f64().max(1e-9))
+        let (_, stats) = self.engines[order].prefill_batch_measured(&mut all, &prompts.iter().collect::<Vec<_>>())?;
+        Ok(stats.decoder.as_secs_f64().max(1e-9))
     }
 }
 

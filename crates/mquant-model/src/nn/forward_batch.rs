@@ -52,7 +52,7 @@ pub type ObserverRef<'t> = Option<&'t mut (dyn SiteObserver + Send + 't)>;
 /// The same watcher for a shorter time.
 pub fn reborrow<'s>(watcher: &'s mut ObserverRef<'_>) -> ObserverRef<'s> {
     match watcher {
-        Some(tap) => Some(&mut **tap),
+        Some(observer) => Some(&mut **observer),
         None => None,
     }
 }
@@ -66,7 +66,7 @@ pub struct ForwardContext<'a> {
     /// One cache for each sequence; empty where keys and values need not outlive the pass.
     pub caches: Vec<&'a mut KvCache>,
     /// Who is watching.
-    pub tap: ObserverRef<'a>,
+    pub observer: ObserverRef<'a>,
     /// Rows that a merger has put together, while it runs.
     merged: Option<(usize, ModalitySpans)>,
     /// Room for one scale a row.
@@ -82,7 +82,7 @@ impl<'a> ForwardContext<'a> {
             backend,
             pass,
             caches: Vec::new(),
-            tap: None,
+            observer: None,
             merged: None,
             row_scales: Vec::new(),
             side_scales: Vec::new(),
@@ -94,9 +94,9 @@ impl<'a> ForwardContext<'a> {
         Self { caches, ..self }
     }
 
-    /// With perhaps someone watching.
-    pub fn watched(self, tap: ObserverRef<'a>) -> Self {
-        Self { tap, ..self }
+    /// With an optional observer.
+    pub fn watched(self, observer: ObserverRef<'a>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Runs `f` on rows of which each stands for `merged` consecutive rows of the pass.
@@ -113,14 +113,14 @@ impl<'a> ForwardContext<'a> {
     }
 
     pub(super) fn is_watched(&self) -> bool {
-        self.tap.is_some()
+        self.observer.is_some()
     }
 
     pub(super) fn observe(&mut self, site: SiteId, x: &Rows) {
-        if let Some(tap) = &mut self.tap {
+        if let Some(observer) = &mut self.observer {
             let (merged, spans) =
                 self.merged.as_ref().map_or((1, &self.pass.spans), |(merged, spans)| (*merged, spans));
-            tap.observe(site, x, SiteRows { spans, pass: self.pass, merged });
+            observer.observe(site, x, SiteRows { spans, pass: self.pass, merged });
         }
     }
 }

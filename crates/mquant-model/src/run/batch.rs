@@ -63,7 +63,7 @@ impl<'e, S: BorrowMut<Sequence>, P: Borrow<Prompt>> Batch<'e, S, P> {
             };
             items.push(StepItem { sequence: sequence.borrow_mut(), input });
         }
-        let (stepped, effort) = self.engine.step(&mut items);
+        let (stepped, stats) = self.engine.step(&mut items);
         let mut still = Vec::with_capacity(self.open.len());
         for (mut open, stepped) in self.open.drain(..).zip(stepped) {
             let logits = match stepped {
@@ -80,6 +80,6 @@ impl<'e, S: BorrowMut<Sequence>, P: Borrow<Prompt>> Batch<'e, S, P> {
             }
         }
         self.open = still;
-        Ok(effort)
+        Ok(stats)
     }
 }

@@ -137,7 +137,7 @@ impl Engine {
     /// Computes what of `prompt` the sequence does not remember yet, and returns the logits of the next token.
     ///
     /// # Errors
-    /// If the prompt does not fit the context, or a score is not finite.
+    /// If the prompt does not fit the context, or activations or logits are not finite.
     pub fn prefill(&self, sequence: &mut Sequence, prompt: &Prompt) -> Result<Vec<f32>, RunError> {
         Ok(self.prefill_measured(sequence, prompt)?.0)
     }
@@ -145,20 +145,20 @@ impl Engine {
     /// [`prefill`](Self::prefill), with what it took.
     ///
     /// # Errors
-    /// If the prompt does not fit the context, or a score is not finite.
+    /// If the prompt does not fit the context, or activations or logits are not finite.
     pub fn prefill_measured(
         &self,
         sequence: &mut Sequence,
         prompt: &Prompt,
     ) -> Result<(Vec<f32>, StepStats), RunError> {
-        let (logits, effort) = self.prefill_batch_measured(&mut [sequence], &[prompt])?;
-        Ok((logits.into_vec(), effort))
+        let (logits, stats) = self.prefill_batch_measured(&mut [sequence], &[prompt])?;
+        Ok((logits.into_vec(), stats))
     }
 
     /// [`prefill`](Self::prefill) of several sequences in the same passes: one row of logits for each.
     ///
     /// # Errors
-    /// If a prompt does not fit the context, or a score is not finite.
+    /// If a prompt does not fit the context, or activations or logits are not finite.
     ///
     /// # Panics
     /// If there is not one prompt for each sequence.
@@ -169,7 +169,7 @@ impl Engine {
     /// [`prefill_batch`](Self::prefill_batch), with what it took.
     ///
     /// # Errors
-    /// If a prompt does not fit the context, or a score is not finite.
+    /// If a prompt does not fit the context, or activations or logits are not finite.
     ///
     /// # Panics
     /// If there is not one prompt for each sequence.
@@ -179,7 +179,7 @@ impl Engine {
         prompts: &[&Prompt],
     ) -> Result<(Rows, StepStats), RunError> {
         let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
-        let mut effort = self.advance(sequences, prompts, None, &mut |i, rows, _| {
+        let mut stats = self.advance(sequences, prompts, None, &mut |i, rows, _| {
             last[i] = rows.row(rows.rows() - 1).to_vec();
             Ok(())
         })?;
@@ -189,51 +189,51 @@ impl Engine {
         for (i, prompt) in prompts.iter().enumerate() {
             check_finite(logits.row(i), prompt.ids.len())?;
         }
-        effort.decoder += started.elapsed();
-        Ok((logits, effort))
+        stats.decoder += started.elapsed();
+        Ok((logits, stats))
     }
 
     /// Takes what of the prompts the sequences do not remember through the decoder, all in the same passes. `each` is given
-    /// the stream after the last block: the index of a prompt, its next rows, and the watcher.
+    /// the stream after the last block: the index of a prompt, its next rows, and the observer.
     fn advance(
         &self,
         sequences: &mut [&mut Sequence],
         prompts: &[&Prompt],
-        mut tap: ObserverRef<'_>,
+        mut observer: ObserverRef<'_>,
         each: &mut dyn FnMut(usize, Rows, ObserverRef<'_>) -> Result<(), RunError>,
     ) -> Result<StepStats, RunError> {
         assert_eq!(sequences.len(), prompts.len(), "sequences and prompts");
         for prompt in prompts {
             self.check_fits(prompt.ids.len(), prompt.ids.len())?;
         }
-        let mut effort = StepStats::default();
+        let mut stats = StepStats::default();
         let mut open: Vec<usize> = (0..prompts.len()).collect();
         while !open.is_empty() {
             let mut items: Vec<StepItem<'_>> = Vec::with_capacity(open.len());
             for (i, sequence) in sequences.iter_mut().enumerate().filter(|(i, _)| open.contains(i)) {
                 items.push(StepItem { sequence, input: Input::Prompt(prompts[i]) });
             }
-            let (rows, took) = self.hidden(&mut items, reborrow(&mut tap));
-            effort += took;
+            let (rows, took) = self.hidden(&mut items, reborrow(&mut observer));
+            stats += took;
             let started = Instant::now();
             for (i, rows) in open.iter().zip(rows) {
                 if let Some(rows) = rows? {
-                    // After `each`: who watches the head is to see what enters it.
+                    // After `each`: an observer of the head must see what enters it.
                     let finite = check_stream(&rows, sequences[*i].len());
-                    each(*i, rows, reborrow(&mut tap))?;
+                    each(*i, rows, reborrow(&mut observer))?;
                     finite?;
                 }
             }
-            effort.decoder += started.elapsed();
+            stats.decoder += started.elapsed();
             open.retain(|i| sequences[*i].len() < prompts[*i].ids.len());
         }
-        Ok(effort)
+        Ok(stats)
     }
 
     /// Appends one token to each sequence and returns the logits of the next: one row for each.
     ///
     /// # Errors
-    /// If a sequence is as long as the context, before any is computed; or a score is not finite.
+    /// If a sequence is as long as the context, before any is computed; or activations or logits are not finite.
     ///
     /// # Panics
     /// If there is not one id for each sequence.
@@ -253,21 +253,21 @@ impl Engine {
         Ok(Rows::from_vec(logits, self.vocabulary()))
     }
 
-    /// Logits after every row of several prompts, computed in the same passes, with perhaps someone watching every site:
+    /// Logits after every row of several prompts, computed in the same passes, with an optional observer of every site:
     /// rows × vocabulary of each prompt, and the sequences that remember them.
     ///
     /// # Errors
-    /// If a prompt does not fit the context, or a score is not finite.
+    /// If a prompt does not fit the context, or activations or logits are not finite.
     pub fn all_logits_batch(
         &self,
         prompts: &[&Prompt],
-        tap: ObserverRef<'_>,
+        observer: ObserverRef<'_>,
     ) -> Result<(Vec<Rows>, Vec<Sequence>), RunError> {
         let mut sequences: Vec<Sequence> = prompts.iter().map(|_| self.sequence()).collect();
         let mut logits: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
         let vocabulary = self.vocabulary();
-        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, tap, &mut |i, rows, tap| {
-            for row in self.logits_in_parts(&rows, tap).chunks_exact(vocabulary) {
+        self.advance(&mut sequences.iter_mut().collect::<Vec<_>>(), prompts, observer, &mut |i, rows, observer| {
+            for row in self.logits_in_parts(&rows, observer).chunks_exact(vocabulary) {
                 check_finite(row, logits[i].len() / vocabulary + 1)?;
                 logits[i].extend_from_slice(row);
             }
@@ -280,7 +280,7 @@ impl Engine {
     /// vocabulary of each prompt.
     ///
     /// # Errors
-    /// If a prompt does not fit the context, or a score is not finite.
+    /// If a prompt does not fit the context, or activations or logits are not finite.
     ///
     /// # Panics
     /// If there is not one first row for each prompt.
@@ -313,18 +313,18 @@ impl Engine {
     /// Logits after every row of one prompt: rows × vocabulary.
     ///
     /// # Errors
-    /// If the prompt does not fit the context, or a score is not finite.
+    /// If the prompt does not fit the context, or activations or logits are not finite.
     pub fn all_logits(&self, prompt: &Prompt) -> Result<Rows, RunError> {
         let (mut logits, _) = self.all_logits_batch(&[prompt], None)?;
         Ok(logits.remove(0))
     }
 
     /// Logits after each of any number of rows, row-major.
-    fn logits_in_parts(&self, hidden: &Rows, mut tap: ObserverRef<'_>) -> Vec<f32> {
+    fn logits_in_parts(&self, hidden: &Rows, mut observer: ObserverRef<'_>) -> Vec<f32> {
         let mut logits = Vec::with_capacity(hidden.rows() * self.vocabulary());
         for at in (0..hidden.rows()).step_by(LOGIT_ROWS_AT_ONCE) {
             let some = hidden.range(at..hidden.rows().min(at + LOGIT_ROWS_AT_ONCE)).to_vec();
-            logits.extend(self.logits(&Rows::from_vec(some, hidden.features()), reborrow(&mut tap)).into_vec());
+            logits.extend(self.logits(&Rows::from_vec(some, hidden.features()), reborrow(&mut observer)).into_vec());
         }
         logits
     }
@@ -335,7 +335,7 @@ impl Engine {
     }
 
     /// Logits of the next token after each of some rows.
-    fn logits(&self, hidden: &Rows, mut tap: ObserverRef<'_>) -> Rows {
+    fn logits(&self, hidden: &Rows, mut observer: ObserverRef<'_>) -> Rows {
         let rows = hidden.rows();
         let pass = ForwardBatch {
             sequences: std::iter::once(0..rows).collect(),
@@ -345,7 +345,7 @@ impl Engine {
             rope: self.model.decoder.rope.table(&[]),
         };
         self.threads.run(|| {
-            let mut cx = ForwardContext::new(&*self.backend, &pass).watched(reborrow(&mut tap));
+            let mut cx = ForwardContext::new(&*self.backend, &pass).watched(reborrow(&mut observer));
             self.model.decoder.logits(hidden, &mut cx)
         })
     }

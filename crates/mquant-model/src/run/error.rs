@@ -40,15 +40,15 @@ pub enum RunError {
         /// The model's.
         limit: usize,
     },
-    /// The stream after the last block has a value that is no number. Integer sites take such a value for 0, so the logits alone
+    /// The stream after the last block has a value that is not finite. Integer sites take NaN for 0, so the logits alone
     /// would not tell.
     #[error("the activations of token {row} are not finite")]
     ActivationsNotFinite {
         /// Its row in the sequence.
         row: usize,
     },
-    /// The model gave a score that is no number.
-    #[error("the score of token {token} after {tokens} tokens is not finite")]
+    /// A logit is not finite.
+    #[error("the logit of token {token} after {tokens} tokens is not finite")]
     NotFinite {
         /// The first such token.
         token: usize,

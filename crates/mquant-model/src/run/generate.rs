@@ -65,7 +65,7 @@ impl Generator<'_> {
     /// Answers `prompt`: computes what `sequence` does not remember of it, then draws tokens until told to stop.
     ///
     /// # Errors
-    /// If prompt and answer do not fit the context at all, or a score is not finite.
+    /// If prompt and answer do not fit the context at all, or activations or logits are not finite.
     pub fn answer(&mut self, sequence: &mut Sequence, prompt: &Prompt, sink: &mut Sink<'_>) -> Result<Generated> {
         let Self { loaded, engine, sampler, options } = self;
         let room = engine.context().saturating_sub(prompt.ids.len());
@@ -84,7 +84,7 @@ impl Generator<'_> {
         batch.push(0, sequence, Input::Prompt(prompt));
         while !batch.is_empty() {
             let prefilling = prefilled.is_none();
-            let effort = batch.step(&mut |_, sequence, logits| -> Result<Option<u32>> {
+            let stats = batch.step(&mut |_, sequence, logits| -> Result<Option<u32>> {
                 let mut logits = logits?;
                 prefilled.get_or_insert_with(Instant::now);
                 if ids.len() >= limit {
@@ -104,7 +104,7 @@ impl Generator<'_> {
                 Ok((ids.len() < limit).then_some(id))
             })?;
             if prefilling {
-                prefill += effort;
+                prefill += stats;
             }
         }
         let text = out.finish()?;

@@ -118,7 +118,7 @@ impl Sampler {
     }
 }
 
-/// The higher score first, then the lower id.
+/// The higher logit first, then the lower id.
 fn by_score(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
     b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
@@ -144,7 +144,7 @@ fn nucleus(candidates: &mut [(f32, u32)], wanted: f32) -> usize {
     candidates.len()
 }
 
-/// The token with the highest score; the first of equals.
+/// The token with the highest logit; the first of equals.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (i, s) in logits.iter().enumerate() {

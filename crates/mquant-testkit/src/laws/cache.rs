@@ -108,8 +108,8 @@ pub fn second_turn_continues(folder: &GoldenFolder) {
     // A change before the picture makes its rows new, but not what its tower gave.
     let mut edited = whole.clone();
     edited.ids[0] ^= 1;
-    let (logits, effort) = engine.prefill_measured(&mut sequence, &edited).expect("logits");
-    assert_eq!((effort.rows, effort.media), (whole.ids.len(), 0), "{case}: rows computed, pictures encoded");
+    let (logits, stats) = engine.prefill_measured(&mut sequence, &edited).expect("logits");
+    assert_eq!((stats.rows, stats.media), (whole.ids.len(), 0), "{case}: rows computed, pictures encoded");
     let anew = one_row(engine.prefill(&mut engine.sequence(), &edited).expect("logits"));
     assert!(
         super::distance(&one_row(logits), &anew) < CLOSE,
@@ -119,7 +119,7 @@ pub fn second_turn_continues(folder: &GoldenFolder) {
     let mut other = whole.clone();
     let media = other.media.first_mut().expect("a picture");
     media.key[0] ^= 1;
-    let (_, effort) = engine.prefill_measured(&mut sequence, &other).expect("logits");
-    assert!(effort.media > 0, "{case}: another picture was taken for the one remembered");
+    let (_, stats) = engine.prefill_measured(&mut sequence, &other).expect("logits");
+    assert!(stats.media > 0, "{case}: another picture was taken for the one remembered");
     assert_eq!(sequence.ids().count(), whole.ids.len());
 }

@@ -15,7 +15,9 @@ pub use golden::{batch_equals_reference, equals_reference, frame_rates_equal_ref
 pub use kernel::kernels_do_not_matter;
 pub use order::{modality_first_changes_no_bit, row_order_is_free};
 pub use shared::threads_share_an_engine;
-pub use steps::{a_caught_panic_changes_nothing, sequences_of_a_step_stand_alone};
+pub use steps::{
+    a_cancelled_sequence_disturbs_nobody, a_caught_panic_changes_nothing, sequences_of_a_step_stand_alone,
+};
 pub use wiring::{sites_are_visited, wiring_tells_the_truth};
 
 use mquant::input::AddGenerationPrompt;

@@ -9,7 +9,7 @@ use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::kernels::{Bits, Matrix, Rows};
 use mquant::nn::{Attention, ForwardContext, Layer, Part, PartId, Reader, ScalePair, SiteMut, Writer};
 use mquant::quantize::IntFormat;
-use mquant::run::{Engine, Input, LoadOptions, LoadedModel, Prompt, Sequence, StepItem, Stepped};
+use mquant::run::{Batch, Engine, Input, LoadOptions, LoadedModel, Prompt, Sequence, StepItem, Stepped};
 
 use super::{argmax, distance, engine, prepare};
 use crate::bundle::FloatModel;
@@ -83,6 +83,43 @@ pub fn sequences_of_a_step_stand_alone(folder: &GoldenFolder) {
             assert!(steps < 10_000, "the steps come to an end");
         }
         assert_eq!(failures, ["CONTEXT_EXCEEDED", "ACTIVATIONS_NOT_FINITE"]);
+    }
+}
+
+/// Sequences of a [`Batch`] answer as alone while others join and one is cancelled, which is asked about no more.
+///
+/// # Panics
+/// If they do not.
+pub fn a_cancelled_sequence_disturbs_nobody(folder: &GoldenFolder) {
+    let loaded = folder.load();
+    let cases = folder.cases();
+    let prompts: Vec<Prompt> = cases.iter().map(|case| prepare(&loaded, &folder.messages(case))).collect();
+    let engine = engine(&loaded, CHUNK);
+    let cancelled = 0;
+    let mut batch: Batch<'_, Sequence, &Prompt> = Batch::new(&engine);
+    let mut logits: Vec<Vec<Vec<f32>>> = vec![Vec::new(); prompts.len()];
+    for (key, prompt) in prompts.iter().enumerate() {
+        batch.push(key, engine.sequence(), Input::Prompt(prompt));
+    }
+    while !batch.is_empty() {
+        let stepped: Result<_, mquant::run::RunError> = batch.step(&mut |key, _, row| {
+            let row = row?;
+            let id = argmax(&row);
+            logits[key].push(row);
+            Ok((logits[key].len() < ANSWER).then_some(id))
+        });
+        stepped.expect("a step");
+        if logits[cancelled].len() == 1 {
+            let before = batch.len();
+            batch.cancel(cancelled);
+            assert_eq!(batch.len(), before - 1, "one sequence is cancelled");
+            logits[cancelled].push(Vec::new());
+        }
+    }
+    assert_eq!(logits[cancelled].len(), 2, "a cancelled sequence went on");
+    for (key, prompt) in prompts.iter().enumerate().filter(|(key, _)| *key != cancelled) {
+        let away = away(&logits[key], &answer_alone(&engine, prompt));
+        assert!(away <= FLOAT, "case {key}: logits moved by {away:e} among others");
     }
 }
 

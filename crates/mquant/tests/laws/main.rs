@@ -60,6 +60,7 @@ macro_rules! family {
             fn law_3_steps() {
                 laws::sequences_of_a_step_stand_alone(&folder(stringify!($name)));
                 laws::a_caught_panic_changes_nothing(&folder(stringify!($name)));
+                laws::a_cancelled_sequence_disturbs_nobody(&folder(stringify!($name)));
             }
 
             #[test]

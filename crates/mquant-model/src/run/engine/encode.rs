@@ -15,34 +15,34 @@ use crate::run::{MediaBatch, MediaLimits};
 const PATCHES_AT_ONCE: usize = 4096;
 
 impl Engine {
-    /// Media through their encoders, with perhaps someone watching the sites, who is shown one medium at a time: tokens ×
+    /// Media through their encoders, with an optional observer of the sites, which is shown one medium at a time: tokens ×
     /// decoder features of each.
     ///
     /// # Panics
     /// If the model has no tower that reads such media.
-    pub fn encode(&self, media: &[&PlacedMedia], mut tap: ObserverRef<'_>) -> Vec<Rows> {
+    pub fn encode(&self, media: &[&PlacedMedia], mut observer: ObserverRef<'_>) -> Vec<Rows> {
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
         for tower in Tower::ALL {
             let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
             let patches: Vec<&Patches> = own.iter().map(|i| &*media[*i].patches).collect();
-            let rows = self.encode_in(tower, &patches, reborrow(&mut tap));
+            let rows = self.encode_in(tower, &patches, reborrow(&mut observer));
             own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
         }
         encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect()
     }
 
-    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut tap: ObserverRef<'_>) -> Vec<Rows> {
+    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut observer: ObserverRef<'_>) -> Vec<Rows> {
         if patches.is_empty() {
             return Vec::new();
         }
         let encoder = self.model.encoder(tower).expect("a model has the towers of the media that it reads");
-        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: tap.is_none() };
+        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: observer.is_none() };
         let mut encoded: Vec<Option<Rows>> = patches.iter().map(|_| None).collect();
         for mut batch in MediaBatch::of(&*self.layout, patches, limits) {
             let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
-            let tap = reborrow(&mut tap);
+            let observer = reborrow(&mut observer);
             let rows = self.threads.run(|| {
-                let mut cx = ForwardContext::new(&*self.backend, &batch.pass).watched(tap);
+                let mut cx = ForwardContext::new(&*self.backend, &batch.pass).watched(observer);
                 encoder.forward(x, &mut cx)
             });
             let rows = batch.restore(rows);
@@ -63,7 +63,7 @@ impl Engine {
         &self,
         items: &mut [StepItem<'_>],
         chunks: &[(usize, Chunk)],
-        tap: ObserverRef<'_>,
+        observer: ObserverRef<'_>,
     ) -> usize {
         let reached = |(i, chunk): &(usize, Chunk), media: &PlacedMedia, items: &[StepItem<'_>]| {
             media.rows_in(chunk.from..chunk.to).next().is_some() && items[*i].sequence.features_of(&media.key).is_none()
@@ -81,7 +81,8 @@ impl Engine {
         if missing.is_empty() {
             return 0;
         }
-        let features: HashMap<_, _> = missing.iter().map(|media| media.key).zip(self.encode(&missing, tap)).collect();
+        let features: HashMap<_, _> =
+            missing.iter().map(|media| media.key).zip(self.encode(&missing, observer)).collect();
         for of @ (i, _) in chunks {
             let Input::Prompt(prompt) = items[*i].input else { continue };
             for media in &prompt.media {

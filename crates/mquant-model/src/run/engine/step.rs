@@ -56,7 +56,7 @@ impl Engine {
     /// [`RunError::ActivationsNotFinite`] or [`RunError::NotFinite`] if its activations or logits are not finite (its rows cannot
     /// be used).
     pub fn step(&self, items: &mut [StepItem<'_>]) -> (Vec<Result<Stepped, RunError>>, StepStats) {
-        let (mut hidden, mut effort) = self.hidden(items, None);
+        let (mut hidden, mut stats) = self.hidden(items, None);
         let started = Instant::now();
         for (item, rows) in items.iter().zip(&mut hidden) {
             if let Ok(Some(computed)) = rows
@@ -88,8 +88,8 @@ impl Engine {
             Ok(Stepped::Logits(own.to_vec()))
         });
         let stepped = stepped.collect();
-        effort.decoder += started.elapsed();
-        (stepped, effort)
+        stats.decoder += started.elapsed();
+        (stepped, stats)
     }
 
     /// [`step`](Self::step) up to the head: of each item the stream after the last block of the rows computed, in original
@@ -97,7 +97,7 @@ impl Engine {
     pub(super) fn hidden(
         &self,
         items: &mut [StepItem<'_>],
-        mut tap: ObserverRef<'_>,
+        mut observer: ObserverRef<'_>,
     ) -> (Vec<Result<Option<Rows>, RunError>>, StepStats) {
         let started = Instant::now();
         let mut results: Vec<Result<Option<Rows>, RunError>> = Vec::with_capacity(items.len());
@@ -117,10 +117,10 @@ impl Engine {
                 None
             }));
         }
-        let media = self.encode_missing(items, &chunks, reborrow(&mut tap));
+        let media = self.encode_missing(items, &chunks, reborrow(&mut observer));
         let vision = started.elapsed();
         let rows = chunks.iter().map(|(_, chunk)| chunk.to - chunk.from).sum();
-        let hidden = self.pass(items, &chunks, tap);
+        let hidden = self.pass(items, &chunks, observer);
         for ((i, chunk), hidden) in chunks.iter().zip(hidden) {
             // Only now: a sequence never counts rows that a panic kept from being computed.
             match items[*i].input {
@@ -158,7 +158,7 @@ impl Engine {
     }
 
     /// One pass over chunks: of each the stream after the last block.
-    fn pass(&self, items: &mut [StepItem<'_>], chunks: &[(usize, Chunk)], mut tap: ObserverRef<'_>) -> Vec<Rows> {
+    fn pass(&self, items: &mut [StepItem<'_>], chunks: &[(usize, Chunk)], mut observer: ObserverRef<'_>) -> Vec<Rows> {
         if chunks.is_empty() {
             return Vec::new();
         }
@@ -183,7 +183,7 @@ impl Engine {
         let rope = self.model.decoder.rope.table(&positions);
         let pass = ForwardBatch { sequences, windows: Vec::new(), order, spans, rope };
         let hidden = self.threads.run(|| {
-            let mut cx = ForwardContext::new(&*self.backend, &pass).caching(caches).watched(reborrow(&mut tap));
+            let mut cx = ForwardContext::new(&*self.backend, &pass).caching(caches).watched(reborrow(&mut observer));
             self.model.decoder.forward(x, &mut cx)
         });
         let hidden = places.restore(hidden);
