@@ -86,7 +86,7 @@ pub fn sequences_of_a_step_stand_alone(folder: &GoldenFolder) {
     }
 }
 
-/// Sequences of a [`Batch`] answer as alone while others join and one is cancelled, which is asked about no more.
+/// Sequences of a [`Batch`] answer as alone while one is cancelled, which is asked about no more.
 ///
 /// # Panics
 /// If they do not.
