@@ -76,11 +76,6 @@ impl Sequence {
         kept
     }
 
-    /// Forgets what the cache holds beyond the rows that are counted.
-    pub(super) fn drop_uncounted(&mut self) {
-        self.cache.truncate(self.tokens.len());
-    }
-
     /// Notes that rows up to `end` of `prompt` have been computed.
     pub(super) fn extend(&mut self, prompt: &Prompt, end: usize) {
         self.tokens.extend((self.tokens.len()..end).map(|row| token(prompt, row)));

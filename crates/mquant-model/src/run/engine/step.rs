@@ -106,8 +106,6 @@ impl Engine {
         let mut room = self.chunk.saturating_sub(tokens).max(1);
         let mut chunks = Vec::new();
         for (i, item) in items.iter_mut().enumerate() {
-            // Rows that a panic left behind belong to nobody.
-            item.sequence.drop_uncounted();
             let chunk = self.chunk(item, room);
             if let (Ok(Some(chunk)), Input::Prompt(_)) = (&chunk, item.input) {
                 room -= chunk.to - chunk.from;
@@ -122,7 +120,8 @@ impl Engine {
         let rows = chunks.iter().map(|(_, chunk)| chunk.to - chunk.from).sum();
         let hidden = self.pass(items, &chunks, observer);
         for ((i, chunk), hidden) in chunks.iter().zip(hidden) {
-            // Only now: a sequence never counts rows that a panic kept from being computed.
+            // Only now: a sequence never counts rows that a panic kept from being computed. What these left in its cache lies
+            // beyond the counted rows, where nothing reads before it is written again.
             match items[*i].input {
                 Input::Prompt(prompt) => items[*i].sequence.extend(prompt, chunk.to),
                 Input::Token(id) => items[*i].sequence.push(id),
