@@ -44,12 +44,13 @@ class Media:
             save_picture(path, size, self.seed)
         return {"type": "image_url", "image_url": {"url": f"{name}.png"}}
 
-    def video(self, name, size, frames):
+    def video(self, name, size, frames, **more):
+        """`more`: further keys of the part, such as `fps`."""
         path = os.path.join(self.folder, name)
         if not os.path.exists(path):
             self.seed += 1
             save_video(path, size, self.seed, frames)
-        return {"type": "video_url", "video_url": {"url": name}}
+        return {"type": "video_url", "video_url": {"url": name}, **more}
 
 
 def one(media, question):
@@ -79,31 +80,39 @@ def text_only(_, question):
     return [{"role": "user", "content": question}]
 
 
-def video(media, question, size=(70, 60), frames=5):
+def tiny(media, question):
+    """A picture smaller than one patch in both directions."""
+    return [user(media.image("tiny-0", (9, 11)), text(question))]
+
+
+def video(media, question, size=(70, 60), frames=5, name="video-frames", **more):
     """Five frames: the last is repeated to fill its pair. Time outlasts space (3 steps, 2 x 2 cells)."""
-    return [user(media.video("video-frames", size, frames), text(question))]
+    return [user(media.video(name, size, frames, **more), text(question))]
 
 
-def image_video(media, question):
+def image_video(media, question, **more):
     """A picture and a video of four frames, text between and after; only the video's pixel limit shrinks its frames."""
     return [
         user(
             media.image("image-video-0", (92, 61)),
             text("First the picture."),
-            media.video("image-video-frames", (120, 90), 4),
+            media.video("image-video-frames", (120, 90), 4, **more),
             text(question),
         )
     ]
 
 
-def videos(media, question):
-    """Two short videos, one wide of three frames, one high of four, with a text and a picture between."""
+def videos(media, question, rates=({}, {})):
+    """Two short videos, one wide of three frames, one high of four, with a text and a picture between.
+
+    `rates`: of each video what its part says beside its folder.
+    """
     return [
         user(
-            media.video("videos-0-frames", (62, 31), 3),
+            media.video("videos-0-frames", (62, 31), 3, **rates[0]),
             text("And then:"),
             media.image("turns-1", (31, 20)),
-            media.video("videos-1-frames", (31, 62), 4),
+            media.video("videos-1-frames", (31, 62), 4, **rates[1]),
             text(question),
         )
     ]
@@ -139,6 +148,7 @@ CASES = {
     "one": one,
     "two": two,
     "wide": wide,
+    "tiny": tiny,
     "text": text_only,
     "video": video,
     "image-video": image_video,

@@ -113,19 +113,14 @@ def published_name(name):
     return name.removeprefix("model.") if name.startswith("model.visual.") else name.replace("language_model.", "")
 
 
-def write_folder(folder, model, processor):
-    """`processor`: class, min_pixels, max_pixels, mean, std, chat_template and special_tokens."""
-    state = {published_name(name): value for name, value in model.state_dict().items() if published_name(name)}
-    write_weights(folder, state)
-    config = flat_config(type(model).__name__, model.config)
-    write_json(os.path.join(folder, "config.json"), config)
+def write_generation_config(folder, bos, eos):
     write_json(
         os.path.join(folder, "generation_config.json"),
         {
-            "bos_token_id": config["bos_token_id"],
-            "pad_token_id": config["bos_token_id"],
+            "bos_token_id": bos,
+            "pad_token_id": bos,
             "do_sample": True,
-            "eos_token_id": [config["eos_token_id"], config["bos_token_id"]],
+            "eos_token_id": [eos, bos],
             "repetition_penalty": 1.0,
             "temperature": 0.01,
             "top_p": 0.001,
@@ -133,6 +128,37 @@ def write_folder(folder, model, processor):
             "transformers_version": "4.37.0",
         },
     )
+
+
+def write_chat(folder, chat_template, special_tokens, longest, **more):
+    """The template, in its own file and in the tokenizer's, as published; `more`: further keys of the latter."""
+    write_json(os.path.join(folder, "chat_template.json"), {"chat_template": chat_template})
+    write_json(
+        os.path.join(folder, "tokenizer_config.json"),
+        {
+            "additional_special_tokens": special_tokens,
+            "bos_token": None,
+            "chat_template": chat_template,
+            "clean_up_tokenization_spaces": False,
+            "eos_token": "<|im_end|>",
+            "errors": "replace",
+            "model_max_length": longest,
+            "pad_token": "<|endoftext|>",
+            "split_special_tokens": False,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "unk_token": None,
+            **more,
+        },
+    )
+
+
+def write_folder(folder, model, processor):
+    """`processor`: class, min_pixels, max_pixels, mean, std, chat_template and special_tokens."""
+    state = {published_name(name): value for name, value in model.state_dict().items() if published_name(name)}
+    write_weights(folder, state)
+    config = flat_config(type(model).__name__, model.config)
+    write_json(os.path.join(folder, "config.json"), config)
+    write_generation_config(folder, config["bos_token_id"], config["eos_token_id"])
     write_json(
         os.path.join(folder, "preprocessor_config.json"),
         {
@@ -147,20 +173,66 @@ def write_folder(folder, model, processor):
             "processor_class": processor["class"],
         },
     )
-    write_json(os.path.join(folder, "chat_template.json"), {"chat_template": processor["chat_template"]})
-    write_json(
-        os.path.join(folder, "tokenizer_config.json"),
-        {
-            "additional_special_tokens": processor["special_tokens"],
-            "bos_token": None,
-            "chat_template": processor["chat_template"],
-            "clean_up_tokenization_spaces": False,
-            "eos_token": "<|im_end|>",
-            "errors": "replace",
-            "model_max_length": config["max_position_embeddings"],
-            "pad_token": "<|endoftext|>",
-            "split_special_tokens": False,
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "unk_token": None,
+    write_chat(folder, processor["chat_template"], processor["special_tokens"], config["max_position_embeddings"])
+
+
+def qwen3_vl_config(config):
+    """The published form of a Qwen3-VL configuration: nested, rotary positions and number type in the older words."""
+    text, vision = config.text_config, config.vision_config
+    rope = text.rope_parameters
+    kept = "attention_bias attention_dropout bos_token_id eos_token_id head_dim hidden_act hidden_size"
+    kept += " initializer_range intermediate_size max_position_embeddings model_type num_attention_heads"
+    kept += " num_hidden_layers num_key_value_heads rms_norm_eps"
+    tower = "depth hidden_act hidden_size in_channels initializer_range intermediate_size num_heads"
+    tower += " num_position_embeddings out_hidden_size patch_size spatial_merge_size temporal_patch_size"
+    return {
+        "architectures": ["Qwen3VLForConditionalGeneration"],
+        "image_token_id": config.image_token_id,
+        "model_type": "qwen3_vl",
+        "text_config": {
+            **{key: getattr(text, key) for key in kept.split()},
+            "dtype": "bfloat16",
+            "rope_scaling": {
+                "mrope_interleaved": True,
+                "mrope_section": list(rope["mrope_section"]),
+                "rope_type": "default",
+            },
+            "rope_theta": rope["rope_theta"],
+            "tie_word_embeddings": config.tie_word_embeddings,
+            "use_cache": True,
+            "vocab_size": text.vocab_size,
         },
-    )
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "transformers_version": "4.57.0.dev0",
+        "video_token_id": config.video_token_id,
+        "vision_config": {
+            "deepstack_visual_indexes": list(vision.deepstack_visual_indexes),
+            **{key: getattr(vision, key) for key in tower.split()},
+            "model_type": "qwen3_vl",
+        },
+        "vision_end_token_id": config.vision_end_token_id,
+        "vision_start_token_id": config.vision_start_token_id,
+    }
+
+
+def write_qwen3_vl(folder, model, image_size, video_size, chat_template, special_tokens):
+    """`image_size`, `video_size`: shortest_edge and longest_edge, which are numbers of pixels."""
+    state = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    write_weights(folder, state)
+    config = qwen3_vl_config(model.config)
+    write_json(os.path.join(folder, "config.json"), config)
+    text, vision = config["text_config"], config["vision_config"]
+    write_generation_config(folder, text["bos_token_id"], text["eos_token_id"])
+    common = {
+        "patch_size": vision["patch_size"],
+        "temporal_patch_size": vision["temporal_patch_size"],
+        "merge_size": vision["spatial_merge_size"],
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+        "processor_class": "Qwen3VLProcessor",
+    }
+    image = {"size": image_size, **common, "image_processor_type": "Qwen2VLImageProcessorFast"}
+    write_json(os.path.join(folder, "preprocessor_config.json"), image)
+    video = {"size": video_size, **common, "video_processor_type": "Qwen3VLVideoProcessor"}
+    write_json(os.path.join(folder, "video_preprocessor_config.json"), video)
+    write_chat(folder, chat_template, special_tokens, text["max_position_embeddings"])

@@ -38,13 +38,15 @@ class Reference:
     def inputs(self, conversations, fps=None):
         """Model inputs of conversations as `read_conversations` gives them, left-padded to one length.
 
-        `fps`: frames a second of each video, in the order of the videos; without, what transformers assumes.
+        `fps`: frames a second of each video, in the order of the videos; without, those of the messages, and for a
+        video of which they say nothing what transformers assumes. Whether frames are sampled is the processor's own.
         """
         images = [x for c in conversations for x in c.images]
         videos = [x for c in conversations for x in c.videos]
-        options = {"cap_pixels_per_frame": False, "do_sample_frames": False}
-        if fps is not None:
-            options["video_metadata"] = [_metadata(len(frames), rate) for frames, rate in zip(videos, fps, strict=True)]
+        rates = [x for c in conversations for x in c.rates] if fps is None else fps
+        options = {"cap_pixels_per_frame": False}
+        if any(rate is not None for rate in rates):
+            options["video_metadata"] = [_metadata(len(frames), r) for frames, r in zip(videos, rates, strict=True)]
         return self.processor(
             text=[self.prompt(c.messages) for c in conversations],
             images=images or None,
@@ -69,11 +71,44 @@ class Reference:
         return logits, generated, torch.stack(out.logits, 1).float()
 
 
+    @torch.no_grad()
+    def entering(self, inputs):
+        """What enters the decoder with one conversation.
+
+        `position_ids` [axis, token]; the rows put in the place of image, video and audio tokens, as `image_features`,
+        `video_features` and `audio_features`; of a model that has them `deepstack_features` [layer, row, hidden], of
+        images and videos in the order of their tokens.
+        """
+        seen = {}
+        hook = self.model.get_decoder().register_forward_pre_hook(
+            lambda _module, _arguments, named: seen.update(named), with_kwargs=True
+        )
+        self.model(**inputs)
+        hook.remove()
+        positions = seen["position_ids"]  # none: those of text, counted by the decoder itself
+        if positions is None:
+            positions = torch.arange(inputs["input_ids"].shape[1]).expand(3, 1, -1)
+        out = {"position_ids": positions[:, 0].to(torch.int32)}
+        for kind, token in media_tokens(self.model.config).items():
+            rows = seen["inputs_embeds"][0][inputs["input_ids"][0] == token]
+            if len(rows):
+                out[f"{kind}_features"] = rows.float()
+        if seen.get("deepstack_visual_embeds") is not None:
+            out["deepstack_features"] = torch.stack(seen["deepstack_visual_embeds"]).float()
+        return out
+
+
+def media_tokens(config):
+    """Kind of media to the id of its placeholder."""
+    names = [(kind, f"{kind}_token_{word}") for kind in ("image", "video", "audio") for word in ("id", "index")]
+    return {kind: getattr(config, name) for kind, name in names if hasattr(config, name)}
+
+
 class Conversation:
-    """One conversation: messages in transformers' form, its images, its videos (lists of frames)."""
+    """One conversation: messages in transformers' form, its images, its videos (lists of frames) and their rates."""
 
     def __init__(self, messages, folder):
-        self.messages, self.images, self.videos = [], [], []
+        self.messages, self.images, self.videos, self.rates = [], [], [], []
         for message in messages:
             content = message["content"]
             if not isinstance(content, str):
@@ -88,6 +123,7 @@ class Conversation:
         if kind == "video_url":
             frames = os.path.join(folder, part["video_url"]["url"])
             self.videos.append([_picture(os.path.join(frames, name)) for name in sorted(os.listdir(frames))])
+            self.rates.append(part.get("fps"))
             return {"type": "video"}
         if kind == "text":
             return {"type": "text", "text": part["text"]}
@@ -113,12 +149,13 @@ def read_conversations(path):
     return [Conversation(m, folder) for m in (messages if batch else [messages])], batch
 
 
-def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None):
+def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None, entering=False):
     """The golden tensors of a messages file, and the logits of each generated token [conversation, step, vocabulary].
 
     One conversation: `input_ids`, `logits`, `generated`, and the pixels and grids its media have; of a model that asks
     for it, the seconds of a grid step. A batch runs as one padded batch; each conversation's rows come back without
-    their padding, as `input_ids.0`, `logits.0`, and so on. `fps`: as for `Reference.inputs`.
+    their padding, as `input_ids.0`, `logits.0`, and so on. `fps`: as for `Reference.inputs`. `entering`: for one
+    conversation also the tensors of `Reference.entering`.
     """
     conversations, batch = read_conversations(path)
     inputs = reference.inputs(conversations, fps)
@@ -133,6 +170,8 @@ def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None):
         for name, dtype in MEDIA.items():
             if name in inputs:
                 out[name] = inputs[name].to(dtype)
+        if entering:
+            out |= reference.entering(inputs)
     return {name: value.contiguous() for name, value in out.items()}, steps
 
 
