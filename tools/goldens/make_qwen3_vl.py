@@ -127,10 +127,34 @@ def make_published(folder):
     return model
 
 
+# Four of six frames are taken at 24 a second, which is what a video of unknown rate counts as.
+FOUR_OF_SIX = partial(cases.video, frames=6)
+# At 2.2 frames a second five of six frames: an odd number, the middle one of the frames 2 and 3 in doubt. Its pixels
+# are at the upper limit when four frames are counted and above it when five are.
+FIVE_OF_SIX = partial(cases.video, size=(100, 61), frames=6, name="video-odd-frames", fps=2.2)
+# A frame every two seconds: all are taken, and time is far ahead of the positions.
+SLOW = partial(cases.video, frames=6, fps=0.5)
+# Frames lower than a cell and below the lower limit: they grow twice.
+SMALL = partial(cases.video, size=(40, 15), frames=4, name="video-small-frames", fps=3)
+
 MODELS = {
     "qwen3_vl": (
         make_nested,
-        ["one", "two", "wide", "tiny", "text", "turns"],
+        [
+            "one",
+            "two",
+            "wide",
+            "tiny",
+            "text",
+            "turns",
+            ("video", FOUR_OF_SIX),
+            ("video-odd", FIVE_OF_SIX),
+            ("video-slow", SLOW),
+            ("video-small", SMALL),
+            ("image-video", partial(cases.image_video, fps=1.5)),
+            ("videos", partial(cases.videos, rates=({"fps": 0.8}, {}))),
+            ("batch", partial(cases.batch, frames=6)),
+        ],
     ),
     "qwen3_vl_published": (
         make_published,
@@ -138,6 +162,7 @@ MODELS = {
             ("two", partial(cases.two, sizes=((141, 40), (60, 141)))),
             "text",
             ("turns", partial(cases.turns, size=(60, 90))),
+            ("video", partial(cases.video, frames=9, fps=3.9)),
         ],
     ),
 }
