@@ -12,6 +12,8 @@ pub enum Activation {
     QuickGelu,
     /// x·Φ(x), with the exact error function.
     Gelu,
+    /// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of GELU that PyTorch calls `tanh`.
+    GeluTanh,
 }
 
 /// x·σ(x) is less than 1e-36 below this, and `exp` reaches no further.
@@ -27,6 +29,15 @@ fn silu_of(x: f32) -> f32 {
 fn quick_gelu_of(x: f32) -> f32 {
     let x = if x < LEAST { LEAST } else { x };
     x * sigmoid::<false>(1.702 * x)
+}
+
+/// ½·(1 + tanh u) = σ(2u).
+#[inline(always)]
+fn gelu_tanh_of(x: f32) -> f32 {
+    const TWICE_ROOT: f32 = 1.595_769_1;
+    let u = TWICE_ROOT * (x + 0.044_715 * x * x * x);
+    let u = if u < LEAST { LEAST } else { u };
+    x * sigmoid::<false>(u)
 }
 
 /// Φ(−u)·e^(u²/2) for u >= 0 is a polynomial in 1 / (1 + NEAR·u), highest power first; fitted, within 7e-8 of the value.
@@ -75,6 +86,7 @@ macro_rules! elementwise {
 
 elementwise!(silu_of, silu, silu_body, silu_times, silu_times_body);
 elementwise!(quick_gelu_of, quick_gelu, quick_gelu_body, quick_gelu_times, quick_gelu_times_body);
+elementwise!(gelu_tanh_of, gelu_tanh, gelu_tanh_body, gelu_tanh_times, gelu_tanh_times_body);
 elementwise!(gelu_of, gelu, gelu_body, gelu_times, gelu_times_body);
 
 /// x ← f(x).
@@ -83,6 +95,7 @@ pub(crate) fn apply(cpu: Cpu, f: Activation, x: &mut [f32]) {
         Activation::Silu => silu(cpu, x),
         Activation::QuickGelu => quick_gelu(cpu, x),
         Activation::Gelu => gelu(cpu, x),
+        Activation::GeluTanh => gelu_tanh(cpu, x),
     }
 }
 
@@ -92,6 +105,7 @@ pub(crate) fn apply_gated(cpu: Cpu, f: Activation, gate: &[f32], up: &[f32], y: 
         Activation::Silu => silu_times(cpu, gate, up, y),
         Activation::QuickGelu => quick_gelu_times(cpu, gate, up, y),
         Activation::Gelu => gelu_times(cpu, gate, up, y),
+        Activation::GeluTanh => gelu_tanh_times(cpu, gate, up, y),
     }
 }
 
@@ -99,12 +113,17 @@ pub(crate) fn apply_gated(cpu: Cpu, f: Activation, gate: &[f32], up: &[f32], y: 
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 3] = [Activation::Silu, Activation::QuickGelu, Activation::Gelu];
+    const ALL: [Activation; 4] =
+        [Activation::Silu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
 
     fn exact(f: Activation, v: f64) -> f64 {
         match f {
             Activation::Silu => v / (1.0 + (-v).exp()),
             Activation::QuickGelu => v / (1.0 + (-1.702 * v).exp()),
+            Activation::GeluTanh => {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (v + 0.044715 * v.powi(3));
+                v / (1.0 + (-2.0 * u).exp())
+            }
             Activation::Gelu => v * 0.5 * libm::erfc(-v / std::f64::consts::SQRT_2),
         }
     }

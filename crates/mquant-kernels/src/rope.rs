@@ -23,21 +23,29 @@ impl RopeTable {
         Self { half, cos, sin }
     }
 
+    /// Whether it has no angles: rows stay as they are.
+    pub fn is_empty(&self) -> bool {
+        self.half == 0
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.cos.len() / self.half
+        self.cos.len().checked_div(self.half).unwrap_or(0)
     }
 }
 
 /// Values that a task takes at least: enough to outweigh its start.
 const TASK_VALUES: usize = 1 << 15;
 
-/// Rotates every head of every row of `x`, `features` values each, in place.
+/// Rotates every head of every row of `x`, `features` values each, in place; by a table without angles not at all.
 ///
 /// # Panics
 /// If there is not one row of angles for each row, or a row is not whole heads.
 pub(crate) fn rotate(cpu: Cpu, x: &mut [f32], features: usize, table: &RopeTable) {
     let half = table.half;
+    if table.is_empty() {
+        return;
+    }
     assert_eq!(x.len() / features, table.rows(), "rows and angles");
     assert!(features.is_multiple_of(2 * half), "heads of {} in rows of {features}", 2 * half);
     let rows = (TASK_VALUES / features).max(1);

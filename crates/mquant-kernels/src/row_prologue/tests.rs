@@ -77,7 +77,7 @@ fn every_combination(rows: usize, mut f: impl FnMut(SiteInput<'_>, RowPrologue<'
                 }
                 let steps = RowPrologue { norm, rotation };
                 f(SiteInput::Rows(&x), steps);
-                for activation in [Activation::Silu, Activation::QuickGelu, Activation::Gelu] {
+                for activation in [Activation::Silu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
                     f(SiteInput::Activated(activation, &x), steps);
                     f(SiteInput::Gated(activation, &x, &up), steps);
                 }

@@ -12,9 +12,11 @@ use super::canonical::{Canonical, Zeros};
 use super::packed_cache::{PackedCache, PackedCacheUse, PackedFile, PanelKey};
 use super::specs::{self, Stored, bias_name, input_scale_name, side_input_scale_name, side_weight_name};
 use super::{BundleError, InputFormat, NormFormat, Quantization, SiteQuant};
-use crate::checkpoint::{Checkpoint, CheckpointError, Naming, NormValue, Role, TensorSpec, Tensors};
+use crate::checkpoint::{Checkpoint, CheckpointError, HeadNormOf, Naming, NormValue, Role, TensorSpec, Tensors};
 use crate::input::Modality;
-use crate::nn::{CacheFormat, ColumnSplit, InputQuant, Linear, ModalityScales, Norm, NormKind, Site, SiteId, Weight};
+use crate::nn::{
+    CacheFormat, ColumnSplit, HeadNorms, InputQuant, Linear, ModalityScales, Norm, NormKind, PartId, Site, SiteId, Weight,
+};
 
 /// Everything a family builds its parts from. Names are the family's own, and those of a float checkpoint.
 #[derive(Debug)]
@@ -114,6 +116,25 @@ impl Weights {
     /// If the name is none of the family's: a defect of the family, as in all that follow.
     pub fn table(&self, name: &str) -> Matrix {
         self.tensors.matrix(name)
+    }
+
+    /// The norms of the heads of a block's queries and keys, each of `head_dim` features.
+    ///
+    /// # Panics
+    /// If the table gives the part no such norms.
+    pub fn head_norms(&self, part: PartId, eps: f32) -> HeadNorms {
+        let gain = |of| {
+            let spec = self.specs.iter().find(|spec| spec.role == Role::HeadNorm(part, of));
+            self.tensors.vector(&spec.unwrap_or_else(|| panic!("{part}: no norm of {of:?}")).name)
+        };
+        HeadNorms { q: gain(HeadNormOf::Queries), k: gain(HeadNormOf::Keys), eps }
+    }
+
+    /// The map behind what writes a part's stream, if a bundle has one.
+    pub fn map(&self, part: PartId) -> Option<Linear> {
+        let spec = self.specs.iter().find(|spec| spec.role == Role::Map(part))?;
+        let weight = Weight::Float(self.tensors.optional_matrix(&spec.name)?);
+        Some(Linear { weight, bias: None, side: None })
     }
 
     /// A site without a norm in front, put together from the tensors that the family's table gives it.

@@ -16,7 +16,7 @@ use super::specs::{self, Stored, input_scale_name, side_input_scale_name, side_w
 use super::{BundleError, Quantization, SmallFile};
 use crate::bundle::IntFormat;
 use crate::checkpoint::{
-    Elements, Presence, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
+    Elements, Presence, Role, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
 };
 use crate::error::{Class, Explain};
 use crate::nn::SiteId;
@@ -353,7 +353,7 @@ fn planned(spec: &TensorSpec, target: &BundleTarget<'_>) -> Vec<Planned> {
 }
 
 fn float_dtype(spec: &TensorSpec, floats: FloatFormat) -> Dtype {
-    if spec.is_vector() { floats.vectors } else { floats.matrices }
+    if spec.is_vector() || matches!(spec.role, Role::Map(_)) { floats.vectors } else { floats.matrices }
 }
 
 fn stored_dtype(dtype: Dtype) -> StoredDtype {

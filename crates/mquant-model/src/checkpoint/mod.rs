@@ -54,7 +54,7 @@ pub use select::{Naming, Tensors};
 pub(crate) use shard::Place;
 pub use shard::StoredTensor;
 pub use stored_dtype::StoredDtype;
-pub use tensor_spec::{Cut, Elements, NormValue, Presence, Role, TensorSpec};
+pub use tensor_spec::{Cut, Elements, HeadNormOf, NormValue, Presence, Role, TensorSpec};
 pub use unfinished::UnfinishedFolder;
 pub use unfinished::{NameSync, SUFFIX, UnfinishedFile};
 pub use write::{SafetensorsWriter, TensorShape, WriteError};

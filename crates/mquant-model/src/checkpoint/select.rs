@@ -104,7 +104,7 @@ impl Tensors {
 
     /// [`check_finite`](Self::check_finite) of all floats but tables, so that what is read lazily stays unread.
     pub(crate) fn check_finite_but_tables(&self) -> Result<(), CheckpointError> {
-        self.check_finite_of(|role| *role != Role::Table)
+        self.check_finite_of(|role| !matches!(role, Role::Table(_)))
     }
 
     fn check_finite_of(&self, wanted: impl Fn(&Role) -> bool) -> Result<(), CheckpointError> {

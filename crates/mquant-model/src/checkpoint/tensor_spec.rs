@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::stored_dtype::StoredDtype;
-use crate::nn::SiteId;
+use crate::nn::{PartId, SiteId};
 
 /// A tensor a family asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +57,27 @@ pub enum Role {
     Weight(SiteId),
     /// The weight of a linear that in a float checkpoint is this other tensor, as a tied head is the embedding.
     TiedWeight(SiteId, String),
-    /// A table that rows are taken from. A bundle keeps it in float, and reads it where it lies.
-    Table,
+    /// A table of a part that rows are taken from. A bundle keeps it in float, and reads it where it lies.
+    Table(PartId),
+    /// The gain of the norm of the heads of queries or keys, in float everywhere.
+    HeadNorm(PartId, HeadNormOf),
+    /// A map behind everything that writes the stream of a part: only bundles have it, where a transform made one.
+    Map(PartId),
     /// The bias of a linear of a site: in float everywhere.
     Bias(SiteId),
     /// A value of the norm in front of a site. A bundle has none where the norm was fused into the site's linears.
     Norm(SiteId, NormValue),
     /// Other values: in float everywhere.
     Vector,
+}
+
+/// Whose heads a norm is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadNormOf {
+    /// The queries'.
+    Queries,
+    /// The keys'.
+    Keys,
 }
 
 /// Which value of a norm a tensor is.
@@ -132,9 +145,19 @@ impl TensorSpec {
         Self { role, presence: Presence::Optional, ..Self::weight_of(site, name, shape) }
     }
 
-    /// A table that rows are taken from.
-    pub fn table(name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
-        Self { role: Role::Table, ..Self::required(name, shape) }
+    /// A table of a part that rows are taken from.
+    pub fn table(part: PartId, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
+        Self { role: Role::Table(part), ..Self::required(name, shape) }
+    }
+
+    /// The gain of the norm of the heads of queries or keys.
+    pub fn head_norm(part: PartId, of: HeadNormOf, name: impl Into<String>, head_dim: usize) -> Self {
+        Self { role: Role::HeadNorm(part, of), ..Self::required(name, [head_dim]) }
+    }
+
+    /// A map of a stream of `features` that only bundles may have.
+    pub fn map(part: PartId, name: impl Into<String>, features: usize) -> Self {
+        Self { role: Role::Map(part), ..Self::optional(name, [features, features]) }
     }
 
     /// The same under another name, and tied to another name where it is tied.
@@ -153,14 +176,14 @@ impl TensorSpec {
 
     /// Whether it is a list of numbers, not a matrix.
     pub fn is_vector(&self) -> bool {
-        matches!(self.role, Role::Bias(_) | Role::Norm(..) | Role::Vector)
+        matches!(self.role, Role::Bias(_) | Role::Norm(..) | Role::HeadNorm(..) | Role::Vector)
     }
 
     /// The site whose linear this is the weight of.
     pub fn site(&self) -> Option<SiteId> {
         match &self.role {
             Role::Weight(site) | Role::TiedWeight(site, _) => Some(*site),
-            Role::Table | Role::Bias(_) | Role::Norm(..) | Role::Vector => None,
+            Role::Table(_) | Role::Map(_) | Role::Bias(_) | Role::Norm(..) | Role::HeadNorm(..) | Role::Vector => None,
         }
     }
 

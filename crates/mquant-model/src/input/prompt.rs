@@ -60,18 +60,62 @@ pub fn encode_chat(
     messages: &[Message],
     add: AddGenerationPrompt,
 ) -> Result<Vec<u32>, PromptError> {
-    let marker = tokenizer.marker();
-    let texts = messages.iter().flat_map(Message::texts).chain([template.source()]);
-    let marked = marker.choose(texts).ok_or(PromptError::NoSentinel)?;
-    let messages: Vec<Message> = messages.iter().map(|message| mark(message, tokenizer, marked)).collect();
-    let prompt = template.render(&messages, add)?;
-    let ids = tokenizer.encode(&prompt, Trust::Prompt(marked))?;
-    let begun = template.variable("bos_token").is_some_and(|bos| prompt.starts_with(bos));
-    if begun {
-        return Ok(ids);
+    Ok(RenderedChat::new(template, tokenizer, messages, add)?.encode(template, tokenizer)?)
+}
+
+/// A conversation as the template wrote it, users' texts marked so that nothing in them is a control token.
+#[derive(Clone, Debug)]
+pub struct RenderedChat {
+    text: String,
+    marked: Marked,
+}
+
+impl RenderedChat {
+    /// Renders a conversation.
+    ///
+    /// # Errors
+    /// The template fails, refuses or passes a budget.
+    pub fn new(
+        template: &ChatTemplate,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        add: AddGenerationPrompt,
+    ) -> Result<Self, PromptError> {
+        let marker = tokenizer.marker();
+        let texts = messages.iter().flat_map(Message::texts).chain([template.source()]);
+        let marked = marker.choose(texts).ok_or(PromptError::NoSentinel)?;
+        let messages: Vec<Message> = messages.iter().map(|message| mark(message, tokenizer, marked)).collect();
+        Ok(Self { text: template.render(&messages, add)?, marked })
     }
-    let (before, after) = tokenizer.frame();
-    Ok([before, &ids, after].concat())
+
+    /// Writes `written[i]` in place of the i-th `placeholder` that the template wrote; None leaves it, and so does the end of
+    /// the list.
+    pub fn replace(&mut self, placeholder: &str, written: &[Option<String>]) {
+        if placeholder.is_empty() || written.iter().all(Option::is_none) {
+            return;
+        }
+        let mut pieces = self.text.split(placeholder);
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (i, piece) in pieces.enumerate() {
+            text.push_str(written.get(i).and_then(Option::as_deref).unwrap_or(placeholder));
+            text.push_str(piece);
+        }
+        self.text = text;
+    }
+
+    /// Its ids.
+    ///
+    /// # Errors
+    /// The tokenizer fails or passes a budget.
+    pub fn encode(&self, template: &ChatTemplate, tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
+        let ids = tokenizer.encode(&self.text, Trust::Prompt(self.marked))?;
+        let begun = template.variable("bos_token").is_some_and(|bos| self.text.starts_with(bos));
+        if begun {
+            return Ok(ids);
+        }
+        let (before, after) = tokenizer.frame();
+        Ok([before, &ids, after].concat())
+    }
 }
 
 /// The ids of one plain text with the post-processor's around it; nothing in it is a control token.

@@ -9,6 +9,7 @@ mod merged_patches;
 mod qwen2;
 mod qwen2_5_vl;
 mod qwen2_vl;
+mod qwen3_vl;
 mod table;
 
 use thiserror::Error;
@@ -17,14 +18,14 @@ use crate::bundle::{BundleError, Weights};
 use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields, Naming, TensorSpec};
 use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
-use crate::input::vision_processor::{Grid, PixelBounds, ProcessorError};
+use crate::input::vision_processor::{Grid, Patches, PixelBounds, ProcessorError};
 use crate::input::{MediaKind, MediaProcessor};
 use crate::nn::{Decoder, Encoder, ForwardBatch, Layer, Part, PartId, Position, Tower};
 
 pub use load::{Built, build};
 
 /// Every family there is.
-pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl];
+pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl, &qwen3_vl::Qwen3Vl];
 
 /// One family of models, recognised by `model_type` of `config.json`.
 pub trait Family: Sync {
@@ -77,27 +78,41 @@ pub trait MediaLayout: Send + Sync {
     /// The token that the chat template writes for a medium; None where the model reads no such media.
     fn placeholder(&self, kind: MediaKind) -> Option<u32>;
 
-    /// What a medium's placeholder becomes in the prompt: rows of the tower, and tokens of text between them.
-    fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Expanded> {
-        vec![Expanded::Rows { id: placeholder, count: self.tokens(media.grid), media }]
+    /// What is written in the prompt in place of a medium's placeholder, before the prompt is tokenised; None leaves the
+    /// placeholder. `spelling` gives the spelling of a token.
+    fn written(&self, _kind: MediaKind, _patches: &Patches, _spelling: &dyn Fn(u32) -> String) -> Option<String> {
+        None
     }
 
-    /// Rows of the decoder's stream that media with this grid take.
-    fn tokens(&self, grid: Grid) -> usize;
+    /// What each placeholder that a medium has in the prompt becomes: rows of the tower, and tokens of text between them.
+    fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Vec<Expanded>> {
+        vec![vec![Expanded::Rows { id: placeholder, count: self.tokens(media.kind, media.grid), media }]]
+    }
+
+    /// Rows of the decoder's stream that media of this kind and grid take.
+    fn tokens(&self, kind: MediaKind, grid: Grid) -> usize;
 
     /// Position of every token: text runs of the given lengths between media with the given grids. The second value is
     /// the position of the token that would follow.
     fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32);
 
-    /// What an encoder needs to know of the patches of some media, and the order in which it computes them.
-    fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch;
+    /// What an encoder needs to know of the rows of some media, and the order in which it computes them.
+    fn encoder_batch(&self, tower: Tower, grids: &[Grid]) -> EncoderBatch;
+
+    /// After every how many grid steps a medium may be cut, so that its pieces pass the tower one after the other; None where
+    /// it must pass whole.
+    fn cut_every(&self, _tower: Tower) -> Option<usize> {
+        Some(1)
+    }
 }
 
-/// Patches of media as an encoder computes them.
+/// Rows of media as an encoder computes them.
 #[derive(Debug)]
 pub struct EncoderBatch {
     /// What the rows are, in the order they are computed.
     pub pass: ForwardBatch,
+    /// How many sequences of the pass each medium has.
+    pub sequences: Vec<usize>,
     /// Computed token i (its merge² patches) is token `order[i]` of the media; empty where the order is that of the media.
     pub order: Vec<u32>,
 }
@@ -130,7 +145,9 @@ pub enum Piece {
 /// A medium in a prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MediaPiece {
-    /// Its patches.
+    /// What it is.
+    pub kind: MediaKind,
+    /// The arrangement of its rows: patches, or one row a step of sound.
     pub grid: Grid,
     /// Seconds from one grid step to the next.
     pub seconds_per_step: f32,

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use mquant_kernels::{AttendJob, HeadShape, KeyValues, Mask, Products, Rows};
+use mquant_kernels::{
+    AttendJob, HeadShape, KeyValues, Mask, NormOf, NormStep, Products, RowPrologue, Rows, SiteInput,
+};
 
 use super::ForwardContext;
 
@@ -17,11 +19,24 @@ pub enum Visibility {
     Causal,
 }
 
-/// Rotary embedding, cache, mask, softmax.
+/// RMSNorm of every head of queries and of keys (Qwen3): x / √(mean(x²) + ε) · gain over the features of a head.
+#[derive(Clone, Debug)]
+pub struct HeadNorms {
+    /// Gain of the queries' heads.
+    pub q: Vec<f32>,
+    /// Gain of the keys' heads.
+    pub k: Vec<f32>,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// Head norms, rotary embedding, cache, mask, softmax.
 #[derive(Clone, Debug)]
 pub struct Attention {
     /// Numbers of heads and their width.
     pub shape: HeadShape,
+    /// Norms of queries and keys, if they have any.
+    pub head_norms: Option<HeadNorms>,
     /// Who sees whom.
     pub visibility: Visibility,
     /// How products are computed: in f32 for the float model.
@@ -37,6 +52,10 @@ impl Attention {
     /// If a causal pass does not carry one cache for each sequence.
     pub fn forward(&self, mut q: Rows, mut k: Rows, v: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         let pass = cx.pass;
+        if let Some(norms) = &self.head_norms {
+            q = norms.heads(q, &norms.q, cx);
+            k = norms.heads(k, &norms.k, cx);
+        }
         cx.backend.rope(&mut q, &pass.rope);
         cx.backend.rope(&mut k, &pass.rope);
         let jobs: Vec<AttendJob<'_>> = match self.visibility {
@@ -58,6 +77,16 @@ impl Attention {
             }
         };
         cx.backend.attend(&q, self.shape, self.products, &jobs)
+    }
+}
+
+impl HeadNorms {
+    fn heads(&self, x: Rows, gain: &[f32], cx: &ForwardContext<'_>) -> Rows {
+        let features = x.features();
+        let heads = Rows::from_vec(x.into_vec(), gain.len());
+        let norm = NormOf { kind: NormStep::Rms, gain, eps: self.eps, repeat: 1 };
+        let steps = RowPrologue { norm: Some(norm), rotation: None };
+        Rows::from_vec(cx.backend.row_prologue(SiteInput::Rows(&heads), steps).into_vec(), features)
     }
 }
 

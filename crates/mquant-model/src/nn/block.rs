@@ -6,7 +6,7 @@ use super::mlp::Hidden;
 use super::part::{Layer, Part, Reader, ScalePair, SiteMut, Stream, Writer};
 use super::{Attention, ForwardContext, PartId, Site, Up};
 
-/// x += out(attend(qkv(norm x))); x += down(f(up(norm x))).
+/// x += out(attend(qkv(norm x))); x += down(f(up(norm x))); x += the media features of a level, where it has one.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Which residual stream it reads and writes.
@@ -21,6 +21,8 @@ pub struct Block {
     pub up: Up,
     /// Last projection.
     pub down: Site<1>,
+    /// Level of the media features that are added behind it.
+    pub deepstack: Option<usize>,
 }
 
 impl Layer for Block {
@@ -30,6 +32,9 @@ impl Layer for Block {
         let a = self.attention.forward(q, k, v, cx);
         self.out.add_to(SiteInput::Rows(&a), &mut x, cx);
         Hidden::of(&self.up, &self.down, &x, cx).add_through(&self.down, &mut x, cx);
+        if let Some(level) = self.deepstack {
+            cx.pass.deepstack.add(level, &mut x);
+        }
         x
     }
 

@@ -17,13 +17,35 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// `patches`: rows × pixel values; result tokens × decoder features.
-    pub fn forward(&self, patches: Rows, cx: &mut ForwardContext<'_>) -> Rows {
-        self.layers.iter().fold(patches, |x, layer| layer.forward(x, cx))
+    /// `rows`: what enters × values; result tokens × decoder features, those of branches behind them side by side.
+    pub fn forward(&self, rows: Rows, cx: &mut ForwardContext<'_>) -> Rows {
+        let (mut x, mut branches) = (rows, Vec::new());
+        for layer in &self.layers {
+            if layer.is_branch() {
+                branches.push(layer.forward(x.clone(), cx));
+            } else {
+                x = layer.forward(x, cx);
+            }
+        }
+        side_by_side(x, &branches)
     }
 
     /// Its parts, in the order they run.
     pub fn parts(&mut self) -> Vec<&mut dyn Part> {
         self.layers.iter_mut().map(|layer| &mut **layer as &mut dyn Part).collect()
     }
+}
+
+/// Rows with the rows of `more` behind them, feature by feature.
+pub fn side_by_side(first: Rows, more: &[Rows]) -> Rows {
+    if more.is_empty() {
+        return first;
+    }
+    let features = first.features() + more.iter().map(Rows::features).sum::<usize>();
+    let mut values = Vec::with_capacity(first.rows() * features);
+    for row in 0..first.rows() {
+        values.extend_from_slice(first.row(row));
+        more.iter().for_each(|rows| values.extend_from_slice(rows.row(row)));
+    }
+    Rows::from_vec(values, features)
 }

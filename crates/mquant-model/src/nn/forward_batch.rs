@@ -20,6 +20,34 @@ pub struct ForwardBatch {
     pub spans: ModalitySpans,
     /// Each row's rotary angles.
     pub rope: RopeTable,
+    /// Row ranges of what enters the first layer where that is other rows than those of the blocks, one for each window: frames
+    /// of sound.
+    pub frames: Vec<Range<usize>>,
+    /// Of each row, the rows of a position table that are added to it, with their weights; empty without such a table.
+    pub table_rows: Vec<[(u32, f32); 4]>,
+    /// What is added after some blocks.
+    pub deepstack: Deepstack,
+}
+
+/// Features of media that are added to the stream after blocks of the decoder (DeepStack, arXiv 2406.04334).
+#[derive(Debug, Default)]
+pub struct Deepstack {
+    /// Rows of the pass, ascending or not.
+    pub rows: Vec<u32>,
+    /// For each of them what is added after each level's block, side by side: rows × (levels · stream features).
+    pub features: Option<Rows>,
+}
+
+impl Deepstack {
+    /// x += features of a level.
+    pub(super) fn add(&self, level: usize, x: &mut Rows) {
+        let Some(features) = &self.features else { return };
+        let width = x.features();
+        for (i, row) in self.rows.iter().enumerate() {
+            let added = &features.row(i)[level * width..(level + 1) * width];
+            x.row_mut(*row as usize).iter_mut().zip(added).for_each(|(x, added)| *x += added);
+        }
+    }
 }
 
 /// What the rows are that the linears of a site read.
@@ -29,14 +57,24 @@ pub struct SiteRows<'a> {
     pub spans: &'a ModalitySpans,
     /// The pass the rows come from.
     pub pass: &'a ForwardBatch,
-    /// Consecutive rows of the pass that were merged into one row.
-    pub merged: usize,
+}
+
+impl SiteRows<'_> {
+    /// Whether they are the rows of the pass: not merged ones, or frames of sound of which several become one.
+    pub fn are_of_pass(&self) -> bool {
+        self.spans.rows() == self.pass.spans.rows()
+    }
+
+    /// The row of the pass that a row belongs to.
+    pub fn row_of_pass(&self, row: usize) -> usize {
+        row * self.pass.spans.rows() / self.spans.rows()
+    }
 }
 
 impl ForwardBatch {
-    /// Its rows as a site reads them where nothing was merged.
+    /// Its rows as a site reads them where none were merged.
     pub fn rows(&self) -> SiteRows<'_> {
-        SiteRows { spans: &self.spans, pass: self, merged: 1 }
+        SiteRows { spans: &self.spans, pass: self }
     }
 }
 
@@ -67,8 +105,8 @@ pub struct ForwardContext<'a> {
     pub caches: Vec<&'a mut KvCache>,
     /// Who is watching.
     pub observer: ObserverRef<'a>,
-    /// Rows that a merger has put together, while it runs.
-    merged: Option<(usize, ModalitySpans)>,
+    /// The modality of other rows than those of the pass, while a part works on them.
+    other_rows: Option<ModalitySpans>,
     /// Room for one scale a row.
     pub(super) row_scales: Vec<f32>,
     /// The same for side channels.
@@ -83,7 +121,7 @@ impl<'a> ForwardContext<'a> {
             pass,
             caches: Vec::new(),
             observer: None,
-            merged: None,
+            other_rows: None,
             row_scales: Vec::new(),
             side_scales: Vec::new(),
         }
@@ -101,15 +139,20 @@ impl<'a> ForwardContext<'a> {
 
     /// Runs `f` on rows of which each stands for `merged` consecutive rows of the pass.
     pub(super) fn merging<T>(&mut self, merged: usize, f: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = self.merged.replace((merged, self.pass.spans.regrouped(merged)));
+        self.on_rows(self.pass.spans.regrouped(merged), f)
+    }
+
+    /// Runs `f` on other rows than those of the pass.
+    pub(super) fn on_rows<T>(&mut self, spans: ModalitySpans, f: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.other_rows.replace(spans);
         let result = f(self);
-        self.merged = outer;
+        self.other_rows = outer;
         result
     }
 
     /// The modality of each row that the linears of a site read.
     pub(super) fn spans(&self) -> &ModalitySpans {
-        self.merged.as_ref().map_or(&self.pass.spans, |(_, spans)| spans)
+        self.other_rows.as_ref().unwrap_or(&self.pass.spans)
     }
 
     pub(super) fn is_watched(&self) -> bool {
@@ -118,9 +161,8 @@ impl<'a> ForwardContext<'a> {
 
     pub(super) fn observe(&mut self, site: SiteId, x: &Rows) {
         if let Some(observer) = &mut self.observer {
-            let (merged, spans) =
-                self.merged.as_ref().map_or((1, &self.pass.spans), |(merged, spans)| (*merged, spans));
-            observer.observe(site, x, SiteRows { spans, pass: self.pass, merged });
+            let spans = self.other_rows.as_ref().unwrap_or(&self.pass.spans);
+            observer.observe(site, x, SiteRows { spans, pass: self.pass });
         }
     }
 }

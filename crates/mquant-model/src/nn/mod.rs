@@ -24,13 +24,13 @@ mod patch_embed;
 mod encoder;
 mod decoder;
 
-pub use attention::{Attention, Visibility};
+pub use attention::{Attention, HeadNorms, Visibility};
 pub use block::Block;
 pub use cache_format::CacheFormat;
 pub use column_split::ColumnSplit;
 pub use decoder::{Decoder, Embedding, Head};
-pub use encoder::Encoder;
-pub use forward_batch::{ForwardBatch, ForwardContext, ObserverRef, SiteObserver, SiteRows, reborrow};
+pub use encoder::{Encoder, side_by_side};
+pub use forward_batch::{Deepstack, ForwardBatch, ForwardContext, ObserverRef, SiteObserver, SiteRows, reborrow};
 pub use input_quant::{InputQuant, ModalityScales};
 pub use kv_cache::KvCache;
 pub use linear::{Linear, Weight};

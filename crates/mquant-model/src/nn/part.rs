@@ -61,6 +61,25 @@ pub enum Output<'p> {
     Linear(&'p mut Linear),
     /// As the columns of a table that rows are taken from.
     Table(&'p mut Matrix),
+    /// As what leaves a map of `features` onto as many, the identity where there is none yet: behind it nothing but an activation
+    /// function writes.
+    Map {
+        /// The map.
+        map: &'p mut Option<Linear>,
+        /// Features of the stream.
+        features: usize,
+    },
+}
+
+impl Output<'_> {
+    /// Features of the stream.
+    pub fn features(&self) -> usize {
+        match self {
+            Output::Linear(linear) => linear.weight.rows(),
+            Output::Table(table) => table.cols(),
+            Output::Map { features, .. } => *features,
+        }
+    }
 }
 
 impl<'p> Writer<'p> {
@@ -125,6 +144,11 @@ pub trait Part: fmt::Debug + Send + Sync {
 pub trait Layer: Part {
     /// The rows that leave, given those that enter. A layer may merge rows: fewer leave then.
     fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows;
+
+    /// Whether what leaves is kept beside the rows that entered, which the next layer reads again.
+    fn is_branch(&self) -> bool {
+        false
+    }
 
     /// A copy that shares its weights.
     fn boxed(&self) -> Box<dyn Layer>;

@@ -20,6 +20,16 @@ impl Rope {
         Self { inverse_frequency: frequencies(head_dim, base), axis }
     }
 
+    /// Interleaved M-RoPE (Qwen3-VL): pairs take turns on time, height and width, height and width as long as their sections
+    /// last; all other pairs turn with time.
+    pub fn interleaved(head_dim: usize, base: f32, sections: &[usize]) -> Self {
+        let axis_of = |pair: usize| match pair % 3 {
+            axis @ (1 | 2) if pair < 3 * sections[axis] => axis,
+            _ => 0,
+        };
+        Self { inverse_frequency: frequencies(head_dim, base), axis: (0..head_dim / 2).map(axis_of).collect() }
+    }
+
     /// 2-D RoPE of a vision tower: the first half of the pairs turns with the row, the second with the column, both with
     /// the frequencies of a head half as wide.
     pub fn planar(head_dim: usize, base: f32) -> Self {
@@ -50,6 +60,8 @@ mod tests {
         let m = Rope::multimodal(16, 10_000.0, &[2, 3, 3]);
         assert_eq!(m.axis, [0, 0, 1, 1, 1, 2, 2, 2]);
         assert!((m.inverse_frequency[4] - 0.01).abs() < 1e-6);
+        assert_eq!(Rope::interleaved(16, 1e4, &[4, 2, 2]).axis, [0, 1, 2, 0, 1, 2, 0, 0]);
+        assert_eq!(Rope::interleaved(16, 1e4, &[3, 3, 2]).axis, [0, 1, 2, 0, 1, 2, 0, 1]);
         let p = Rope::planar(16, 10_000.0);
         assert_eq!(p.axis, [1, 1, 1, 1, 2, 2, 2, 2]);
         assert_eq!(p.inverse_frequency[..4], p.inverse_frequency[4..]);

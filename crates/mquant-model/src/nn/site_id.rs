@@ -22,12 +22,14 @@ pub enum Stage {
     Block(usize),
     /// From an encoder's stream to the decoder's.
     Projector,
+    /// From an encoder's stream, after one of its blocks, to what is added after a block of the decoder; counted from 0.
+    Deepstack(usize),
     /// Final norm and language model head.
     Head,
 }
 
 /// The path of a part, the unit that is loaded, calibrated, quantised and written: `vision.patch`, `vision.3`, `projector`,
-/// `embedding`, `language.3`, `head`. The order is the order in which parts run.
+/// `vision.deepstack.0`, `embedding`, `language.3`, `head`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartId {
     /// The tower the part belongs to.
@@ -41,6 +43,10 @@ pub struct PartId {
 pub enum SiteKind {
     /// The input of an encoder, read by its patch embedding.
     Patch,
+    /// The input of an audio encoder, read by its first convolution.
+    Conv1,
+    /// What the first convolution gives, read by the second.
+    Conv2,
     /// Read by the query, key and value projections.
     Qkv,
     /// The output of attention, read by the output projection.
@@ -93,12 +99,18 @@ impl PartId {
         Self { tower, stage: Stage::Projector }
     }
 
+    /// A projector of an encoder for a block of the decoder.
+    pub const fn deepstack(tower: Tower, level: usize) -> Self {
+        Self { tower, stage: Stage::Deepstack(level) }
+    }
+
     /// The part of that name, as `Display` writes it and in no other spelling.
     pub fn parse(name: &str) -> Option<Self> {
         let part = match name.split('.').collect::<Vec<_>>()[..] {
             ["head"] => PartId::HEAD,
             ["embedding"] => PartId::EMBEDDING,
             ["projector"] => PartId::projector(Tower::Vision),
+            [tower, "deepstack", level] => PartId::deepstack(tower_of(tower)?, level.parse().ok()?),
             [tower, "projector"] => PartId::projector(tower_of(tower)?),
             [tower, "patch"] => PartId::patch(tower_of(tower)?),
             [tower, block] => PartId::block(tower_of(tower)?, block.parse().ok()?),
@@ -128,6 +140,16 @@ impl SiteId {
         Self { part: PartId::projector(tower), kind }
     }
 
+    /// A site of a projector for a block of the decoder.
+    pub const fn deepstack(tower: Tower, level: usize, kind: SiteKind) -> Self {
+        Self { part: PartId::deepstack(tower, level), kind }
+    }
+
+    /// A convolution of an audio encoder.
+    pub const fn conv(tower: Tower, kind: SiteKind) -> Self {
+        Self { part: PartId::patch(tower), kind }
+    }
+
     /// The tower the site belongs to.
     pub const fn tower(self) -> Tower {
         self.part.tower
@@ -146,11 +168,11 @@ impl SiteId {
         let site = match name.rsplit_once('.') {
             None => (name == "head").then_some(SiteId::HEAD)?,
             Some((tower, "patch")) => SiteId::patch(tower_of(tower)?),
+            Some((tower, "conv1")) => SiteId::conv(tower_of(tower)?, SiteKind::Conv1),
+            Some((tower, "conv2")) => SiteId::conv(tower_of(tower)?, SiteKind::Conv2),
             Some((part, kind)) => SiteId { part: PartId::parse(part)?, kind: kind_of(kind)? },
         };
-        let has_kinds =
-            matches!(site.part.stage, Stage::Block(_) | Stage::Projector) || name.rsplit_once('.').is_none();
-        ((has_kinds || site.kind == SiteKind::Patch) && site.to_string() == name).then_some(site)
+        (site.to_string() == name).then_some(site)
     }
 }
 
@@ -176,6 +198,8 @@ impl fmt::Display for SiteKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SiteKind::Patch => "patch",
+            SiteKind::Conv1 => "conv1",
+            SiteKind::Conv2 => "conv2",
             SiteKind::Qkv => "qkv",
             SiteKind::Out => "out",
             SiteKind::Up => "up",
@@ -195,6 +219,7 @@ impl fmt::Display for PartId {
             // The only projector of format version 1.
             (Tower::Vision, Stage::Projector) => f.write_str("projector"),
             (_, Stage::Projector) => write!(f, "{tower}.projector"),
+            (_, Stage::Deepstack(level)) => write!(f, "{tower}.deepstack.{level}"),
             (_, Stage::Head) => f.write_str("head"),
         }
     }
@@ -203,8 +228,9 @@ impl fmt::Display for PartId {
 impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.part.stage {
+            Stage::Embed if self.kind != SiteKind::Patch => write!(f, "{}.{}", self.part.tower, self.kind),
             Stage::Embed | Stage::Head => self.part.fmt(f),
-            Stage::Block(_) | Stage::Projector => write!(f, "{}.{}", self.part, self.kind),
+            Stage::Block(_) | Stage::Projector | Stage::Deepstack(_) => write!(f, "{}.{}", self.part, self.kind),
         }
     }
 }
@@ -221,6 +247,8 @@ mod tests {
             (SiteId::block(Tower::Language, 27, SiteKind::Down), "language.27.down"),
             (SiteId::projector(Tower::Vision, SiteKind::Up), "projector.up"),
             (SiteId::projector(Tower::Audio, SiteKind::Down), "audio.projector.down"),
+            (SiteId::deepstack(Tower::Vision, 2, SiteKind::Up), "vision.deepstack.2.up"),
+            (SiteId::conv(Tower::Audio, SiteKind::Conv2), "audio.conv2"),
             (SiteId::HEAD, "head"),
         ];
         for (id, name) in names {
@@ -236,10 +264,12 @@ mod tests {
         for tower in Tower::ALL {
             if tower != Tower::Language {
                 sites.push(SiteId::patch(tower));
+                sites.extend([SiteKind::Conv1, SiteKind::Conv2].map(|kind| SiteId::conv(tower, kind)));
             }
             for kind in SiteKind::OF_BLOCK {
                 sites.extend([0, 7, 79].map(|block| SiteId::block(tower, block, kind)));
                 sites.push(SiteId::projector(tower, kind));
+                sites.push(SiteId::deepstack(tower, 1, kind));
             }
         }
         for site in sites {
@@ -261,6 +291,11 @@ mod tests {
             "projector",
             "projector.left",
             "vision.projector.up",
+            "vision.deepstack.up",
+            "vision.deepstack.0",
+            "vision.deepstack.00.up",
+            "audio.conv3",
+            "audio.patch.conv1",
             "embedding",
             "embedding.up",
             "head.up",

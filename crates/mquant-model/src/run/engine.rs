@@ -339,10 +339,10 @@ impl Engine {
         let rows = hidden.rows();
         let pass = ForwardBatch {
             sequences: std::iter::once(0..rows).collect(),
-            windows: Vec::new(),
             order: (0..rows as u32).collect(),
             spans: ModalitySpans::uniform(Modality::Text, rows),
             rope: self.model.decoder.rope.table(&[]),
+            ..ForwardBatch::default()
         };
         self.threads.run(|| {
             let mut cx = ForwardContext::new(&*self.backend, &pass).watched(reborrow(&mut observer));

@@ -21,6 +21,7 @@ pub use engine::{Engine, EngineOptions, Input, StepItem, StepStats, Stepped};
 pub use error::RunError;
 pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};
+pub use packed_batch::MediaRows;
 pub use media_batch::{MediaBatch, MediaLimits, MediaPiece};
 pub use prompt::{MediaKey, PlacedMedia, Prompt};
 pub use row_order::{RowOrder, UnknownRowOrder};

@@ -1,5 +1,6 @@
 //! A conversation as rows: token ids with placeholders repeated for every media row, positions, modalities, patches.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::input::chat_template::AddGenerationPrompt;
 use crate::input::image::{self, RgbImage};
 use crate::input::messages::{Content, FrameRate, MediaSource, Message, Video};
-use crate::input::prompt::encode_chat;
+use crate::input::prompt::RenderedChat;
 use crate::input::video;
 use crate::input::vision_processor::{FRAMES_PER_SECOND, Patches};
 use crate::input::{MediaKind, Modality, ModalitySpans};
@@ -34,6 +35,12 @@ pub struct PlacedMedia {
 }
 
 impl PlacedMedia {
+    /// A medium that has no rows yet.
+    fn new(kind: MediaKind, patches: Patches) -> Self {
+        let key = media_key(&patches);
+        Self { kind, patches: Arc::new(patches), rows: Vec::new(), key }
+    }
+
     /// Rows in the prompt.
     pub fn row_count(&self) -> usize {
         self.rows.iter().map(Range::len).sum()
@@ -78,7 +85,7 @@ pub struct Prompt {
 
 impl Prompt {
     pub(super) fn prepare(loaded: &LoadedModel, messages: &[Message], add: AddGenerationPrompt) -> Result<Self> {
-        let ids = encode_chat(&loaded.template, &loaded.tokenizer, messages, add)?;
+        let mut chat = RenderedChat::new(&loaded.template, &loaded.tokenizer, messages, add)?;
         let mut media = Vec::new();
         for content in messages.iter().flat_map(Message::media) {
             match content {
@@ -87,6 +94,15 @@ impl Prompt {
                 Content::Text(_) => {}
             }
         }
+        let spelling = |id| loaded.tokenizer.token(id).unwrap_or_default();
+        for kind in MediaKind::ALL {
+            let Some(placeholder) = loaded.layout.placeholder(kind) else { continue };
+            let own = media.iter().filter(|(k, _)| *k == kind);
+            let written: Vec<Option<String>> =
+                own.map(|(kind, patches)| loaded.layout.written(*kind, patches, &spelling)).collect();
+            chat.replace(&spelling(placeholder), &written);
+        }
+        let ids = chat.encode(&loaded.template, &loaded.tokenizer)?;
         Ok(Self::arrange(&*loaded.layout, &ids, media)?)
     }
 
@@ -97,10 +113,14 @@ impl Prompt {
     pub fn arrange(layout: &dyn MediaLayout, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
         for kind in MediaKind::ALL {
             let placeholder = layout.placeholder(kind);
-            let placeholders = ids.iter().filter(|id| Some(**id) == placeholder).count();
-            let given = media.iter().filter(|(k, _)| *k == kind).count();
-            if placeholders != given {
-                return Err(RunError::Placeholders { kind, placeholders, media: given });
+            let found = ids.iter().filter(|id| Some(**id) == placeholder).count();
+            let given: Vec<_> = media.iter().filter(|(k, _)| *k == kind).collect();
+            let of = |(kind, patches): &&(MediaKind, Patches)| {
+                layout.expand(placeholder.unwrap_or_default(), piece_of(*kind, patches)).len()
+            };
+            let expected: usize = given.iter().map(of).sum();
+            if found != expected {
+                return Err(RunError::Placeholders { kind, placeholders: found, media: expected });
             }
         }
         if ids.is_empty() {
@@ -119,10 +139,24 @@ impl Prompt {
             media: Vec::new(),
         };
         let mut pieces = Vec::new();
+        // What the next placeholders of each kind become, and the medium they belong to.
+        let mut waiting = MediaKind::ALL.map(|_| VecDeque::new());
         for id in ids {
-            let queue = queues.iter_mut().find(|(kind, _)| layout.placeholder(*kind) == Some(*id));
-            match queue.and_then(|(kind, queue)| Some((*kind, queue.pop()?))) {
-                Some((kind, patches)) => prompt.push_media(layout, *id, kind, patches, &mut pieces),
+            let kind = MediaKind::ALL.iter().position(|kind| layout.placeholder(*kind) == Some(*id));
+            let Some(kind) = kind else {
+                prompt.push_text(&[*id], &mut pieces);
+                continue;
+            };
+            if waiting[kind].is_empty()
+                && let Some(patches) = queues[kind].1.pop()
+            {
+                let (kind_of, medium) = (queues[kind].0, prompt.media.len());
+                let expanded = layout.expand(*id, piece_of(kind_of, &patches));
+                waiting[kind].extend(expanded.into_iter().map(|expanded| (medium, expanded)));
+                prompt.media.push(PlacedMedia::new(kind_of, patches));
+            }
+            match waiting[kind].pop_front() {
+                Some((medium, expanded)) => prompt.push_media(medium, expanded, &mut pieces),
                 None => prompt.push_text(&[*id], &mut pieces),
             }
         }
@@ -139,30 +173,19 @@ impl Prompt {
         }
     }
 
-    fn push_media(
-        &mut self,
-        layout: &dyn MediaLayout,
-        placeholder: u32,
-        kind: MediaKind,
-        patches: Patches,
-        pieces: &mut Vec<Piece>,
-    ) {
-        let whole = MediaPiece { grid: patches.grid, seconds_per_step: patches.seconds_per_step };
-        let mut rows = Vec::new();
-        for expanded in layout.expand(placeholder, whole) {
+    fn push_media(&mut self, medium: usize, expanded: Vec<Expanded>, pieces: &mut Vec<Piece>) {
+        for expanded in expanded {
             match expanded {
                 Expanded::Text(ids) => self.push_text(&ids, pieces),
                 Expanded::Rows { id, count, media } => {
                     let start = self.ids.len();
-                    rows.push(start..start + count);
+                    self.media[medium].rows.push(start..start + count);
                     self.ids.extend(std::iter::repeat_n(id, count));
-                    self.spans.push(kind.modality(), count);
+                    self.spans.push(media.kind.modality(), count);
                     pieces.push(Piece::Media(media));
                 }
             }
         }
-        let key = media_key(&patches);
-        self.media.push(PlacedMedia { kind, patches: Arc::new(patches), rows, key });
     }
 
     /// Adds tokens of text at the end, such as an answer.
@@ -179,6 +202,10 @@ impl Prompt {
     pub(super) fn media_of(&self, row: usize) -> Option<&PlacedMedia> {
         self.media.iter().find(|media| media.has_row(row))
     }
+}
+
+fn piece_of(kind: MediaKind, patches: &Patches) -> MediaPiece {
+    MediaPiece { kind, grid: patches.grid, seconds_per_step: patches.seconds_per_step }
 }
 
 fn read_image(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
@@ -215,6 +242,7 @@ mod tests {
     use super::*;
     use crate::input::vision_processor::Grid;
     use crate::models::EncoderBatch;
+    use crate::nn::Tower;
 
     /// A family that cuts pictures into slices of one patch row, with a mark after each.
     struct Slices;
@@ -227,33 +255,34 @@ mod tests {
             (kind == MediaKind::Image).then_some(PICTURE)
         }
 
-        fn tokens(&self, grid: Grid) -> usize {
+        fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
             grid.patches()
         }
 
-        fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Expanded> {
+        fn expand(&self, placeholder: u32, media: MediaPiece) -> Vec<Vec<Expanded>> {
             let slice = MediaPiece { grid: Grid { t: 1, h: 1, w: media.grid.w }, ..media };
             let rows = Expanded::Rows { id: placeholder, count: media.grid.w, media: slice };
-            (0..media.grid.h).flat_map(|_| [rows.clone(), Expanded::Text(vec![MARK])]).collect()
+            let slices = (0..media.grid.h).flat_map(|_| [rows.clone(), Expanded::Text(vec![MARK])]).collect();
+            if media.grid.t == 1 { vec![slices] } else { vec![vec![rows]; media.grid.t] }
         }
 
         fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32) {
             let rows = pieces.iter().map(|piece| match piece {
                 Piece::Text(tokens) => *tokens,
-                Piece::Media(media) => self.tokens(media.grid),
+                Piece::Media(media) => self.tokens(media.kind, media.grid),
             });
             let rows = rows.sum::<usize>() as u32;
             ((0..rows).map(|row| [row; 3]).collect(), rows)
         }
 
-        fn encoder_batch(&self, _: &[Grid]) -> EncoderBatch {
+        fn encoder_batch(&self, _: Tower, _: &[Grid]) -> EncoderBatch {
             unreachable!("nothing is computed")
         }
     }
 
     fn picture(h: usize, w: usize) -> (MediaKind, Patches) {
         let rows = Rows::zeros(h * w, 1);
-        (MediaKind::Image, Patches { rows, grid: Grid { t: 1, h, w }, seconds_per_step: 0.0 })
+        (MediaKind::Image, Patches { rows, grid: Grid { t: 1, h, w }, seconds_per_step: 0.0, times: Vec::new() })
     }
 
     #[test]
@@ -270,6 +299,21 @@ mod tests {
         assert_eq!(second.rows, std::slice::from_ref(&(10..11)));
         let text: usize = prompt.spans.iter().filter(|(m, _)| *m == Modality::Text).map(|(_, rows)| rows.len()).sum();
         assert_eq!(text, 5);
+    }
+
+    #[test]
+    fn a_medium_may_have_several_placeholders() {
+        let grid = Grid { t: 2, h: 1, w: 2 };
+        let frames = Patches { rows: Rows::zeros(4, 1), grid, seconds_per_step: 0.0, times: Vec::new() };
+        let media = vec![picture(1, 1), (MediaKind::Image, frames.clone())];
+        let prompt = Prompt::arrange(&Slices, &[1, PICTURE, 2, PICTURE, 3, PICTURE, 4], media).unwrap();
+        let p = PICTURE;
+        assert_eq!(prompt.ids, [1, p, MARK, 2, p, p, 3, p, p, 4]);
+        let [first, second] = &prompt.media[..] else { panic!("two media") };
+        assert_eq!(first.rows, std::slice::from_ref(&(1..2)));
+        assert_eq!(second.rows, [4..6, 7..9]);
+        let refused = Prompt::arrange(&Slices, &[PICTURE], vec![(MediaKind::Image, frames)]).unwrap_err();
+        assert!(matches!(refused, RunError::Placeholders { kind: MediaKind::Image, placeholders: 1, media: 2 }));
     }
 
     #[test]

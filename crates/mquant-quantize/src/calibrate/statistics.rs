@@ -103,29 +103,28 @@ impl SiteObserver for Statistics<'_> {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some(wanted) = self.wanted.get(&site) else { return };
         let seen = self.sites.entry(site).or_default();
-        let SiteRows { spans, pass, merged } = rows;
-        for (modality, range) in spans.iter() {
-            let rows = seen.modalities.entry(modality).or_default();
-            rows.rows += range.len() as u64;
-            rows.channels.resize(x.features(), 0.0);
+        for (modality, range) in rows.spans.iter() {
+            let seen_rows = seen.modalities.entry(modality).or_default();
+            seen_rows.rows += range.len() as u64;
+            seen_rows.channels.resize(x.features(), 0.0);
             for row in range.clone() {
                 let mut largest = 0f32;
                 let mut finite = true;
-                for (most, v) in rows.channels.iter_mut().zip(x.row(row)) {
+                for (most, v) in seen_rows.channels.iter_mut().zip(x.row(row)) {
                     let v = v.abs();
                     finite &= v < f32::INFINITY;
                     *most = if v > *most { v } else { *most };
                     largest = if v > largest { v } else { largest };
                 }
                 if !finite && self.fault.is_none() {
-                    self.fault = Some(NotANumber { site, row: row * merged });
+                    self.fault = Some(NotANumber { site, row: rows.row_of_pass(row) });
                 }
-                let first = merged == 1 && pass.order.get(row) == Some(&0);
-                let most = if first { &mut rows.first_token } else { &mut rows.other_tokens };
+                let first = rows.are_of_pass() && rows.pass.order.get(row) == Some(&0);
+                let most = if first { &mut seen_rows.first_token } else { &mut seen_rows.other_tokens };
                 *most = most.max(largest);
             }
             if let Some(excluded) = &wanted.histogram {
-                let histogram = rows.histogram.get_or_insert_with(Histogram::default);
+                let histogram = seen_rows.histogram.get_or_insert_with(Histogram::default);
                 add(histogram, x, range, excluded);
             }
         }

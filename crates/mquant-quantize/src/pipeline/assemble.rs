@@ -1,6 +1,6 @@
 //! Committed units put together as a bundle, in the order of the family's tensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mquant_kernels::{Dtype, Matrix, Values};
 use serde_json::{Value, json};
@@ -14,28 +14,47 @@ use mquant_model::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
     WeightFormat, bias_name, side_weight_name, small_files,
 };
-use mquant_model::checkpoint::{NormValue, Presence, Role, TensorSpec};
+use mquant_model::checkpoint::{HeadNormOf, NormValue, Presence, Role, TensorSpec};
 use mquant_model::error::{Error, Result};
 use mquant_model::input::Modality;
-use mquant_model::nn::{InputQuant, NormKind, PartId, SiteId};
+use mquant_model::models::Model;
+use mquant_model::nn::{InputQuant, NormKind, PartId, SiteId, Tower};
 use mquant_model::run::LoadedModel;
 
 /// Bytes of weights in a file, as published models have them.
 const SHARD_BYTES: u64 = 4 << 30;
-/// The modalities with scales of their own, in the order they are stored.
-const MODALITIES: [Modality; 2] = [Modality::Text, Modality::Vision];
-
 /// What has to be known of all sites before the first tensor is written.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
+    /// The modalities with scales of their own, in the order they are stored.
+    modalities: Vec<Modality>,
     sites: BTreeMap<SiteId, SiteQuant>,
     scales: StaticScales,
     /// Whether each linear of a site has a bias.
     biases: BTreeMap<SiteId, Vec<bool>>,
+    /// Parts with a map behind what writes their stream.
+    maps: BTreeSet<PartId>,
 }
 
 impl Collected {
-    pub(super) fn note(&mut self, site: &QuantizedSite) {
+    /// Nothing of the units of a model yet.
+    pub(super) fn of(model: &Model) -> Self {
+        let is_there = |modality: &Modality| match modality {
+            Modality::Text | Modality::Vision => true,
+            Modality::Audio => model.encoder(Tower::Audio).is_some(),
+        };
+        let modalities = [Modality::Text, Modality::Vision, Modality::Audio].into_iter().filter(is_there).collect();
+        Self { modalities, ..Self::default() }
+    }
+
+    pub(super) fn note_unit(&mut self, id: PartId, unit: &QuantizedUnit) {
+        unit.sites.iter().for_each(|site| self.note(site));
+        if unit.map.is_some() {
+            self.maps.insert(id);
+        }
+    }
+
+    fn note(&mut self, site: &QuantizedSite) {
         let weight = match site.linears.first().map(|linear| &linear.weight) {
             Some(QuantizedWeight::Int(w)) => WeightFormat::Int(IntFormat { bits: w.bits, group: w.group }),
             _ => WeightFormat::Float,
@@ -45,10 +64,10 @@ impl Collected {
         };
         let norm = if site.norm.as_ref().is_some_and(is_bare) { NormFormat::Rms } else { NormFormat::Published };
         let side_columns = site.split.as_ref().map_or_else(Vec::new, |split| split.channels.clone());
-        let (input, scales) = stored(&site.input);
+        let (input, scales) = stored(&site.input, &self.modalities);
         self.scales.input.insert(site.id, scales);
         if let Some(split) = &site.split {
-            self.scales.side.insert(site.id, stored(&split.input).1);
+            self.scales.side.insert(site.id, stored(&split.input, &self.modalities).1);
         }
         let quant = SiteQuant { weight, input, norm, rotation: site.rotation.clone(), side_columns };
         self.sites.insert(site.id, quant);
@@ -56,14 +75,14 @@ impl Collected {
     }
 }
 
-/// How an input is stored, and its scales in the order of [`MODALITIES`].
-fn stored(input: &InputQuant) -> (InputFormat, Vec<f32>) {
+/// How an input is stored, and its scales in the order of `modalities`.
+fn stored(input: &InputQuant, modalities: &[Modality]) -> (InputFormat, Vec<f32>) {
     match input {
         InputQuant::Float => (InputFormat::Float, Vec::new()),
         InputQuant::PerToken => (InputFormat::PerToken, Vec::new()),
         InputQuant::PerTensor(scale) => (InputFormat::PerTensor, vec![*scale]),
         InputQuant::PerModality(scales) => {
-            (InputFormat::PerModality, MODALITIES.iter().map(|modality| scales.of(*modality)).collect())
+            (InputFormat::PerModality, modalities.iter().map(|modality| scales.of(*modality)).collect())
         }
     }
 }
@@ -81,7 +100,7 @@ pub(super) fn finish(
     let config: Value = serde_json::from_slice(&config).expect("it was read before");
     let config = config.as_object().expect("it was an object before");
     let quantization = Quantization {
-        modalities: MODALITIES.to_vec(),
+        modalities: collected.modalities.clone(),
         kv_cache: options.recipe.kv_cache,
         sites: collected.sites.clone(),
     };
@@ -103,7 +122,7 @@ pub(super) fn finish(
         let mut writer = BundleWriter::create_in(folder, &target)?;
         let mut units = Units { job, current: None };
         for spec in &specs {
-            write(spec, &mut writer, &mut units, &quantization)?;
+            write(spec, &mut writer, &mut units, &quantization, &loaded.model)?;
         }
         let (folder, written) = writer.finish_tensors(&collected.scales)?;
         bytes = written;
@@ -119,6 +138,9 @@ fn specs(loaded: &LoadedModel, options: &QuantizeOptions<'_>, collected: &Collec
     let mut specs: Vec<TensorSpec> = Vec::new();
     for spec in &published {
         let mut spec = spec.clone();
+        if matches!(&spec.role, Role::Map(part) if collected.maps.contains(part)) {
+            spec.presence = Presence::Required;
+        }
         if matches!(spec.role, Role::TiedWeight(..)) && is_changed {
             spec.presence = Presence::Required;
         }
@@ -166,6 +188,7 @@ fn write(
     writer: &mut BundleWriter,
     units: &mut Units<'_>,
     quantization: &Quantization,
+    model: &Model,
 ) -> Result<()> {
     let name = &spec.name;
     match &spec.role {
@@ -204,10 +227,24 @@ fn write(
             };
             writer.float(name, bytemuck::cast_slice(values))?;
         }
-        Role::Table => {
-            let table = units.get(PartId::EMBEDDING)?.table.as_ref();
-            let table = table.ok_or(PipelineError::Damaged { unit: PartId::EMBEDDING })?;
-            writer.float(name, bytes_of(table))?;
+        Role::Table(part) => {
+            let table = units.get(*part)?.table.as_ref();
+            writer.float(name, bytes_of(table.ok_or(PipelineError::Damaged { unit: *part })?))?;
+        }
+        Role::Map(part) => {
+            if let Some(map) = units.get(*part)?.map.as_ref() {
+                writer.float(name, bytes_of(map))?;
+            }
+        }
+        Role::HeadNorm(part, of) => {
+            let mut layer = model.layer(*part).ok_or(PipelineError::Damaged { unit: *part })?.boxed();
+            let norms = layer.attention().and_then(|attention| attention.head_norms.clone());
+            let norms = norms.ok_or(PipelineError::Damaged { unit: *part })?;
+            let gain = match of {
+                HeadNormOf::Queries => norms.q,
+                HeadNormOf::Keys => norms.k,
+            };
+            writer.float(name, bytemuck::cast_slice(&gain))?;
         }
         Role::Vector => unreachable!("a family's vectors are biases or norms"),
     }

@@ -1,6 +1,6 @@
 //! The samples on their way through the model: what enters the next unit, for all samples.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,8 +11,10 @@ use mquant_model::input::Modality;
 use mquant_model::input::ModalitySpans;
 use mquant_model::input::vision_processor::Patches;
 use mquant_model::models::Model;
-use mquant_model::nn::{CacheFormat, ForwardBatch, ForwardContext, KvCache, ObserverRef, reborrow};
-use mquant_model::run::{LoadedModel, MediaBatch, MediaKey, MediaLimits, PlacedMedia, Prompt};
+use mquant_model::nn::{
+    CacheFormat, ForwardBatch, ForwardContext, KvCache, ObserverRef, Tower, reborrow, side_by_side,
+};
+use mquant_model::run::{LoadedModel, MediaBatch, MediaKey, MediaLimits, MediaRows, PlacedMedia, Prompt};
 
 /// Rows of a batch at most, unless one sample has more: enough for products to be fast.
 const ROWS_AT_ONCE: usize = 2048;
@@ -25,6 +27,8 @@ pub(super) struct Batch {
     pub(super) pass: ForwardBatch,
     /// The sample of each sequence.
     pub(super) samples: Vec<usize>,
+    /// What branches of the unit's tower gave so far.
+    pub(super) branches: Vec<Rows>,
 }
 
 /// A prompt with the tokens of its answer.
@@ -61,13 +65,18 @@ impl Runner<'_> {
     }
 }
 
-/// Every medium of the samples once, as patches; and where its tokens will be.
+/// Every medium of the samples once, as rows of its tower; and where its tokens will be.
 pub(super) struct CalibrationMedia {
-    pub(super) batches: Vec<Batch>,
+    towers: BTreeMap<Tower, TowerBatches>,
+    /// Tower of each medium, batch in it, and rows once they are restored.
+    places: HashMap<MediaKey, (Tower, usize, Range<usize>)>,
+}
+
+#[derive(Default)]
+struct TowerBatches {
+    batches: Vec<Batch>,
     /// How the tokens of each batch are put back in order.
     made: Vec<MediaBatch>,
-    /// Batch of each medium, and its rows once they are restored.
-    places: HashMap<MediaKey, (usize, Range<usize>)>,
 }
 
 impl CalibrationMedia {
@@ -79,32 +88,46 @@ impl CalibrationMedia {
             .flat_map(|(sample, shown)| shown.prompt.media.iter().map(move |media| (sample, media)))
             .filter(|(_, media)| seen.insert(media.key))
             .collect();
-        let patches: Vec<&Patches> = media.iter().map(|(_, media)| &*media.patches).collect();
-        let limits = MediaLimits { patches: ROWS_AT_ONCE, cut_frames: false, share: true };
-        let mut made = MediaBatch::of(&*loaded.layout, &patches, limits);
-        let (mut batches, mut places) = (Vec::new(), HashMap::new());
-        for batch in &mut made {
-            let mut samples = Vec::new();
-            for piece in &batch.pieces {
-                let (sample, media) = media[piece.medium];
-                places.insert(media.key, (batches.len(), piece.tokens.clone()));
-                samples.extend(std::iter::repeat_n(sample, piece.frames));
+        let limits = MediaLimits { rows: ROWS_AT_ONCE, cut: false, share: true };
+        let (mut towers, mut places) = (BTreeMap::new(), HashMap::new());
+        for tower in loaded.model.encoders.iter().map(|encoder| encoder.tower) {
+            let own: Vec<(usize, &PlacedMedia)> =
+                media.iter().filter(|(_, media)| media.kind.tower() == tower).copied().collect();
+            let rows: Vec<_> = own.iter().map(|(_, media)| (media.kind, &*media.patches)).collect();
+            let mut made = MediaBatch::of(&*loaded.layout, tower, &rows, limits);
+            let mut batches = Vec::new();
+            for batch in &mut made {
+                let mut samples = Vec::new();
+                for piece in &batch.pieces {
+                    let (sample, media) = own[piece.medium];
+                    places.insert(media.key, (tower, batches.len(), piece.tokens.clone()));
+                    samples.extend(std::iter::repeat_n(sample, piece.sequences));
+                }
+                let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
+                let pass = std::mem::take(&mut batch.pass);
+                batches.push(Batch { x, pass, samples, branches: Vec::new() });
             }
-            let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
-            let pass = std::mem::take(&mut batch.pass);
-            batches.push(Batch { x, pass, samples });
+            towers.insert(tower, TowerBatches { batches, made });
         }
         for media in prompts.iter_mut().flat_map(|shown| &mut shown.prompt.media) {
             let rows = Rows::zeros(0, 1);
-            media.patches = Arc::new(Patches { rows, ..*media.patches });
+            media.patches = Arc::new(Patches { rows, times: Vec::new(), ..*media.patches });
         }
-        Self { batches, made, places }
+        Self { towers, places }
     }
 
-    /// The rows that left the encoder take their order among the tokens; there are no batches to compute any more.
-    fn restore(&mut self) -> Vec<Rows> {
-        let batches = std::mem::take(&mut self.batches);
-        batches.into_iter().zip(&self.made).map(|(batch, made)| made.restore(batch.x)).collect()
+    /// The batches of a tower.
+    pub(super) fn batches(&mut self, tower: Tower) -> &mut Vec<Batch> {
+        &mut self.towers.entry(tower).or_default().batches
+    }
+
+    /// The rows that left the encoders take their order among the tokens; there are no batches to compute any more.
+    fn restore(&mut self) -> BTreeMap<Tower, Vec<Rows>> {
+        let restored = |TowerBatches { batches, made }: TowerBatches| {
+            let rows = batches.into_iter().map(|batch| side_by_side(batch.x, &batch.branches));
+            rows.zip(&made).map(|(rows, made)| made.restore(rows)).collect()
+        };
+        std::mem::take(&mut self.towers).into_iter().map(|(tower, batches)| (tower, restored(batches))).collect()
     }
 }
 
@@ -127,7 +150,7 @@ pub(super) fn embed(
         }
         let (mut x, mut sequences) = (Rows::zeros(rows, features), Vec::new());
         let (mut order, mut positions, mut spans) = (Vec::new(), Vec::new(), ModalitySpans::default());
-        let mut first = 0;
+        let (mut first, mut levels) = (0, MediaRows::default());
         for shown in &prompts[at..end] {
             let prompt = &shown.prompt;
             let count = prompt.ids.len();
@@ -135,9 +158,9 @@ pub(super) fn embed(
                 table.read_rows(*id as usize..*id as usize + 1, x.row_mut(first + i));
             }
             for placed in &prompt.media {
-                let (batch, rows) = &media.places[&placed.key];
+                let (tower, batch, rows) = &media.places[&placed.key];
                 for (to, from) in placed.rows_in(0..count) {
-                    x.row_mut(first + to).copy_from_slice(encoded[*batch].row(rows.start + from));
+                    levels.embed(&mut x, first + to, encoded[tower][*batch].row(rows.start + from));
                 }
             }
             sequences.push(first..first + count);
@@ -151,9 +174,10 @@ pub(super) fn embed(
             order,
             spans,
             rope: model.decoder.rope.table(&positions),
+            deepstack: levels.deepstack(|row| row),
             ..ForwardBatch::default()
         };
-        batches.push(Batch { x, pass, samples: (at..end).collect() });
+        batches.push(Batch { x, pass, samples: (at..end).collect(), branches: Vec::new() });
         at = end;
     }
     batches
@@ -181,7 +205,7 @@ pub(super) fn scored(model: &Model, batches: &[Batch], prompts: &[CalibrationPro
             rope: model.decoder.rope.table(&[]),
             ..ForwardBatch::default()
         };
-        Batch { x, pass, samples: batch.samples.clone() }
+        Batch { x, pass, samples: batch.samples.clone(), branches: Vec::new() }
     };
     batches.iter().map(of).collect()
 }

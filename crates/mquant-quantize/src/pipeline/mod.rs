@@ -160,7 +160,9 @@ pub fn shown_rows(loaded: &LoadedModel, samples: &Gathered, recipe: &Recipe) -> 
         rows.tokens += prompt.ids.len() + answer;
         rows.scored += answer.max(1);
         let media = prompt.media.iter().filter(|media| seen.insert(media.key));
-        rows.patches += media.map(|media| media.patches.rows.rows()).sum::<usize>();
+        for media in media {
+            *rows.of_tower(media.kind.tower()) += media.patches.rows.rows();
+        }
     }
     rows
 }
@@ -240,7 +242,7 @@ fn pass_units(
     let mut media = CalibrationMedia::new(loaded, &mut prompts);
     let mut batches = Vec::new();
     let units = model.part_ids();
-    let mut made = Made::default();
+    let mut made = Made { collected: Collected::of(model), ..Made::default() };
     for (index, unit) in units.iter().copied().enumerate() {
         let known = job.unit(&unit.to_string()).and_then(|bytes| unit_file::from_bytes(&bytes));
         for note in job.take_notes() {
@@ -253,7 +255,7 @@ fn pass_units(
         if unit == PartId::HEAD {
             batches = calibration_batches::scored(model, &batches, &prompts);
         }
-        let enters = if unit::is_encoder(unit) { &mut media.batches } else { &mut batches };
+        let enters = if unit::is_encoder(unit) { media.batches(unit.tower) } else { &mut batches };
         made.resumed += usize::from(known.is_some());
         let (mut quantized, floats, is_new) = match known {
             Some(quantized) => (quantized, Vec::new(), false),
@@ -273,7 +275,7 @@ fn pass_units(
             // Numbers that were read back from text may differ in the last bit: a run that goes on has no others.
             unit_file::read_reports(&bytes, &mut quantized);
         }
-        quantized.sites.iter().for_each(|site| made.collected.note(site));
+        made.collected.note_unit(unit, &quantized);
         let QuantizedUnit { sites, report, .. } = quantized;
         let sites: Vec<(SiteId, SiteReport)> = sites.into_iter().map(|site| (site.id, site.report)).collect();
         let seconds = started.elapsed().as_secs_f64();

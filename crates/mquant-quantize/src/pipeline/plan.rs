@@ -8,7 +8,7 @@ use super::unit::{self, Working};
 use super::work::{LOOKED_AT, LOOKED_AT_IN_HEAD};
 use crate::recipe::{Observer, Plan, Recipe, Sequential, Step, Target};
 use mquant_model::models::Model;
-use mquant_model::nn::{Output, PartId, SiteId};
+use mquant_model::nn::{Output, PartId, SiteId, Tower};
 
 /// Operations of float products in a second, for each thread.
 const FLOAT_OPS: f64 = 70e9;
@@ -49,10 +49,23 @@ pub struct Estimate {
 pub struct ShownRows {
     /// Patches that enter the vision tower.
     pub patches: usize,
+    /// Frames of sound that enter the audio tower.
+    pub frames: usize,
     /// Rows that enter the decoder.
     pub tokens: usize,
     /// Rows that enter the head.
     pub scored: usize,
+}
+
+impl ShownRows {
+    /// Rows that enter a tower.
+    pub(super) fn of_tower(&mut self, tower: Tower) -> &mut usize {
+        match tower {
+            Tower::Vision => &mut self.patches,
+            Tower::Audio => &mut self.frames,
+            Tower::Language => &mut self.tokens,
+        }
+    }
 }
 
 /// What quantising a model will take on some threads.
@@ -87,11 +100,11 @@ impl Cost {
         let (mut width, mut table) = (0f64, 0f64);
         for writer in part.writers() {
             match writer.output {
-                Output::Linear(linear) => width = linear.weight.rows() as f64,
                 Output::Table(matrix) => table = (matrix.rows() * matrix.cols()) as f64,
+                output => width = output.features() as f64,
             }
         }
-        if table > 0.0 {
+        if unit == PartId::EMBEDDING {
             // In f32 while it is rotated, then as published, then as bytes of a file.
             cost.memory += table * (4.0 + 2.0 + 2.0);
             cost.stored = table * 2.0;
@@ -100,8 +113,7 @@ impl Cost {
         }
         let entering = match unit {
             PartId::HEAD => rows.scored,
-            _ if unit::is_encoder(unit) => rows.patches,
-            _ => rows.tokens,
+            _ => *rows.clone().of_tower(unit.tower),
         } as f64;
         let shapes: Vec<(SiteId, f64, f64)> = part
             .sites()

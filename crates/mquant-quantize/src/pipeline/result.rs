@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mquant_kernels::{Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
+use mquant_kernels::{Dtype, Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
 
 use super::report::{SiteReport, UnitReport};
 use mquant_model::nn::{ColumnSplit, InputQuant, Linear, Norm, Output, Part, SiteId, SiteMut, Weight};
@@ -12,8 +12,10 @@ use mquant_model::nn::{ColumnSplit, InputQuant, Linear, Norm, Output, Part, Site
 pub(super) struct QuantizedUnit {
     /// In the part's order.
     pub(super) sites: Vec<QuantizedSite>,
-    /// The rows of an embedding.
+    /// The rows of its table: of an embedding, or of positions.
     pub(super) table: Option<Matrix>,
+    /// The map behind what writes its stream.
+    pub(super) map: Option<Matrix>,
     pub(super) report: UnitReport,
 }
 
@@ -79,9 +81,29 @@ impl QuantizedUnit {
                 }
             }
         }
+        if let Some(matrix) = &self.map {
+            for writer in part.writers() {
+                if let Output::Map { map, .. } = writer.output {
+                    *map = Some(Linear { weight: Weight::Float(matrix.clone()), bias: None, side: None });
+                }
+            }
+        }
         if let Some(attention) = part.attention() {
             attention.products = Products::Bf16;
         }
         Ok(())
     }
+}
+
+/// The table and the map of a part, which no site has, as a bundle stores them.
+pub(super) fn kept_floats(part: &mut dyn Part, tables: Dtype) -> (Option<Matrix>, Option<Matrix>) {
+    let (mut table, mut map) = (None, None);
+    for writer in part.writers() {
+        match writer.output {
+            Output::Table(matrix) => table = Some(matrix.to_dtype(tables)),
+            Output::Map { map: Some(linear), .. } => map = linear.weight.float().cloned(),
+            Output::Map { map: None, .. } | Output::Linear(_) => {}
+        }
+    }
+    (table, map)
 }

@@ -79,8 +79,8 @@ mod tests {
             sequences: std::iter::once(0..rows).collect(),
             order: (0..rows as u32).collect(),
             spans: all,
-            windows: Vec::new(),
             rope: RopeTable::new(1, std::iter::repeat_n(0.0, rows)),
+            ..ForwardBatch::default()
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
         let mut kept = SampledRows::new(8, [SiteId::HEAD]);
         let pass = pass(&[(Modality::Vision, 12)]);
         let spans = pass.spans.regrouped(4);
-        kept.observe(SiteId::HEAD, &rows(3), SiteRows { spans: &spans, pass: &pass, merged: 4 });
+        kept.observe(SiteId::HEAD, &rows(3), SiteRows { spans: &spans, pass: &pass });
         assert_eq!(first_column(&kept.take(SiteId::HEAD)[&Modality::Vision]), [0.0, 1.0, 2.0]);
     }
 }

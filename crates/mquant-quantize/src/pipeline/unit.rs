@@ -28,6 +28,11 @@ impl Working {
         }
     }
 
+    /// Whether what leaves it is kept beside what entered.
+    pub(super) fn is_branch(&self) -> bool {
+        matches!(self, Working::Layer(layer) if layer.is_branch())
+    }
+
     /// What the next unit reads. An embedding reads no rows.
     pub(super) fn forward(&self, x: Rows, cx: &mut ForwardContext<'_>) -> Rows {
         match self {

@@ -18,8 +18,11 @@ const KEY: &str = "unit";
 #[derive(Serialize, Deserialize)]
 struct Head {
     sites: Vec<SiteHead>,
-    /// Data type, rows and columns of an embedding.
+    /// Data type, rows and columns of its table.
     table: Option<(String, usize, usize)>,
+    /// The same of its map.
+    #[serde(default)]
+    map: Option<(String, usize, usize)>,
     report: UnitReport,
 }
 
@@ -102,11 +105,13 @@ pub(super) fn to_bytes(unit: &QuantizedUnit) -> Vec<u8> {
         sites.push(site_head(site));
         store_site(site, &mut tensors);
     }
-    let table = unit.table.as_ref().map(|table| {
-        tensors.push(matrix("table".to_owned(), table));
-        (table.dtype().to_string(), table.rows(), table.cols())
+    let [table, map] = [("table", &unit.table), ("map", &unit.map)].map(|(name, floats)| {
+        floats.as_ref().map(|floats| {
+            tensors.push(matrix(name.to_owned(), floats));
+            (floats.dtype().to_string(), floats.rows(), floats.cols())
+        })
     });
-    let head = Head { sites, table, report: unit.report.clone() };
+    let head = Head { sites, table, map, report: unit.report.clone() };
     let head = serde_json::to_string(&head).expect("numbers and strings");
     let views = tensors.iter().map(|t| {
         let view = TensorView::new(t.dtype, t.shape.clone(), t.bytes).expect("as many bytes as the shape says");
@@ -203,11 +208,12 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Option<QuantizedUnit> {
     let head = read_head(bytes)?;
     let file = SafeTensors::deserialize(bytes).ok()?;
     let sites = head.sites.into_iter().map(|site| load_site(site, &file)).collect::<Option<Vec<_>>>()?;
-    let table = match head.table {
-        None => None,
-        Some((_, rows, cols)) => Some(load_matrix(&file, "table", rows, cols)?),
+    let kept = |name: &str, shape: Option<(String, usize, usize)>| match shape {
+        None => Some(None),
+        Some((_, rows, cols)) => load_matrix(&file, name, rows, cols).map(Some),
     };
-    Some(QuantizedUnit { sites, table, report: head.report })
+    let (table, map) = (kept("table", head.table)?, kept("map", head.map)?);
+    Some(QuantizedUnit { sites, table, map, report: head.report })
 }
 
 fn load_floats(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mquant_kernels::Rows;
 
 use super::calibration_batches::{Batch, CalibrationPrompt, Runner};
-use super::result::{QuantizedSite, QuantizedUnit};
+use super::result::{self, QuantizedSite, QuantizedUnit};
 use super::sampled_rows::{Both, SampledRows};
 use super::site::{self, Rules};
 use super::site_error;
@@ -69,8 +69,9 @@ impl Worker<'_> {
         let rules = Rules { cpu, observer: calibration.observer, sinks: calibration.sinks, floats };
         if let Working::Embedding(embedding) = &working {
             let table = Some(embedding.0.to_dtype(rules.floats));
-            return Ok(Some((QuantizedUnit { sites: Vec::new(), table, report }, Vec::new())));
+            return Ok(Some((QuantizedUnit { sites: Vec::new(), table, map: None, report }, Vec::new())));
         }
+        let (table, map) = result::kept_floats(working.part(), rules.floats);
         let ids: Vec<SiteId> = working.part().sites().iter().map(|site| site.id).collect();
         let groups: Vec<Vec<SiteId>> = match self.recipe.calibration.sequential {
             Sequential::Block => vec![ids],
@@ -118,7 +119,7 @@ impl Worker<'_> {
                 }
             }
         }
-        Ok(Some((QuantizedUnit { sites: done, table: None, report }, floats.unwrap_or_default())))
+        Ok(Some((QuantizedUnit { sites: done, table, map, report }, floats.unwrap_or_default())))
     }
 
     /// Takes the samples through the integer unit: what enters becomes what leaves. Notes how far that is from `floats`,
@@ -137,10 +138,15 @@ impl Worker<'_> {
         quantized.install(working.part()).map_err(|source| PipelineError::Unit { unit, source })?;
         let (mut signal, mut noise) = (0f64, 0f64);
         for (i, batch) in enters.iter_mut().enumerate() {
-            batch.x = self.runner.run(&working, batch, self.recipe.kv_cache, None);
-            for (int, float) in batch.x.as_slice().iter().zip(floats.get(i).map_or(&[][..], Rows::as_slice)) {
+            let made = self.runner.run(&working, batch, self.recipe.kv_cache, None);
+            for (int, float) in made.as_slice().iter().zip(floats.get(i).map_or(&[][..], Rows::as_slice)) {
                 signal += f64::from(*float).powi(2);
                 noise += (f64::from(*int) - f64::from(*float)).powi(2);
+            }
+            if working.is_branch() {
+                batch.branches.push(made);
+            } else {
+                batch.x = made;
             }
         }
         if !floats.is_empty() {

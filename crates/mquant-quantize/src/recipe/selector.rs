@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `all` | all |
 //! | `vision`, `language`, `audio` | of the tower: its patch embedding and its blocks |
-//! | `vision.patch`, `patch` | the patch embedding of a tower, of every tower |
-//! | `projector`, `projector.up`, `projector.down` | both sites of every projector, one |
+//! | `vision.patch`, `patch` | the patch embedding (or convolutions) of a tower, of every tower |
+//! | `projector`, `projector.up`, `projector.down` | both sites of every projector (deepstack mergers too), one |
 //! | `head` | the language model head |
 //! | `TOWER.BLOCKS`, `TOWER.BLOCKS.KIND` | of a tower's blocks |
 //!
@@ -136,7 +136,7 @@ impl SitePattern {
                     && ours.kind.is_none_or(|ours| ours == kind)
                     && ours.blocks.contains(block, depths.of_tower(tower))
             }
-            (SitePattern::Projector(ours), Stage::Projector) => ours.is_none_or(|ours| ours == kind),
+            (SitePattern::Projector(ours), Stage::Projector | Stage::Deepstack(_)) => ours.is_none_or(|ours| ours == kind),
             (SitePattern::Head, Stage::Head) => true,
             _ => false,
         }

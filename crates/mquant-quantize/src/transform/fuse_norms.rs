@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use mquant_kernels::Cpu;
 
-use super::wide::{add_to_bias, float, map_outputs, map_rows};
+use super::wide::{add_to_bias, float, map_rows, map_stream};
 use super::{ReadChange, ReadChanges, SeenChannels, StreamNorm, Streams, Transform, TransformError};
-use mquant_model::nn::{NormKind, Output, Part, SiteMut, Tower};
+use mquant_model::nn::{NormKind, Part, SiteMut, Tower};
 
 /// The step.
 #[derive(Clone, Debug)]
@@ -51,10 +51,7 @@ impl Transform for FuseNorms {
         }
         for writer in part.writers() {
             if self.centred.contains(&writer.stream.0) {
-                match writer.output {
-                    Output::Linear(linear) => map_outputs(linear, centre),
-                    Output::Table(table) => map_rows(table, centre),
-                }
+                map_stream(writer.output, centre);
             }
         }
         Ok(changes)

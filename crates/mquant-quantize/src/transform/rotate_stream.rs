@@ -9,9 +9,9 @@ use std::sync::Arc;
 use mquant_kernels::Cpu;
 
 use super::fuse_norms::fold_affine;
-use super::wide::{float, map_outputs, map_rows};
+use super::wide::{float, map_rows, map_stream};
 use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
-use mquant_model::nn::{NormKind, Output, Part, SiteMut, Tower};
+use mquant_model::nn::{NormKind, Part, SiteMut, Tower};
 
 /// The step.
 #[derive(Clone, Debug)]
@@ -61,10 +61,7 @@ impl Transform for RotateStream {
         }
         for writer in part.writers() {
             let Some(rotation) = self.rotations.get(&writer.stream.0) else { continue };
-            match writer.output {
-                Output::Linear(linear) => map_outputs(linear, |column| rotation.rotate(cpu, column)),
-                Output::Table(table) => map_rows(table, |row| rotation.rotate(cpu, row)),
-            }
+            map_stream(writer.output, |values| rotation.rotate(cpu, values));
         }
         Ok(changes)
     }

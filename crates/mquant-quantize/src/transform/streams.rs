@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TransformError;
 use mquant_model::models::Model;
-use mquant_model::nn::{NormKind, Output, Tower};
+use mquant_model::nn::{NormKind, Tower};
 
 /// Which norm reads a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,7 @@ impl Streams {
         let (mut widths, mut norms) = (BTreeMap::new(), BTreeMap::new());
         for part in model.parts() {
             for writer in part.writers() {
-                let width = match writer.output {
-                    Output::Linear(linear) => linear.weight.rows(),
-                    Output::Table(table) => table.cols(),
-                };
-                widths.insert(writer.stream.0, width);
+                widths.insert(writer.stream.0, writer.output.features());
             }
             for reader in part.readers() {
                 let tower = reader.stream.0;

@@ -3,7 +3,7 @@
 use mquant_kernels::Matrix;
 use rayon::prelude::*;
 
-use mquant_model::nn::{Linear, Weight};
+use mquant_model::nn::{Linear, Output, Weight};
 
 /// Columns gathered at once: neighbours in memory.
 const COLUMNS: usize = 32;
@@ -58,6 +58,15 @@ pub(super) fn map_outputs(linear: &mut Linear, f: impl Fn(&mut [f64]) + Sync) {
         let mut wide: Vec<f64> = bias.iter().map(|b| f64::from(*b)).collect();
         f(&mut wide);
         bias.iter_mut().zip(wide).for_each(|(to, from)| *to = from as f32);
+    }
+}
+
+/// Does `f` to whatever a writer adds to its stream.
+pub(super) fn map_stream(output: Output<'_>, f: impl Fn(&mut [f64]) + Sync) {
+    match output {
+        Output::Linear(linear) => map_outputs(linear, f),
+        Output::Table(table) => map_rows(table, f),
+        Output::Map { map, features } => map_outputs(map.get_or_insert_with(|| Linear::identity(features)), f),
     }
 }
 

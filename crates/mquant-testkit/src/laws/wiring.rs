@@ -79,7 +79,6 @@ struct Visits(Vec<(SiteId, usize)>);
 impl SiteObserver for Visits {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         assert_eq!(rows.spans.rows(), x.rows(), "{site}: rows, and rows whose modality is known");
-        assert_eq!(rows.pass.spans.rows(), x.rows() * rows.merged, "{site}: rows of the pass");
         if !self.0.iter().any(|(seen, _)| *seen == site) {
             self.0.push((site, x.features()));
         }
@@ -113,14 +112,14 @@ fn rewire(model: &mut Model, skipped: Option<usize>) {
     for (index, part) in model.parts().into_iter().enumerate() {
         scale_pairs(part, &mut noise);
         for writer in part.writers() {
-            let width = match &writer.output {
-                Output::Linear(linear) => linear.weight.rows(),
-                Output::Table(table) => table.cols(),
-            };
+            let width = writer.output.features();
             let permutation = permutations.entry(writer.stream).or_insert_with(|| noise.permutation(width));
             match writer.output {
                 Output::Linear(linear) => permute_outputs(linear, permutation),
                 Output::Table(table) => permute_columns(table, permutation),
+                Output::Map { map, features } => {
+                    permute_outputs(map.get_or_insert_with(|| Linear::identity(features)), permutation);
+                }
             }
         }
         if skipped == Some(index) {
@@ -129,13 +128,13 @@ fn rewire(model: &mut Model, skipped: Option<usize>) {
         for reader in part.readers() {
             let norm = reader.site.norm.as_mut().expect("a reader of a stream has a norm");
             let permutation = permutations.entry(reader.stream).or_insert_with(|| noise.permutation(norm.gain.len()));
-            norm.gain = pick(&norm.gain, permutation);
-            if let NormKind::Layer { bias } = &mut norm.kind {
-                *bias = pick(bias, permutation);
-            }
             let width = permutation.len();
-            let wide: Vec<usize> =
-                (0..norm.repeat).flat_map(|r| permutation.iter().map(move |p| r * width + p)).collect();
+            let inputs = reader.site.linears[0].weight.cols();
+            let wide: Vec<usize> = (0..inputs / width).flat_map(|r| permutation.iter().map(move |p| r * width + p)).collect();
+            norm.gain = pick(&norm.gain, &wide[..norm.gain.len()]);
+            if let NormKind::Layer { bias } = &mut norm.kind {
+                *bias = pick(bias, &wide[..bias.len()]);
+            }
             reader.site.linears.iter_mut().for_each(|linear| permute_columns(float(linear), &wide));
         }
     }

@@ -78,6 +78,8 @@ macro_rules! family {
 family!(qwen2_vl);
 family!(qwen2_vl_published);
 family!(qwen2_5_vl);
+family!(qwen3_vl);
+family!(qwen3_vl_published);
 family!(qwen2_5_vl_published);
 
 #[test]
@@ -93,4 +95,5 @@ fn law_1_golden_of_frame_rates() {
 fn law_1_golden_of_a_batch() {
     laws::batch_equals_reference(&folder("qwen2_vl"));
     laws::batch_equals_reference(&folder("qwen2_5_vl"));
+    laws::batch_equals_reference(&folder("qwen3_vl"));
 }

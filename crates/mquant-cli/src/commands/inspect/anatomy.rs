@@ -118,10 +118,7 @@ fn tower(tower: Tower, heads: HeadShape, parts: Vec<&mut dyn Part>) -> TowerRow 
     for part in parts {
         blocks += usize::from(matches!(part.id().stage, Stage::Block(_)));
         for writer in part.writers().into_iter().filter(|writer| writer.stream.0 == tower) {
-            features = match writer.output {
-                Output::Linear(linear) => linear.weight.rows(),
-                Output::Table(table) => table.cols(),
-            };
+            features = writer.output.features();
         }
     }
     let HeadShape { heads, kv_heads, head_dim } = heads;

@@ -137,7 +137,7 @@ pub(crate) fn run(args: &InspectArgs, globals: &Globals, output: &Output) -> Res
 fn image(loaded: &LoadedModel, size: Size) -> Result<ImageRow, Failure> {
     let Size { width, height } = size;
     let grid = loaded.processor.image_grid(width, height).doing(format!("count the tokens of {width}x{height}"))?;
-    let tokens = loaded.layout.tokens(grid);
+    let tokens = loaded.layout.tokens(MediaKind::Image, grid);
     Ok(ImageRow { width, height, grid: [grid.t, grid.h, grid.w], patches: grid.patches(), tokens })
 }
 

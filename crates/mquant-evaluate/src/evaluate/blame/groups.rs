@@ -20,7 +20,7 @@ pub struct Group {
 pub fn by_tower(sites: &[SiteId]) -> Vec<Group> {
     grouped(sites, |site| match site.part.stage {
         Stage::Embed | Stage::Block(_) => site.tower().to_string(),
-        Stage::Projector | Stage::Head => site.part.to_string(),
+        Stage::Projector | Stage::Deepstack(_) | Stage::Head => site.part.to_string(),
     })
 }
 

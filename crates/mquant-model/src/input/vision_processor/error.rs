@@ -68,6 +68,14 @@ pub enum ProcessorError {
     /// A video without frames.
     #[error("expected at least one frame")]
     NoFrames,
+    /// Fewer frames than one patch has.
+    #[error("expected a video of at least {expected} frames, found {found}")]
+    FewFrames {
+        /// Frames of the video that the model samples.
+        found: usize,
+        /// Frames in a patch.
+        expected: usize,
+    },
     /// Frames of one video differ in size.
     #[error("frame {index}: expected {}×{} like frame 0, found {}×{}", expected.0, expected.1, found.0, found.1)]
     FrameSize {
@@ -107,7 +115,7 @@ impl Explain for ProcessorError {
             Self::Aspect { .. } => "IMAGE_ASPECT",
             Self::Empty { .. } => "IMAGE_EMPTY",
             Self::Indivisible { .. } => "IMAGE_SIZE",
-            Self::NoFrames => "VIDEO_FRAMES",
+            Self::NoFrames | Self::FewFrames { .. } => "VIDEO_FRAMES",
             Self::FrameSize { .. } => "VIDEO_SIZE",
         }
     }

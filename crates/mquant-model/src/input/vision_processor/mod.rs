@@ -11,6 +11,7 @@
 mod config;
 mod error;
 mod patchify;
+mod sampling;
 mod smart_resize;
 
 use mquant_kernels::Rows;
@@ -69,6 +70,8 @@ pub struct Patches {
     pub grid: Grid,
     /// Seconds from one grid step to the next.
     pub seconds_per_step: f32,
+    /// When each grid step of a video is: seconds from the beginning, halfway between its first and its last frame.
+    pub times: Vec<f64>,
 }
 
 /// Frames in a second of a video that does not say it: what transformers 5.23 assumes.
@@ -147,7 +150,7 @@ impl VisionProcessor {
         self.image.grid(1, width, height)
     }
 
-    /// Patches that `frames` frames of `width × height` will take.
+    /// Patches that `frames` frames of `width × height` will take, all of them used.
     ///
     /// # Errors
     /// No frames; an aspect ratio over 200 : 1; the model has no video processor that is known here.
@@ -173,14 +176,17 @@ impl VisionProcessor {
     /// # Errors
     /// As [`image_grid`](Self::image_grid).
     pub fn image(&self, image: &RgbImage) -> Result<Patches, ProcessorError> {
-        patchify::patches(&self.image, std::slice::from_ref(image), FRAMES_PER_SECOND)
+        patchify::patches(&self.image, &[image], &[0], FRAMES_PER_SECOND)
     }
 
-    /// Prepares frames of one size, `fps` of them a second ([`FRAMES_PER_SECOND`] where nobody says).
+    /// Prepares those frames that the model samples, of frames of one size, `fps` of them a second ([`FRAMES_PER_SECOND`] where nobody says).
     ///
     /// # Errors
     /// As [`video_grid`](Self::video_grid); frames that differ in size.
     pub fn video(&self, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError> {
-        patchify::patches(self.video_settings()?, frames, fps)
+        let settings = self.video_settings()?;
+        let kept = settings.sampled(frames.len(), fps)?;
+        let sampled: Vec<&RgbImage> = kept.iter().map(|index| &frames[*index]).collect();
+        patchify::patches(settings, &sampled, &kept, fps)
     }
 }

@@ -10,8 +10,14 @@ use super::{Grid, Patches};
 use crate::input::image::RgbImage;
 use crate::input::resize::resize;
 
-/// Patches of `frames`, the last one repeated until they fill whole groups of `temporal`.
-pub(super) fn patches(settings: &Settings, frames: &[RgbImage], fps: f32) -> Result<Patches, ProcessorError> {
+/// Patches of `frames`, the last one repeated until they fill whole groups of `temporal`; they are those at `indices` of a
+/// video of `fps` frames a second.
+pub(super) fn patches(
+    settings: &Settings,
+    frames: &[&RgbImage],
+    indices: &[usize],
+    fps: f32,
+) -> Result<Patches, ProcessorError> {
     let first = frames.first().ok_or(ProcessorError::NoFrames)?;
     let expected = (first.width(), first.height());
     for (index, frame) in frames.iter().enumerate() {
@@ -25,14 +31,17 @@ pub(super) fn patches(settings: &Settings, frames: &[RgbImage], fps: f32) -> Res
     let area = settings.patch * settings.patch;
     let mut rows = Rows::zeros(grid.patches(), 3 * settings.temporal * area);
     for (index, frame) in frames.iter().enumerate() {
-        let frame = if expected == size { Cow::Borrowed(frame) } else { Cow::Owned(resize(frame, size.0, size.1)) };
+        let frame = if expected == size { Cow::Borrowed(*frame) } else { Cow::Owned(resize(frame, size.0, size.1)) };
         let last = index + 1 == frames.len();
         let slots = index..if last { grid.t * settings.temporal } else { index + 1 };
         for slot in slots {
             write_frame(settings, grid, frame.pixels(), slot, &mut rows);
         }
     }
-    Ok(Patches { rows, grid, seconds_per_step: settings.temporal as f32 / fps })
+    let seconds = |slot: usize| indices[slot.min(indices.len() - 1)] as f64 / f64::from(fps);
+    let time = |step: usize| (seconds(step * settings.temporal) + seconds((step + 1) * settings.temporal - 1)) / 2.0;
+    let times = (0..grid.t).map(time).collect();
+    Ok(Patches { rows, grid, seconds_per_step: settings.temporal as f32 / fps, times })
 }
 
 /// Writes the pixels of one frame into its `slot`th place of the rows.

@@ -4,14 +4,25 @@
 use crate::checkpoint::{FieldError, Fields};
 use crate::input::MediaKind;
 
+/// Which decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::models) enum Generation {
+    /// Biases on query, key and value; M-RoPE whose axes take turns section by section.
+    Qwen2,
+    /// No biases, norms of the heads of queries and keys, a head width of its own; interleaved M-RoPE.
+    Qwen3,
+}
+
 /// The decoder, by Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::models) struct TextConfig {
+    pub(in crate::models) generation: Generation,
     pub(in crate::models) hidden_size: usize,
     pub(in crate::models) intermediate_size: usize,
     pub(in crate::models) num_hidden_layers: usize,
     pub(in crate::models) num_attention_heads: usize,
     pub(in crate::models) num_key_value_heads: usize,
+    pub(in crate::models) head_dim: usize,
     pub(in crate::models) vocab_size: usize,
     pub(in crate::models) max_position_embeddings: usize,
     pub(in crate::models) rms_norm_eps: f32,
@@ -21,11 +32,7 @@ pub(in crate::models) struct TextConfig {
 }
 
 impl TextConfig {
-    pub(in crate::models) fn head_dim(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
-    pub(in crate::models) fn read(root: &Fields) -> Result<Self, FieldError> {
+    pub(in crate::models) fn read(root: &Fields, generation: Generation) -> Result<Self, FieldError> {
         // Published checkpoints are flat; transformers 5 nests the decoder.
         let nested = root.opt_object("text_config")?;
         let c = nested.as_ref().unwrap_or(root);
@@ -46,12 +53,25 @@ impl TextConfig {
             Some(found) => found,
             None => c.f64_or("rope_theta", 1e6, theta)?,
         };
+        if generation == Generation::Qwen3 {
+            if c.bool_or("attention_bias", false)? {
+                return Err(c.unsupported("attention_bias", "query, key and value without biases"));
+            }
+            if !rope.bool_or("mrope_interleaved", true)? {
+                return Err(rope.unsupported("mrope_interleaved", "axes that take turns pair by pair"));
+            }
+        }
+        let hidden_size = c.usize("hidden_size", 2..=65_536)?;
+        let num_attention_heads = c.usize("num_attention_heads", 1..=1_024)?;
+        let head_dim = c.opt_usize("head_dim", 2..=65_536)?;
         let text = Self {
-            hidden_size: c.usize("hidden_size", 2..=65_536)?,
+            generation,
+            hidden_size,
             intermediate_size: c.usize("intermediate_size", 1..=1_048_576)?,
             num_hidden_layers: c.usize("num_hidden_layers", 1..=1_024)?,
-            num_attention_heads: c.usize("num_attention_heads", 1..=1_024)?,
+            num_attention_heads,
             num_key_value_heads: c.usize("num_key_value_heads", 1..=1_024)?,
+            head_dim: head_dim.unwrap_or(hidden_size / num_attention_heads),
             vocab_size: c.usize("vocab_size", 1..=4_194_304)?,
             max_position_embeddings: c.usize("max_position_embeddings", 1..=16_777_216)?,
             rms_norm_eps: c.f64_or("rms_norm_eps", 1e-6, 0.0..=1.0)? as f32,
@@ -59,15 +79,19 @@ impl TextConfig {
             mrope_section: rope.usize_list("mrope_section", 3..=3, 0..=32_768)?,
             tie_word_embeddings: root.bool_or("tie_word_embeddings", c.bool_or("tie_word_embeddings", false)?)?,
         };
-        divides(c, "hidden_size", text.hidden_size, 2 * text.num_attention_heads, "twice num_attention_heads")?;
-        divides(c, "num_attention_heads", text.num_attention_heads, text.num_key_value_heads, "num_key_value_heads")?;
-        if let Some(head_dim) = c.opt_usize("head_dim", 1..=65_536)?
-            && head_dim != text.head_dim()
-        {
-            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {}", text.head_dim())));
+        match generation {
+            Generation::Qwen2 => {
+                divides(c, "hidden_size", hidden_size, 2 * num_attention_heads, "twice num_attention_heads")?;
+            }
+            Generation::Qwen3 => divides(c, "head_dim", text.head_dim, 2, "two")?,
         }
-        if text.mrope_section.iter().sum::<usize>() != text.head_dim() / 2 {
-            let half = text.head_dim() / 2;
+        divides(c, "num_attention_heads", text.num_attention_heads, text.num_key_value_heads, "num_key_value_heads")?;
+        if generation == Generation::Qwen2 && text.head_dim != hidden_size / num_attention_heads {
+            let expected = hidden_size / num_attention_heads;
+            return Err(c.conflict("head_dim", format!("hidden_size / num_attention_heads = {expected}")));
+        }
+        if text.mrope_section.iter().sum::<usize>() != text.head_dim / 2 {
+            let half = text.head_dim / 2;
             return Err(rope.conflict("mrope_section", format!("three sections that sum to head_dim / 2 = {half}")));
         }
         Ok(text)

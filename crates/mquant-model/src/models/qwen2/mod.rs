@@ -1,5 +1,5 @@
-//! The Qwen2 decoder (arXiv 2407.10671) with M-RoPE (Qwen2-VL, arXiv 2409.12191, section 2.1), which several families share:
-//! RMSNorm, grouped attention with biases on query, key and value, a gated MLP.
+//! The Qwen2 decoder (arXiv 2407.10671) with M-RoPE (Qwen2-VL, arXiv 2409.12191, section 2.1) and its successor Qwen3
+//! (arXiv 2505.09388), which several families share: RMSNorm, grouped attention, a gated MLP.
 
 mod build;
 mod config;
@@ -8,7 +8,7 @@ mod processor;
 mod tensors;
 
 pub(super) use build::decoder;
-pub(super) use config::{MediaTokens, TextConfig, divides};
+pub(super) use config::{Generation, MediaTokens, TextConfig, divides};
 pub(super) use positions::positions;
 pub(super) use processor::processor;
-pub(super) use tensors::{NAMING, published, tensors};
+pub(super) use tensors::{NAMING, PUBLISHED, Published, published, tensors};

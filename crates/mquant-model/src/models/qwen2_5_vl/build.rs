@@ -25,18 +25,20 @@ pub(super) fn vision(config: &Config, weights: &Weights) -> Encoder {
         Box::new(Block {
             stream,
             qkv: weights.normed_site(id(SiteKind::Qkv), norm),
-            attention: Attention { shape: heads, visibility, products: weights.products(), block: i },
+            attention: Attention { shape: heads, head_norms: None, visibility, products: weights.products(), block: i },
             out: weights.site(id(SiteKind::Out)),
             up: Up::Gated(weights.normed_site(id(SiteKind::Up), norm), Activation::Silu),
             down: weights.site(id(SiteKind::Down)),
+            deepstack: None,
         })
     };
     let merged_norm = NormShape { repeat: v.spatial_merge_size * v.spatial_merge_size, ..norm };
     let mut layers: Vec<Box<dyn Layer>> =
-        vec![Box::new(PatchEmbed { stream, site: weights.site(SiteId::patch(tower)) })];
+        vec![Box::new(PatchEmbed { stream, site: weights.site(SiteId::patch(tower)), positions: None })];
     layers.extend((0..v.depth).map(block));
     layers.push(Box::new(Projector {
         tower,
+        merged: merged_norm.repeat,
         up: weights.normed_site(SiteId::projector(tower, SiteKind::Up), merged_norm),
         activation: Activation::Gelu,
         down: weights.site(SiteId::projector(tower, SiteKind::Down)),

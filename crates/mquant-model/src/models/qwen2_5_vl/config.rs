@@ -1,6 +1,6 @@
 //! `config.json`, in the flat form the models were published with and in the nested form that transformers 5 saves.
 
-use super::super::qwen2::{MediaTokens, TextConfig, divides};
+use super::super::qwen2::{Generation, MediaTokens, TextConfig, divides};
 use crate::checkpoint::{FieldError, Fields};
 
 /// The vision tower, by Hugging Face's field names.
@@ -80,7 +80,7 @@ impl VisionConfig {
 
 impl Config {
     pub(super) fn read(root: &Fields) -> Result<Self, FieldError> {
-        let text = TextConfig::read(root)?;
+        let text = TextConfig::read(root, Generation::Qwen2)?;
         let vision = VisionConfig::read(&root.object("vision_config")?, text.hidden_size)?;
         let media = MediaTokens::read(root, &text)?;
         Ok(Self { text, vision, media })

@@ -5,7 +5,7 @@ use super::super::{EncoderBatch, MediaLayout, MediaPiece, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::nn::{ForwardBatch, Position, Rope};
+use crate::nn::{ForwardBatch, Position, Rope, Tower};
 
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl MediaLayout for Qwen25VlLayout {
         Some(self.media.placeholder(kind))
     }
 
-    fn tokens(&self, grid: Grid) -> usize {
+    fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
         grid.patches() / (self.merge * self.merge)
     }
 
@@ -62,7 +62,7 @@ impl MediaLayout for Qwen25VlLayout {
         qwen2::positions(pieces, self.merge, time)
     }
 
-    fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch {
+    fn encoder_batch(&self, _: Tower, grids: &[Grid]) -> EncoderBatch {
         let patches = self.merge * self.merge;
         let (mut positions, mut order): (Vec<Position>, Vec<u32>) = (Vec::new(), Vec::new());
         let (mut sequences, mut windows) = (Vec::new(), Vec::new());
@@ -90,8 +90,9 @@ impl MediaLayout for Qwen25VlLayout {
             rope: self.rope.table(&positions),
             sequences,
             windows,
+            ..ForwardBatch::default()
         };
-        EncoderBatch { pass, order }
+        EncoderBatch { pass, sequences: grids.iter().map(|grid| grid.t).collect(), order }
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
         let (order, lengths) = layout.windows(3, 3);
         assert_eq!(order, [0, 1, 3, 4, 2, 5, 6, 7, 8]);
         assert_eq!(lengths, [4, 2, 2, 1]);
-        let batch = layout.encoder_batch(&[Grid { t: 2, h: 6, w: 6 }]);
+        let batch = layout.encoder_batch(Tower::Vision, &[Grid { t: 2, h: 6, w: 6 }]);
         assert_eq!(batch.pass.sequences, [0..36, 36..72]);
         assert_eq!(batch.pass.windows[..5], [0..16, 16..24, 24..32, 32..36, 36..52]);
         assert_eq!(batch.order[9..13], [9, 10, 12, 13]);
@@ -126,7 +127,8 @@ mod tests {
             media: qwen2::MediaTokens { image: 6, video: 7 },
             rope: Rope::planar(8, 1e4),
         };
-        let media = MediaPiece { grid: Grid { t: 4, h: 2, w: 2 }, seconds_per_step: 0.4 };
+        let grid = Grid { t: 4, h: 2, w: 2 };
+        let media = MediaPiece { kind: MediaKind::Video, grid, seconds_per_step: 0.4 };
         let (positions, after) = layout.positions(&[Piece::Text(2), Piece::Media(media), Piece::Text(1)]);
         let time: Vec<u32> = positions.iter().map(|p| p[0]).collect();
         assert_eq!(time, [0, 1, 2, 3, 5, 6, 3]);

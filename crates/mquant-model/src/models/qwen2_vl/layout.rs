@@ -5,7 +5,7 @@ use super::super::{EncoderBatch, MediaLayout, Piece, qwen2};
 use super::config::Config;
 use crate::input::vision_processor::Grid;
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::nn::{ForwardBatch, Position, Rope};
+use crate::nn::{ForwardBatch, Position, Rope, Tower};
 
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl MediaLayout for Qwen2VlLayout {
         Some(self.media.placeholder(kind))
     }
 
-    fn tokens(&self, grid: Grid) -> usize {
+    fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
         grid.patches() / (self.merge * self.merge)
     }
 
@@ -36,7 +36,7 @@ impl MediaLayout for Qwen2VlLayout {
     }
 
     /// Patches come in merge×merge groups; attention stays within a frame.
-    fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch {
+    fn encoder_batch(&self, _: Tower, grids: &[Grid]) -> EncoderBatch {
         let mut positions: Vec<Position> = Vec::new();
         let mut sequences = Vec::new();
         for grid in grids {
@@ -51,8 +51,8 @@ impl MediaLayout for Qwen2VlLayout {
             spans: ModalitySpans::uniform(Modality::Vision, positions.len()),
             rope: self.rope.table(&positions),
             sequences,
-            windows: Vec::new(),
+            ..ForwardBatch::default()
         };
-        EncoderBatch { pass, order: Vec::new() }
+        EncoderBatch { pass, sequences: grids.iter().map(|grid| grid.t).collect(), order: Vec::new() }
     }
 }

@@ -37,11 +37,11 @@ impl ModelSpec for Config {
     }
 
     fn published(&self) -> Vec<TensorSpec> {
-        qwen2::published(tensors::all(self))
+        qwen2::published(tensors::all(self), qwen2::PUBLISHED)
     }
 
     fn build(&self, weights: &Weights) -> Model {
-        Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, weights) }
+        Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, 0, weights) }
     }
 
     fn layout(&self) -> Box<dyn MediaLayout> {

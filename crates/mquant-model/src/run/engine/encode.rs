@@ -6,13 +6,14 @@ use mquant_kernels::Rows;
 
 use super::Engine;
 use super::step::{Chunk, Input, StepItem};
+use crate::input::MediaKind;
 use crate::input::vision_processor::Patches;
 use crate::nn::{ForwardContext, ObserverRef, Tower, reborrow};
 use crate::run::prompt::PlacedMedia;
 use crate::run::{MediaBatch, MediaLimits};
 
-/// Patches that an encoder takes at once.
-const PATCHES_AT_ONCE: usize = 4096;
+/// Rows that an encoder takes at once.
+const ROWS_AT_ONCE: usize = 4096;
 
 impl Engine {
     /// Media through their encoders, with an optional observer of the sites, which is shown one medium at a time: tokens ×
@@ -24,21 +25,21 @@ impl Engine {
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
         for tower in Tower::ALL {
             let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
-            let patches: Vec<&Patches> = own.iter().map(|i| &*media[*i].patches).collect();
+            let patches: Vec<_> = own.iter().map(|i| (media[*i].kind, &*media[*i].patches)).collect();
             let rows = self.encode_in(tower, &patches, reborrow(&mut observer));
             own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
         }
         encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect()
     }
 
-    fn encode_in(&self, tower: Tower, patches: &[&Patches], mut observer: ObserverRef<'_>) -> Vec<Rows> {
+    fn encode_in(&self, tower: Tower, patches: &[(MediaKind, &Patches)], mut observer: ObserverRef<'_>) -> Vec<Rows> {
         if patches.is_empty() {
             return Vec::new();
         }
         let encoder = self.model.encoder(tower).expect("a model has the towers of the media that it reads");
-        let limits = MediaLimits { patches: PATCHES_AT_ONCE, cut_frames: true, share: observer.is_none() };
+        let limits = MediaLimits { rows: ROWS_AT_ONCE, cut: true, share: observer.is_none() };
         let mut encoded: Vec<Option<Rows>> = patches.iter().map(|_| None).collect();
-        for mut batch in MediaBatch::of(&*self.layout, patches, limits) {
+        for mut batch in MediaBatch::of(&*self.layout, tower, patches, limits) {
             let x = std::mem::replace(&mut batch.x, Rows::zeros(0, 1));
             let observer = reborrow(&mut observer);
             let rows = self.threads.run(|| {

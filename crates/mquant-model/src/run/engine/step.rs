@@ -6,7 +6,7 @@ use mquant_kernels::Rows;
 
 use super::{Engine, StepStats, check_finite, check_stream};
 use crate::nn::{ForwardBatch, ForwardContext, Modality, ModalitySpans, ObserverRef, Position, reborrow};
-use crate::run::packed_batch::{PackedBatch, SequenceChunk};
+use crate::run::packed_batch::{MediaRows, PackedBatch, SequenceChunk};
 use crate::run::{Prompt, RunError, Sequence};
 
 /// What a sequence computes next.
@@ -42,6 +42,12 @@ pub(super) struct Chunk {
     pub(super) to: usize,
     positions: Vec<Position>,
     spans: ModalitySpans,
+}
+
+/// A chunk where it enters the decoder.
+struct Embedded {
+    x: Rows,
+    media: MediaRows,
 }
 
 impl Engine {
@@ -165,7 +171,7 @@ impl Engine {
         let mut works = Vec::with_capacity(chunks.len());
         for (i, item) in items.iter_mut().enumerate() {
             if let Some((_, chunk)) = of_item.next_if(|(of, _)| *of == i) {
-                let x = self.embed(item, chunk);
+                let Embedded { x, media } = self.embed(item, chunk);
                 let Chunk { from, positions, spans, .. } = chunk;
                 works.push(SequenceChunk {
                     cache: &mut item.sequence.cache,
@@ -173,14 +179,15 @@ impl Engine {
                     x,
                     positions,
                     spans: spans.clone(),
+                    media,
                 });
             }
         }
         let features = self.model.decoder.embedding.0.cols();
-        let PackedBatch { x, positions, spans, order, sequences, caches, places } =
+        let PackedBatch { x, positions, spans, order, sequences, caches, places, deepstack } =
             PackedBatch::of(works, self.row_order, features);
         let rope = self.model.decoder.rope.table(&positions);
-        let pass = ForwardBatch { sequences, windows: Vec::new(), order, spans, rope };
+        let pass = ForwardBatch { sequences, order, spans, rope, deepstack, ..ForwardBatch::default() };
         let hidden = self.threads.run(|| {
             let mut cx = ForwardContext::new(&*self.backend, &pass).caching(caches).watched(reborrow(&mut observer));
             self.model.decoder.forward(x, &mut cx)
@@ -190,19 +197,22 @@ impl Engine {
     }
 
     /// The beginning of the stream: token embeddings, and media features where placeholders stand.
-    fn embed(&self, item: &StepItem<'_>, chunk: &Chunk) -> Rows {
+    fn embed(&self, item: &StepItem<'_>, chunk: &Chunk) -> Embedded {
         let Chunk { from, to, .. } = *chunk;
         let prompt = match item.input {
-            Input::Token(id) => return self.model.decoder.embedding.forward(&[id]),
+            Input::Token(id) => {
+                return Embedded { x: self.model.decoder.embedding.forward(&[id]), media: MediaRows::default() };
+            }
             Input::Prompt(prompt) => prompt,
         };
         let mut x = self.model.decoder.embedding.forward(&prompt.ids[from..to]);
-        for media in &prompt.media {
-            for (row, of_tower) in media.rows_in(from..to) {
-                let features = item.sequence.features_of(&media.key).expect("encoded before its rows are embedded");
-                x.row_mut(row - from).copy_from_slice(features.row(of_tower));
+        let mut media = MediaRows::default();
+        for placed in &prompt.media {
+            for (row, of_tower) in placed.rows_in(from..to) {
+                let features = item.sequence.features_of(&placed.key).expect("encoded before its rows are embedded");
+                media.embed(&mut x, row - from, features.row(of_tower));
             }
         }
-        x
+        Embedded { x, media }
     }
 }

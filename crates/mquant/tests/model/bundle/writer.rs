@@ -12,7 +12,7 @@ use mquant::bundle::{
 use mquant::checkpoint::{Presence, TensorSpec};
 use mquant::input::Modality;
 use mquant::kernels::{Bits, Bytes, Dtype, IntWeight};
-use mquant::nn::{CacheFormat, SiteId};
+use mquant::nn::{CacheFormat, PartId, SiteId};
 use mquant::quantize::IntFormat;
 use safetensors::SafeTensors;
 use serde_json::Map;
@@ -88,7 +88,7 @@ fn side_weights_and_created_biases_follow_their_weight() {
 #[test]
 fn a_tied_head_is_written_where_it_is_required() {
     let tied = TensorSpec::tied(SiteId::HEAD, MAIN, [4, 5], "table");
-    let table = TensorSpec::table("table", [4, 5]);
+    let table = TensorSpec::table(PartId::EMBEDDING, "table", [4, 5]);
     let quantization = quantization(SiteQuant::new(WeightFormat::Float, InputFormat::Float));
     for (presence, expected) in [(Presence::Optional, 1), (Presence::Required, 2)] {
         let root = tempfile::tempdir().unwrap();
