@@ -2,7 +2,9 @@
 //!
 //! LN(x) = N(x − mean)·diag(α) + β with N(x) = x/√(mean(x²) + ε). α and β move into the readers (W ← W·diag(α),
 //! b ← b + W·β with W as it was); a LayerNorm becomes an RMSNorm of the same ε once everything that writes to its stream has
-//! a mean of zero over the features (W ← (I − 11ᵀ/D)·W, b likewise). What is left commutes with any rotation.
+//! a mean of zero over the features (W ← (I − 11ᵀ/D)·W, b likewise). What is left commutes with any rotation. A stream of which
+//! several rows are normed as one cannot be centred row by row: its LayerNorms stay, without gain and bias, and commute with
+//! rotations that keep the vector of ones.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +20,8 @@ pub struct FuseNorms {
     towers: BTreeSet<Tower>,
     /// Those of them whose writers are centred.
     centred: BTreeSet<Tower>,
+    /// Those of them whose norms go on to subtract the mean.
+    uncentred: BTreeSet<Tower>,
 }
 
 impl FuseNorms {
@@ -27,13 +31,15 @@ impl FuseNorms {
     /// If the model has not such a stream.
     pub fn new(streams: &Streams, towers: impl IntoIterator<Item = Tower>) -> Result<Self, TransformError> {
         let towers: BTreeSet<Tower> = towers.into_iter().collect();
-        let mut centred = BTreeSet::new();
+        let (mut centred, mut uncentred) = (BTreeSet::new(), BTreeSet::new());
         for tower in &towers {
-            if streams.norm(*tower)? == StreamNorm::Layer {
-                centred.insert(*tower);
-            }
+            match streams.norm(*tower)? {
+                StreamNorm::Rms => false,
+                StreamNorm::Layer => centred.insert(*tower),
+                StreamNorm::LayerOfSeveral => uncentred.insert(*tower),
+            };
         }
-        Ok(Self { towers, centred })
+        Ok(Self { towers, centred, uncentred })
     }
 }
 
@@ -45,8 +51,10 @@ impl Transform for FuseNorms {
             if self.towers.contains(&tower) {
                 let change = fold_affine(&mut reader.site, tower)?;
                 changes.extend(change.map(|change| (reader.site.id, change)));
-                let norm = reader.site.norm.as_mut().expect("folded just now");
-                norm.kind = NormKind::Rms;
+                if !self.uncentred.contains(&tower) {
+                    let norm = reader.site.norm.as_mut().expect("folded just now");
+                    norm.kind = NormKind::Rms;
+                }
             }
         }
         for writer in part.writers() {

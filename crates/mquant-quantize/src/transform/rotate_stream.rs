@@ -1,16 +1,17 @@
 //! Rotation of residual streams, folded into what writes and reads them (R1 of QuaRot; MQuant, section 3.2).
 //!
 //! Every row x of a stream becomes Q·x: writers W ← Q·W and b ← Q·b, tables row by row, readers W ← W·Qᵀ. A norm without
-//! gain and bias lets a rotation pass; LayerNorm only one that keeps the vector of ones.
+//! gain and bias lets a rotation pass; LayerNorm only one that keeps the vector of ones. Where LayerNorms have to stay (see
+//! [`FuseNorms`](super::FuseNorms)), a Hadamard rotation is followed by the reflection that takes the ones back to their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mquant_kernels::Cpu;
 
 use super::fuse_norms::fold_affine;
 use super::wide::{float, map_rows, map_stream};
-use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, Streams, Transform, TransformError};
+use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, StreamNorm, Streams, Transform, TransformError};
 use mquant_model::nn::{NormKind, Part, SiteMut, Tower};
 
 /// The step.
@@ -18,6 +19,8 @@ use mquant_model::nn::{NormKind, Part, SiteMut, Tower};
 pub struct RotateStream {
     rotations: BTreeMap<Tower, Arc<Rotation>>,
     kind: RotationKind,
+    /// Towers whose LayerNorms stay.
+    uncentred: BTreeSet<Tower>,
 }
 
 impl RotateStream {
@@ -31,12 +34,19 @@ impl RotateStream {
         kind: RotationKind,
         seed: u64,
     ) -> Result<Self, TransformError> {
+        let mut uncentred = BTreeSet::new();
         let rotation = |tower: Tower| {
             let (width, label) = (streams.width(tower)?, format!("the {tower} stream"));
             let rotation = Rotation::new(kind, width, seed, &label);
-            Ok((tower, Arc::new(rotation.map_err(|source| TransformError::Rotation { what: label, source })?)))
+            let mut rotation = rotation.map_err(|source| TransformError::Rotation { what: label, source })?;
+            if streams.norm(tower)? == StreamNorm::LayerOfSeveral {
+                rotation = rotation.keeping_ones();
+                uncentred.insert(tower);
+            }
+            Ok((tower, Arc::new(rotation)))
         };
-        Ok(Self { rotations: towers.into_iter().map(rotation).collect::<Result<_, _>>()?, kind })
+        let rotations = towers.into_iter().map(rotation).collect::<Result<_, _>>()?;
+        Ok(Self { rotations, kind, uncentred })
     }
 }
 
@@ -50,7 +60,8 @@ impl Transform for RotateStream {
                 let change = fold_affine(&mut reader.site, tower)?;
                 changes.extend(change.map(|change| (reader.site.id, change)));
             }
-            check_norm(&reader.site, tower, self.kind)?;
+            let keeps_ones = self.kind == RotationKind::OnesPreserving || self.uncentred.contains(&tower);
+            check_norm(&reader.site, tower, keeps_ones)?;
             changes.push((reader.site.id, ReadChange::Rotated(rotation.clone())));
             for linear in reader.site.linears.iter_mut() {
                 // A merger reads several rows side by side.
@@ -68,12 +79,12 @@ impl Transform for RotateStream {
 }
 
 /// Refuses a norm that does not commute with the rotation.
-fn check_norm(site: &SiteMut<'_>, tower: Tower, kind: RotationKind) -> Result<(), TransformError> {
+fn check_norm(site: &SiteMut<'_>, tower: Tower, keeps_ones: bool) -> Result<(), TransformError> {
     let id = site.id;
     let norm = site.norm.as_ref().ok_or(TransformError::NoNorm { site: id, tower, step: "rotate_stream" })?;
     let found = match &norm.kind {
         _ if norm.gain.iter().any(|g| *g != 1.0) => "has a gain",
-        NormKind::Layer { .. } if kind == RotationKind::Hadamard => "subtracts a mean",
+        NormKind::Layer { .. } if !keeps_ones => "subtracts a mean",
         _ => return Ok(()),
     };
     Err(TransformError::NormInTheWay { site: id, tower, found })

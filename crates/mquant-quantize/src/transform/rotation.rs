@@ -20,6 +20,8 @@ pub enum RotationKind {
 pub struct Rotation {
     signs: Vec<f64>,
     then: Then,
+    /// A unit vector: at the end v ← v − 2·w·(w·v).
+    reflection: Option<Vec<f64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,28 @@ impl Rotation {
                 Then::Cosine(cosine(width))
             }
         };
-        Ok(Self { signs, then })
+        Ok(Self { signs, then, reflection: None })
+    }
+
+    /// The rotation followed by the reflection that brings the vector of ones back to its place: with w along Q·1 − 1, every
+    /// vector that is no multiple of the ones is spread as before but for one direction.
+    #[must_use]
+    pub fn keeping_ones(self) -> Self {
+        let mut w = vec![1.0; self.width()];
+        let plain = Self { reflection: None, ..self };
+        plain.rotate(Cpu::SCALAR, &mut w);
+        w.iter_mut().for_each(|w| *w -= 1.0);
+        let length = w.iter().map(|w| w * w).sum::<f64>().sqrt();
+        // Nothing to do where they are in their place already.
+        let reflection = (length > 1e-9).then(|| w.iter().map(|w| w / length).collect());
+        Self { reflection, ..plain }
+    }
+
+    fn reflect(&self, v: &mut [f64]) {
+        if let Some(w) = &self.reflection {
+            let along = 2.0 * w.iter().zip(&*v).map(|(w, v)| w * v).sum::<f64>();
+            v.iter_mut().zip(w).for_each(|(v, w)| *v -= along * w);
+        }
     }
 
     /// Features it rotates.
@@ -64,6 +87,7 @@ impl Rotation {
     pub fn rotate_back(&self, cpu: Cpu, v: &mut [f64]) {
         match &self.then {
             Then::Hadamard(hadamard) => {
+                self.reflect(v);
                 hadamard.inverse_row_f64(cpu, v);
                 v.iter_mut().zip(&self.signs).for_each(|(v, sign)| *v *= sign);
             }
@@ -82,6 +106,7 @@ impl Rotation {
             Then::Hadamard(hadamard) => {
                 v.iter_mut().zip(&self.signs).for_each(|(v, sign)| *v *= sign);
                 hadamard.rotate_row_f64(cpu, v);
+                self.reflect(v);
             }
             Then::Cosine(c) => {
                 let n = v.len();
@@ -141,6 +166,24 @@ mod tests {
         assert!(ones.iter().all(|v| (v - 1.0).abs() < 1e-13));
         Rotation::new(RotationKind::Hadamard, 60, 1, "x").unwrap().rotate(Cpu::detect(), &mut ones);
         assert!(ones.iter().any(|v| (v - 1.0).abs() > 0.5));
+    }
+
+    #[test]
+    fn a_reflection_keeps_ones_and_lengths() {
+        for width in [4, 60, 192] {
+            let rotation = Rotation::new(RotationKind::Hadamard, width, 5, "x").unwrap().keeping_ones();
+            let mut ones = vec![1.0; width];
+            rotation.rotate(Cpu::detect(), &mut ones);
+            assert!(ones.iter().all(|v| (v - 1.0).abs() < 1e-12));
+            let before: Vec<f64> = (0..width).map(|i| f64::from((i * 7 % 11) as u32) - 4.0).collect();
+            let mut v = before.clone();
+            rotation.rotate(Cpu::detect(), &mut v);
+            let length = |v: &[f64]| v.iter().map(|v| v * v).sum::<f64>();
+            assert!((length(&v) - length(&before)).abs() < 1e-9 * length(&before));
+            assert!(v.iter().zip(&before).any(|(a, b)| (a - b).abs() > 0.1));
+            rotation.rotate_back(Cpu::detect(), &mut v);
+            assert!(v.iter().zip(&before).all(|(a, b)| (a - b).abs() < 1e-12));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The residual streams of a model: how wide they are and which norm reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::TransformError;
 use mquant_model::models::Model;
@@ -13,6 +13,9 @@ pub enum StreamNorm {
     Rms,
     /// It subtracts each row's mean first.
     Layer,
+    /// It subtracts each row's mean first, but for a reader that norms several rows as one (the deepstack mergers of Qwen3-VL):
+    /// that one sees how the means of its rows differ, so rows cannot be centred.
+    LayerOfSeveral,
 }
 
 /// The residual streams of a model.
@@ -26,6 +29,7 @@ impl Streams {
     /// A stream that is read by norms of both kinds, or without a norm.
     pub fn of(model: &mut Model) -> Result<Self, TransformError> {
         let (mut widths, mut norms) = (BTreeMap::new(), BTreeMap::new());
+        let mut of_several = BTreeSet::new();
         for part in model.parts() {
             for writer in part.writers() {
                 widths.insert(writer.stream.0, writer.output.features());
@@ -39,13 +43,19 @@ impl Streams {
                     NormKind::Rms => StreamNorm::Rms,
                     NormKind::Layer { .. } => StreamNorm::Layer,
                 };
+                if widths.get(&tower).is_some_and(|width| *width != norm.gain.len()) {
+                    of_several.insert(tower);
+                }
                 if *norms.entry(tower).or_insert(kind) != kind {
                     return Err(TransformError::MixedNorms { tower });
                 }
             }
         }
         let streams = widths.into_iter().map(|(tower, width)| {
-            let norm = norms.get(&tower).copied().unwrap_or(StreamNorm::Rms);
+            let norm = match norms.get(&tower).copied().unwrap_or(StreamNorm::Rms) {
+                StreamNorm::Layer if of_several.contains(&tower) => StreamNorm::LayerOfSeveral,
+                norm => norm,
+            };
             (tower, (width, norm))
         });
         Ok(Self(streams.collect()))
