@@ -234,6 +234,9 @@ impl Explain for ModelError {
             ModelError::Checkpoint(e) => e.hint(),
             ModelError::Bundle(e) => e.hint(),
             ModelError::Field(e) => e.hint(),
+            ModelError::Family { found } if found.contains("_moe") => {
+                Some("mixtures of experts are not supported; the dense models of the family are".to_owned())
+            }
             ModelError::Family { .. } => Some("the model is of a family this version does not know".to_owned()),
         }
     }

@@ -17,6 +17,8 @@ pub(crate) const GOLDEN: &str = "crates/mquant/tests/goldens/qwen2_vl";
 pub(crate) const PUBLISHED: &str = "crates/mquant/tests/goldens/qwen2_vl_published";
 /// Qwen2.5-VL: attention in windows, gated MLPs in the tower whose width no Hadamard matrix fits.
 pub(crate) const WINDOWS: &str = "crates/mquant/tests/goldens/qwen2_5_vl";
+/// Qwen3-VL: learned positions, LayerNorms of several rows, features added to the decoder's first blocks, head norms.
+pub(crate) const DEEPSTACK: &str = "crates/mquant/tests/goldens/qwen3_vl";
 /// Trained, tied head, bf16.
 pub(crate) const DEMO: &str = "models/demo";
 

@@ -7,7 +7,7 @@ use mquant::kernels::Rows;
 use mquant::recipe::PRESETS;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RowOrder, Sequence};
 
-use crate::folder::{DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores};
+use crate::folder::{DEEPSTACK, DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores};
 use crate::making::{Made, Making, preset};
 
 /// Samples shown: few, so bounds leave room for ranges that were guessed.
@@ -61,6 +61,11 @@ fn every_preset_quantises_a_model_with_a_tied_head() {
 #[test]
 fn every_preset_quantises_a_model_with_windows() {
     every_preset(WINDOWS, 0);
+}
+
+#[test]
+fn every_preset_quantises_a_model_with_deepstack() {
+    every_preset(DEEPSTACK, 0);
 }
 
 #[test]

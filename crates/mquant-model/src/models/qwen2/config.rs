@@ -31,6 +31,16 @@ pub(in crate::models) struct TextConfig {
     pub(in crate::models) tie_word_embeddings: bool,
 }
 
+impl Generation {
+    /// What the reference takes where a configuration says nothing.
+    fn rope_theta(self) -> f64 {
+        match self {
+            Self::Qwen2 => 1e6,
+            Self::Qwen3 => 5e5,
+        }
+    }
+}
+
 impl TextConfig {
     pub(in crate::models) fn read(root: &Fields, generation: Generation) -> Result<Self, FieldError> {
         // Published checkpoints are flat; transformers 5 nests the decoder.
@@ -51,7 +61,7 @@ impl TextConfig {
         let theta = 1.0..=1e12;
         let rope_theta = match rope.opt_f64_in("rope_theta", theta.clone())? {
             Some(found) => found,
-            None => c.f64_or("rope_theta", 1e6, theta)?,
+            None => c.f64_or("rope_theta", generation.rope_theta(), theta)?,
         };
         if generation == Generation::Qwen3 {
             if c.bool_or("attention_bias", false)? {
