@@ -51,7 +51,7 @@ pub(crate) fn write_folder(
     let specs = models::blueprint(&fields).map_err(mquant::Error::from)?.published();
     let small = [
         ("generation_config.json", json_bytes(&small_files::generation(&ids))),
-        ("preprocessor_config.json", json_bytes(&small_files::preprocessor())),
+        ("preprocessor_config.json", json_bytes(&small_files::preprocessor(&shape))),
         ("tokenizer_config.json", json_bytes(&small_files::tokenizer())),
         ("chat_template.json", small_files::CHAT_TEMPLATE.as_bytes().to_vec()),
         ("tokenizer.json", tokenizer.into_bytes()),
@@ -108,7 +108,7 @@ mod tests {
     use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel};
 
     use super::super::Input;
-    use super::super::shape::{HeadWeights, VisionBlocks, VisionShape};
+    use super::super::shape::{AudioShape, HeadWeights, VisionBlocks, VisionShape};
     use super::*;
 
     /// Two blocks each; a head dimension of 16.
@@ -124,7 +124,20 @@ mod tests {
             head,
             mrope_section: [2, 3, 3],
             vision: VisionShape { depth: 2, width: 32, heads: 2, blocks: VisionBlocks::Frames },
+            audio: None,
         }
+    }
+
+    /// The same with two mergers that feed the decoder, whose heads are wider than its stream.
+    fn tiny_deepstack(head: HeadWeights) -> Shape {
+        let blocks = VisionBlocks::Deepstack { mlp: 96, levels: &[0, 1], head_dim: 32 };
+        let vision = VisionShape { blocks, ..tiny(head).vision };
+        Shape { mrope_section: [6, 5, 5], vision, ..tiny(head) }
+    }
+
+    /// The same that hears.
+    fn tiny_omni(head: HeadWeights) -> Shape {
+        Shape { audio: Some(AudioShape { layers: 2, width: 32, heads: 2, mlp: 64 }), ..tiny_windows(head) }
     }
 
     /// The same with windows in its tower, and MLPs whose width is no multiple of eight.
@@ -152,6 +165,8 @@ mod tests {
             (tiny(HeadWeights::Tied), u64::MAX, 1),
             (tiny(HeadWeights::Own), 150_000, 3),
             (tiny_windows(HeadWeights::Tied), u64::MAX, 1),
+            (tiny_deepstack(HeadWeights::Tied), u64::MAX, 1),
+            (tiny_omni(HeadWeights::Own), u64::MAX, 1),
         ] {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("model");
@@ -173,10 +188,12 @@ mod tests {
 
     #[test]
     fn tiny_bundles_load_and_answer_with_finite_scores() {
-        for (shape, bits, input, limit) in [
-            (tiny(HeadWeights::Tied), Bits::Four, Input::Static, u64::MAX),
-            (tiny(HeadWeights::Own), Bits::Eight, Input::Dynamic, 50_000),
-            (tiny_windows(HeadWeights::Own), Bits::Four, Input::Static, u64::MAX),
+        for (shape, bits, input, limit, more) in [
+            (tiny(HeadWeights::Tied), Bits::Four, Input::Static, u64::MAX, 0),
+            (tiny(HeadWeights::Own), Bits::Eight, Input::Dynamic, 50_000, 0),
+            (tiny_windows(HeadWeights::Own), Bits::Four, Input::Static, u64::MAX, 0),
+            (tiny_deepstack(HeadWeights::Tied), Bits::Four, Input::Static, u64::MAX, 2 * 2),
+            (tiny_omni(HeadWeights::Own), Bits::Four, Input::Static, u64::MAX, 2 + 2 * 4 + 1),
         ] {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("model");
@@ -192,7 +209,7 @@ mod tests {
             assert!(bytes - told.into_inner() < 1000, "only input scales are not told of");
             let loaded = load(&dir);
             let quantization = loaded.quantization.as_ref().unwrap();
-            assert_eq!(quantization.sites.len(), 1 + 2 * 4 + 2 + 2 * 4 + 1);
+            assert_eq!(quantization.sites.len(), 1 + 2 * 4 + 2 + 2 * 4 + 1 + more);
             let prompt = loaded.prepare(&[Message::plain("user", "What is here?")], AddGenerationPrompt::Yes).unwrap();
             let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
             let logits = engine.prefill(&mut engine.sequence(), &prompt).unwrap();

@@ -5,6 +5,7 @@
 //! from the model family's own list. Invariants: equal shape, seed, tokenizer and shard size give equal bytes whatever
 //! the number of threads; the folder appears under its name complete or not at all.
 
+mod config;
 mod error;
 mod folder;
 mod shape;

@@ -41,18 +41,19 @@ pub(crate) enum Input {
 
 /// Largest code.
 const LARGEST: f32 = 127.0;
-/// How much more magnitude vision rows are expected to have.
-const VISION: f32 = 1.25;
+/// How much more magnitude rows of media are expected to have.
+const MEDIA: f32 = 1.25;
 
 /// Every site of the model.
 pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization {
     let site = |id: SiteId| {
         let bits = match id.kind {
-            SiteKind::Patch => Bits::Eight,
+            SiteKind::Patch | SiteKind::Conv1 => Bits::Eight,
             SiteKind::Head => how.head,
             _ => how.weights,
         };
-        let is_encoder = id.tower() != Tower::Language && id.part.stage != Stage::Projector;
+        let is_projector = matches!(id.part.stage, Stage::Projector | Stage::Deepstack(_));
+        let is_encoder = id.tower() != Tower::Language && !is_projector;
         let input = match how.input {
             Input::Dynamic => InputFormat::PerToken,
             Input::Static if is_encoder => InputFormat::PerTensor,
@@ -60,8 +61,9 @@ pub(super) fn quantization(specs: &[TensorSpec], how: Quantized) -> Quantization
         };
         (id, SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input))
     };
-    let modalities = vec![Modality::Text, Modality::Vision];
-    let sites = specs.iter().filter_map(TensorSpec::site).map(site).collect();
+    let sites: BTreeMap<_, _> = specs.iter().filter_map(TensorSpec::site).map(site).collect();
+    let hears = sites.keys().any(|id: &SiteId| id.tower() == Tower::Audio);
+    let modalities = [Modality::Text, Modality::Vision].into_iter().chain(hears.then_some(Modality::Audio)).collect();
     Quantization { modalities, kv_cache: CacheFormat::Codes, sites }
 }
 
@@ -79,7 +81,7 @@ pub(super) fn input_scales(quantization: &Quantization) -> BTreeMap<SiteId, Vec<
         InputFormat::Float | InputFormat::PerToken => None,
         InputFormat::PerTensor => Some((*id, vec![scale(id)])),
         InputFormat::PerModality => {
-            let factor = |modality: &Modality| if *modality == Modality::Vision { VISION } else { 1.0 };
+            let factor = |modality: &Modality| if *modality == Modality::Text { 1.0 } else { MEDIA };
             Some((*id, quantization.modalities.iter().map(|m| scale(id) * factor(m)).collect()))
         }
     };
@@ -97,7 +99,8 @@ pub(super) fn write(
     seed: u64,
     written: &Written<'_>,
 ) -> Result<u64, SynthError> {
-    for spec in specs {
+    // A map is only there where a transform made one.
+    for spec in specs.iter().filter(|spec| !matches!(spec.role, Role::Map(_))) {
         let format = spec.site().and_then(|site| quantization.sites.get(&site)).map(|site| site.weight);
         let source = match &spec.role {
             Role::TiedWeight(_, to) => to,

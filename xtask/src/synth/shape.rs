@@ -1,10 +1,6 @@
-//! The published dimensions, and `config.json` in the flat form they were published in.
+//! The published dimensions.
 
-use serde_json::{Value, json};
-
-use super::tokenizer::SpecialIds;
-
-/// Dimensions of a Qwen2-VL or Qwen2.5-VL model.
+/// Dimensions of a model of the Qwen line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     /// What the command line calls it.
@@ -27,6 +23,21 @@ pub(crate) struct Shape {
     pub(crate) mrope_section: [usize; 3],
     /// The vision tower.
     pub(crate) vision: VisionShape,
+    /// The audio tower, if it hears.
+    pub(crate) audio: Option<AudioShape>,
+}
+
+/// Dimensions of an audio tower.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AudioShape {
+    /// Blocks.
+    pub(crate) layers: usize,
+    /// Features of its stream.
+    pub(crate) width: usize,
+    /// Heads.
+    pub(crate) heads: usize,
+    /// Features inside its MLPs.
+    pub(crate) mlp: usize,
 }
 
 /// Dimensions of the vision tower.
@@ -54,6 +65,15 @@ pub(crate) enum VisionBlocks {
         /// Blocks whose attention sees a whole frame.
         full: &'static [usize],
     },
+    /// Of Qwen3-VL: learned positions, mergers behind some blocks that feed the decoder.
+    Deepstack {
+        /// Features inside the MLPs.
+        mlp: usize,
+        /// Blocks with a merger behind.
+        levels: &'static [usize],
+        /// Features of a head of the decoder.
+        head_dim: usize,
+    },
 }
 
 /// Where the head's weights are.
@@ -74,12 +94,30 @@ const fn windows(mlp: usize) -> VisionShape {
     VisionShape { depth: 32, width: 1280, heads: 16, blocks }
 }
 
-/// The sections of every published model.
+/// The towers of the small and of the large Qwen3-VL models.
+const SMALL_DEEPSTACK: VisionShape = VisionShape {
+    depth: 24,
+    width: 1024,
+    heads: 16,
+    blocks: VisionBlocks::Deepstack { mlp: 4096, levels: &[5, 11, 17], head_dim: 128 },
+};
+const LARGE_DEEPSTACK: VisionShape = VisionShape {
+    depth: 27,
+    width: 1152,
+    heads: 16,
+    blocks: VisionBlocks::Deepstack { mlp: 4304, levels: &[8, 16, 24], head_dim: 128 },
+};
+
+/// The audio tower of the Qwen2.5-Omni models.
+const AUDIO: AudioShape = AudioShape { layers: 32, width: 1280, heads: 20, mlp: 5120 };
+
+/// The sections of every published model with M-RoPE in sections, and with interleaved M-RoPE.
 const MROPE: [usize; 3] = [16, 24, 24];
+const INTERLEAVED_MROPE: [usize; 3] = [24, 20, 20];
 
 impl Shape {
     /// The models as published.
-    pub(crate) fn published() -> [Self; 7] {
+    pub(crate) fn published() -> [Self; 13] {
         [
             Self {
                 name: "qwen2-vl-2b",
@@ -92,6 +130,7 @@ impl Shape {
                 head: HeadWeights::Tied,
                 mrope_section: MROPE,
                 vision: FRAMES,
+                audio: None,
             },
             Self {
                 name: "qwen2-vl-7b",
@@ -104,6 +143,7 @@ impl Shape {
                 head: HeadWeights::Own,
                 mrope_section: MROPE,
                 vision: FRAMES,
+                audio: None,
             },
             Self {
                 name: "qwen2-vl-72b",
@@ -116,6 +156,7 @@ impl Shape {
                 head: HeadWeights::Own,
                 mrope_section: MROPE,
                 vision: FRAMES,
+                audio: None,
             },
             Self {
                 name: "qwen2.5-vl-3b",
@@ -128,6 +169,7 @@ impl Shape {
                 head: HeadWeights::Tied,
                 mrope_section: MROPE,
                 vision: windows(3420),
+                audio: None,
             },
             Self {
                 name: "qwen2.5-vl-7b",
@@ -140,6 +182,7 @@ impl Shape {
                 head: HeadWeights::Own,
                 mrope_section: MROPE,
                 vision: windows(3420),
+                audio: None,
             },
             Self {
                 name: "qwen2.5-vl-32b",
@@ -152,6 +195,7 @@ impl Shape {
                 head: HeadWeights::Own,
                 mrope_section: MROPE,
                 vision: windows(3456),
+                audio: None,
             },
             Self {
                 name: "qwen2.5-vl-72b",
@@ -164,87 +208,86 @@ impl Shape {
                 head: HeadWeights::Own,
                 mrope_section: MROPE,
                 vision: windows(3456),
+                audio: None,
+            },
+            Self {
+                name: "qwen3-vl-2b",
+                hidden: 2048,
+                layers: 28,
+                heads: 16,
+                kv_heads: 8,
+                mlp: 6144,
+                vocabulary: 151_936,
+                head: HeadWeights::Tied,
+                mrope_section: INTERLEAVED_MROPE,
+                vision: SMALL_DEEPSTACK,
+                audio: None,
+            },
+            Self {
+                name: "qwen3-vl-4b",
+                hidden: 2560,
+                layers: 36,
+                heads: 32,
+                kv_heads: 8,
+                mlp: 9728,
+                vocabulary: 151_936,
+                head: HeadWeights::Tied,
+                mrope_section: INTERLEAVED_MROPE,
+                vision: SMALL_DEEPSTACK,
+                audio: None,
+            },
+            Self {
+                name: "qwen3-vl-8b",
+                hidden: 4096,
+                layers: 36,
+                heads: 32,
+                kv_heads: 8,
+                mlp: 12_288,
+                vocabulary: 151_936,
+                head: HeadWeights::Own,
+                mrope_section: INTERLEAVED_MROPE,
+                vision: LARGE_DEEPSTACK,
+                audio: None,
+            },
+            Self {
+                name: "qwen3-vl-32b",
+                hidden: 5120,
+                layers: 64,
+                heads: 64,
+                kv_heads: 8,
+                mlp: 25_600,
+                vocabulary: 151_936,
+                head: HeadWeights::Own,
+                mrope_section: INTERLEAVED_MROPE,
+                vision: LARGE_DEEPSTACK,
+                audio: None,
+            },
+            Self {
+                name: "qwen2.5-omni-3b",
+                hidden: 2048,
+                layers: 36,
+                heads: 16,
+                kv_heads: 2,
+                mlp: 11_008,
+                vocabulary: 151_936,
+                head: HeadWeights::Own,
+                mrope_section: MROPE,
+                vision: windows(3420),
+                audio: Some(AUDIO),
+            },
+            Self {
+                name: "qwen2.5-omni-7b",
+                hidden: 3584,
+                layers: 28,
+                heads: 28,
+                kv_heads: 4,
+                mlp: 18_944,
+                vocabulary: 152_064,
+                head: HeadWeights::Own,
+                mrope_section: MROPE,
+                vision: windows(3420),
+                audio: Some(AUDIO),
             },
         ]
-    }
-
-    /// `config.json`.
-    pub(super) fn config(&self, ids: &SpecialIds) -> Value {
-        let (family, context, vision) = self.vision_config();
-        json!({
-            "architectures": [match family {
-                "qwen2_vl" => "Qwen2VLForConditionalGeneration",
-                _ => "Qwen2_5_VLForConditionalGeneration",
-            }],
-            "attention_dropout": 0.0,
-            "bos_token_id": ids.end_of_text,
-            "eos_token_id": ids.im_end,
-            "vision_start_token_id": ids.vision_start,
-            "vision_end_token_id": ids.vision_end,
-            "vision_token_id": ids.vision_pad,
-            "image_token_id": ids.image_pad,
-            "video_token_id": ids.video_pad,
-            "hidden_act": "silu",
-            "hidden_size": self.hidden,
-            "initializer_range": 0.02,
-            "intermediate_size": self.mlp,
-            "max_position_embeddings": context,
-            "max_window_layers": self.layers,
-            "model_type": family,
-            "num_attention_heads": self.heads,
-            "num_hidden_layers": self.layers,
-            "num_key_value_heads": self.kv_heads,
-            "rms_norm_eps": 1e-6,
-            "rope_theta": 1_000_000.0,
-            "sliding_window": 32_768,
-            "tie_word_embeddings": self.head == HeadWeights::Tied,
-            "torch_dtype": "bfloat16",
-            "transformers_version": "4.41.2",
-            "use_cache": true,
-            "use_sliding_window": false,
-            "vision_config": vision,
-            "rope_scaling": {"type": "mrope", "mrope_section": self.mrope_section},
-            "vocab_size": self.vocabulary
-        })
-    }
-    /// `model_type`, `max_position_embeddings` and `vision_config` of the family.
-    fn vision_config(&self) -> (&'static str, usize, Value) {
-        let VisionShape { depth, width, heads, blocks } = self.vision;
-        match blocks {
-            VisionBlocks::Frames => {
-                let vision = json!({
-                    "depth": depth,
-                    "embed_dim": width,
-                    "mlp_ratio": 4,
-                    "num_heads": heads,
-                    "in_chans": 3,
-                    "hidden_size": self.hidden,
-                    "patch_size": 14,
-                    "spatial_merge_size": 2,
-                    "spatial_patch_size": 14,
-                    "temporal_patch_size": 2
-                });
-                ("qwen2_vl", 32_768, vision)
-            }
-            VisionBlocks::Windows { mlp, full } => {
-                let vision = json!({
-                    "depth": depth,
-                    "hidden_act": "silu",
-                    "hidden_size": width,
-                    "intermediate_size": mlp,
-                    "num_heads": heads,
-                    "in_chans": 3,
-                    "out_hidden_size": self.hidden,
-                    "patch_size": 14,
-                    "spatial_merge_size": 2,
-                    "spatial_patch_size": 14,
-                    "window_size": 112,
-                    "fullatt_block_indexes": full,
-                    "tokens_per_second": 2,
-                    "temporal_patch_size": 2
-                });
-                ("qwen2_5_vl", 128_000, vision)
-            }
-        }
     }
 }

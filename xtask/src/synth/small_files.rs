@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::shape::{Shape, VisionBlocks};
 use super::tokenizer::SpecialIds;
 
 /// The template of the published-style reference model; it adds a system message where there is none.
@@ -24,8 +25,20 @@ pub(super) fn generation(ids: &SpecialIds) -> Value {
 }
 
 /// `preprocessor_config.json`.
-pub(super) fn preprocessor() -> Value {
-    json!({
+pub(super) fn preprocessor(shape: &Shape) -> Value {
+    if let VisionBlocks::Deepstack { .. } = shape.vision.blocks {
+        return json!({
+            "size": {"longest_edge": 16_777_216, "shortest_edge": 65_536},
+            "patch_size": 16,
+            "temporal_patch_size": 2,
+            "merge_size": 2,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "image_processor_type": "Qwen2VLImageProcessorFast",
+            "processor_class": "Qwen3VLProcessor"
+        });
+    }
+    let pictures = json!({
         "min_pixels": 3_136,
         "max_pixels": 12_845_056,
         "patch_size": 14,
@@ -34,8 +47,29 @@ pub(super) fn preprocessor() -> Value {
         "image_mean": [0.48145466, 0.4578275, 0.40821073],
         "image_std": [0.26862954, 0.26130258, 0.27577711],
         "image_processor_type": "Qwen2VLImageProcessor",
-        "processor_class": "Qwen2VLProcessor"
-    })
+        "processor_class": if shape.audio.is_some() { "Qwen2_5OmniProcessor" } else { "Qwen2VLProcessor" }
+    });
+    let sounds = json!({
+        "chunk_length": 300,
+        "dither": 0.0,
+        "feature_extractor_type": "WhisperFeatureExtractor",
+        "feature_size": 128,
+        "hop_length": 160,
+        "n_fft": 400,
+        "n_samples": 4_800_000,
+        "nb_max_frames": 30_000,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": true,
+        "sampling_rate": 16_000
+    });
+    match (pictures, sounds) {
+        (Value::Object(mut both), Value::Object(sounds)) if shape.audio.is_some() => {
+            both.extend(sounds);
+            Value::Object(both)
+        }
+        (pictures, _) => pictures,
+    }
 }
 
 /// `tokenizer_config.json`.

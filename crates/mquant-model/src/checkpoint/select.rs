@@ -19,12 +19,27 @@ const DERIVED: [&str; 3] = ["rotary_emb.inv_freq", "rotary_pos_emb.inv_freq", "r
 /// Renames published prefixes to the family's own: the first rule whose prefix matches replaces it. A name that no rule
 /// matches is the family's name already.
 #[derive(Clone, Copy, Debug)]
-pub struct Naming(pub &'static [(&'static str, &'static str)]);
+pub struct Naming {
+    /// Published prefix, and the family's.
+    pub rules: &'static [(&'static str, &'static str)],
+    /// Beginnings of published names of tensors that a model does without: parts of a checkpoint that are not run.
+    pub unused: &'static [&'static str],
+}
 
 impl Naming {
+    /// Rules alone: every tensor is used.
+    pub const fn of(rules: &'static [(&'static str, &'static str)]) -> Self {
+        Self { rules, unused: &[] }
+    }
+
+    /// Whether a published tensor belongs to a part that is not run.
+    pub fn is_unused(&self, published: &str) -> bool {
+        self.unused.iter().any(|prefix| published.starts_with(prefix))
+    }
+
     /// The family's name of a published tensor.
     pub fn rename(&self, published: &str) -> String {
-        let rule = self.0.iter().find_map(|(from, to)| published.strip_prefix(from).map(|rest| (to, rest)));
+        let rule = self.rules.iter().find_map(|(from, to)| published.strip_prefix(from).map(|rest| (to, rest)));
         rule.map_or_else(|| published.to_owned(), |(to, rest)| format!("{to}{rest}"))
     }
 }
@@ -156,7 +171,8 @@ pub(crate) fn select(
 ) -> Result<Tensors, CheckpointError> {
     let mut mismatches = Vec::new();
     let mut there: BTreeMap<String, &StoredTensor> = BTreeMap::new();
-    let needed = stored.iter().filter(|tensor| !DERIVED.iter().any(|end| tensor.name.ends_with(end)));
+    let is_derived = |name: &str| DERIVED.iter().any(|end| name.ends_with(end));
+    let needed = stored.iter().filter(|tensor| !is_derived(&tensor.name) && !naming.is_unused(&tensor.name));
     for tensor in needed {
         let name = naming.rename(&tensor.name);
         if let Some(first) = there.get(&name) {

@@ -11,17 +11,20 @@ pub enum MediaKind {
     Image,
     /// Several frames.
     Video,
+    /// A sound.
+    Audio,
 }
 
 impl MediaKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [MediaKind::Image, MediaKind::Video];
+    pub const ALL: [Self; 3] = [MediaKind::Image, MediaKind::Video, MediaKind::Audio];
 
     /// Its name in messages: also the type of its media types (`image/png`).
     pub fn name(self) -> &'static str {
         match self {
             MediaKind::Image => "image",
             MediaKind::Video => "video",
+            MediaKind::Audio => "audio",
         }
     }
 
@@ -29,6 +32,7 @@ impl MediaKind {
     pub fn tower(self) -> Tower {
         match self {
             MediaKind::Image | MediaKind::Video => Tower::Vision,
+            MediaKind::Audio => Tower::Audio,
         }
     }
 
@@ -36,6 +40,7 @@ impl MediaKind {
     pub fn modality(self) -> Modality {
         match self {
             MediaKind::Image | MediaKind::Video => Modality::Vision,
+            MediaKind::Audio => Modality::Audio,
         }
     }
 }

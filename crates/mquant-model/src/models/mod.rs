@@ -7,6 +7,7 @@
 mod load;
 mod merged_patches;
 mod qwen2;
+mod qwen2_5_omni;
 mod qwen2_5_vl;
 mod qwen2_vl;
 mod qwen3_vl;
@@ -25,7 +26,7 @@ use crate::nn::{Decoder, Encoder, ForwardBatch, Layer, Part, PartId, Position, T
 pub use load::{Built, build};
 
 /// Every family there is.
-pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl, &qwen3_vl::Qwen3Vl];
+pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl, &qwen3_vl::Qwen3Vl, &qwen2_5_omni::Qwen25Omni];
 
 /// One family of models, recognised by `model_type` of `config.json`.
 pub trait Family: Sync {

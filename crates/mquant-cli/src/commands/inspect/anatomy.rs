@@ -2,7 +2,7 @@
 
 use mquant::kernels::{Bits, Dtype, HeadShape, Matrix};
 use mquant::models::Model;
-use mquant::nn::{NormKind, Output, Part, SiteId, SiteMut, Stage, Tower, Weight};
+use mquant::nn::{NormKind, Part, SiteId, SiteMut, Stage, Tower, Weight};
 use serde::Serialize;
 
 /// Everything counted.
@@ -67,7 +67,7 @@ pub(super) fn of(model: &Model) -> Anatomy {
     for part in model.parts() {
         sites.extend(part.sites().iter().map(|site| row(site, &embedding)));
     }
-    let sum = |name, belongs: fn(SiteId) -> bool| {
+    let sum = |name, belongs: &dyn Fn(SiteId) -> bool| {
         let rows = sites.iter().filter(|site| belongs(site.id));
         rows.fold(Component { name, parameters: 0, weights_bytes: 0 }, |sum, site| Component {
             parameters: sum.parameters + site.parameters,
@@ -75,13 +75,17 @@ pub(super) fn of(model: &Model) -> Anatomy {
             name,
         })
     };
-    let components = vec![
-        sum("vision", |id| id.tower() == Tower::Vision && id.part.stage != Stage::Projector),
-        sum("projector", |id| id.part.stage == Stage::Projector),
+    let is_projector = |id: SiteId| matches!(id.part.stage, Stage::Projector | Stage::Deepstack(_));
+    let mut components = vec![
+        sum("vision", &|id| id.tower() == Tower::Vision && !is_projector(id)),
+        sum("audio", &|id| id.tower() == Tower::Audio && !is_projector(id)),
+        sum("projector", &is_projector),
         Component { name: "embedding", parameters: elements(&embedding), weights_bytes: embedding.byte_len() as u64 },
-        sum("language", |id| id.tower() == Tower::Language && id != SiteId::HEAD),
-        sum("head", |id| id == SiteId::HEAD),
+        sum("language", &|id| id.tower() == Tower::Language && id != SiteId::HEAD),
+        sum("head", &|id| id == SiteId::HEAD),
     ];
+    // A model that hears nothing has no row for it.
+    components.retain(|component| component.name != "audio" || component.parameters > 0);
     Anatomy { components, towers, sites, head_tied }
 }
 

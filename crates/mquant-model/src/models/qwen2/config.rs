@@ -116,27 +116,39 @@ pub(in crate::models) struct MediaTokens {
 }
 
 impl MediaTokens {
-    pub(in crate::models) fn placeholder(&self, kind: MediaKind) -> u32 {
+    pub(in crate::models) fn placeholder(&self, kind: MediaKind) -> Option<u32> {
         match kind {
-            MediaKind::Image => self.image,
-            MediaKind::Video => self.video,
+            MediaKind::Image => Some(self.image),
+            MediaKind::Video => Some(self.video),
+            MediaKind::Audio => None,
         }
     }
 
     pub(in crate::models) fn read(root: &Fields, text: &TextConfig) -> Result<Self, FieldError> {
-        // The ids that every published model has; older configurations leave them out.
-        let token = |key, default| root.usize_or(key, default, 0..=text.vocab_size - 1).map(|id| id as u32);
-        let (image, video) = (token("image_token_id", 151_655)?, token("video_token_id", 151_656)?);
-        for (key, id) in [("image_token_id", image), ("video_token_id", video)] {
-            if id as usize >= text.vocab_size {
-                return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)));
-            }
-        }
-        if image == video {
-            return Err(root.conflict("video_token_id", "another id than image_token_id"));
-        }
+        let [image, video] = token_ids(root, text, [("image_token_id", 151_655), ("video_token_id", 151_656)])?;
         Ok(Self { image, video })
     }
+}
+
+/// Ids of tokens that stand for media, each with the field it is read from and the id that every published model has: older
+/// configurations leave them out. All of them differ.
+pub(in crate::models) fn token_ids<const N: usize>(
+    root: &Fields,
+    text: &TextConfig,
+    fields: [(&str, usize); N],
+) -> Result<[u32; N], FieldError> {
+    let mut ids = [0; N];
+    for (i, (key, default)) in fields.into_iter().enumerate() {
+        let id = root.usize_or(key, default, 0..=text.vocab_size - 1)?;
+        if id >= text.vocab_size {
+            return Err(root.conflict(key, format!("a token id below vocab_size {}", text.vocab_size)));
+        }
+        if let Some(same) = ids[..i].iter().position(|other| *other == id as u32) {
+            return Err(root.conflict(key, format!("another id than {}", fields[same].0)));
+        }
+        ids[i] = id as u32;
+    }
+    Ok(ids)
 }
 
 /// Refuses a value that is not a multiple of another.

@@ -8,7 +8,7 @@ mod processor;
 mod tensors;
 
 pub(super) use build::decoder;
-pub(super) use config::{Generation, MediaTokens, TextConfig, divides};
+pub(super) use config::{Generation, MediaTokens, TextConfig, divides, token_ids};
 pub(super) use positions::positions;
 pub(super) use processor::processor;
 pub(super) use tensors::{NAMING, PUBLISHED, Published, published, tensors};

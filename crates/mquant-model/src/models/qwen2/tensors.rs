@@ -6,7 +6,7 @@ use crate::checkpoint::{HeadNormOf, Naming, TensorSpec};
 use crate::nn::{PartId, SiteId, SiteKind, Tower};
 
 /// From published names (either generation) to ours: `vision.*`, `language.*`, `lm_head.*`.
-pub(in crate::models) const NAMING: Naming = Naming(&[
+pub(in crate::models) const NAMING: Naming = Naming::of(&[
     ("model.visual.", "vision."),
     ("model.language_model.", "language."),
     ("visual.", "vision."),

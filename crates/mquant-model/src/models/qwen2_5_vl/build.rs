@@ -2,7 +2,7 @@
 
 use mquant_kernels::{Activation, HeadShape};
 
-use super::config::Config;
+use super::config::VisionConfig;
 use crate::bundle::{NormShape, Weights};
 use crate::nn::{
     Attention, Block, Encoder, Layer, PatchEmbed, Projector, SiteId, SiteKind, Stream, Tower, Up, Visibility,
@@ -13,8 +13,7 @@ const EPS: f32 = 1e-6;
 
 /// x = patch(pixels); x += out(attend(qkv(norm x))), within windows but for some blocks;
 /// x += down(silu(gate(norm x)) · up(norm x)); at the end, on 2×2 normed patches side by side, down(gelu(up x)).
-pub(super) fn vision(config: &Config, weights: &Weights) -> Encoder {
-    let v = &config.vision;
+pub(in crate::models) fn vision(v: &VisionConfig, weights: &Weights) -> Encoder {
     let (tower, stream) = (Tower::Vision, Stream(Tower::Vision));
     let heads = HeadShape { heads: v.num_heads, kv_heads: v.num_heads, head_dim: v.head_dim() };
     let norm = NormShape { eps: EPS, repeat: 1 };

@@ -5,21 +5,21 @@ use crate::checkpoint::{FieldError, Fields};
 
 /// The vision tower, by Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct VisionConfig {
-    pub(super) depth: usize,
-    pub(super) hidden_size: usize,
-    pub(super) intermediate_size: usize,
-    pub(super) num_heads: usize,
-    pub(super) in_channels: usize,
-    pub(super) patch_size: usize,
-    pub(super) temporal_patch_size: usize,
-    pub(super) spatial_merge_size: usize,
+pub(in crate::models) struct VisionConfig {
+    pub(in crate::models) depth: usize,
+    pub(in crate::models) hidden_size: usize,
+    pub(in crate::models) intermediate_size: usize,
+    pub(in crate::models) num_heads: usize,
+    pub(in crate::models) in_channels: usize,
+    pub(in crate::models) patch_size: usize,
+    pub(in crate::models) temporal_patch_size: usize,
+    pub(in crate::models) spatial_merge_size: usize,
     /// Pixels on the side of an attention window.
-    pub(super) window_size: usize,
+    pub(in crate::models) window_size: usize,
     /// Blocks whose attention sees the whole frame.
-    pub(super) fullatt_block_indexes: Vec<usize>,
-    pub(super) tokens_per_second: f32,
-    pub(super) rope_theta: f32,
+    pub(in crate::models) fullatt_block_indexes: Vec<usize>,
+    pub(in crate::models) tokens_per_second: f32,
+    pub(in crate::models) rope_theta: f32,
 }
 
 /// Everything `config.json` settles.
@@ -40,7 +40,7 @@ impl VisionConfig {
         self.window_size / (self.patch_size * self.spatial_merge_size)
     }
 
-    fn read(c: &Fields, text_hidden_size: usize) -> Result<Self, FieldError> {
+    pub(in crate::models) fn read(c: &Fields, text_hidden_size: usize) -> Result<Self, FieldError> {
         c.opt_choice("hidden_act", &[("silu", ())])?;
         let channels = if c.has("in_channels") { "in_channels" } else { "in_chans" };
         let rope_theta = match c.opt_object("rope_parameters")? {

@@ -2,32 +2,44 @@
 
 use super::super::merged_patches::frame_positions;
 use super::super::{EncoderBatch, MediaLayout, MediaPiece, Piece, qwen2};
-use super::config::Config;
+use super::config::{Config, VisionConfig};
 use crate::input::vision_processor::Grid;
 use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::nn::{ForwardBatch, Position, Rope, Tower};
 
+/// What the tower needs of the configuration to arrange patches.
+#[derive(Debug)]
+pub(in crate::models) struct VisionWindows {
+    pub(in crate::models) merge: usize,
+    /// Tokens on the side of an attention window.
+    window: usize,
+    rope: Rope,
+}
+
 /// What arranging media needs of the configuration.
 #[derive(Debug)]
 pub(super) struct Qwen25VlLayout {
-    merge: usize,
-    /// Tokens on the side of an attention window.
-    window: usize,
+    vision: VisionWindows,
     tokens_per_second: f32,
     media: qwen2::MediaTokens,
-    rope: Rope,
 }
 
 impl Qwen25VlLayout {
     pub(super) fn new(config: &Config) -> Self {
-        let v = &config.vision;
-        Self {
-            merge: v.spatial_merge_size,
-            window: v.window_tokens(),
-            tokens_per_second: v.tokens_per_second,
-            media: config.media,
-            rope: Rope::planar(v.head_dim(), v.rope_theta),
-        }
+        let vision = VisionWindows::new(&config.vision);
+        Self { vision, tokens_per_second: config.vision.tokens_per_second, media: config.media }
+    }
+}
+
+impl VisionWindows {
+    pub(in crate::models) fn new(v: &VisionConfig) -> Self {
+        let rope = Rope::planar(v.head_dim(), v.rope_theta);
+        Self { merge: v.spatial_merge_size, window: v.window_tokens(), rope }
+    }
+
+    /// Tokens of media with this grid.
+    pub(in crate::models) fn tokens(&self, grid: Grid) -> usize {
+        grid.patches() / (self.merge * self.merge)
     }
 
     /// The tokens of a frame window by window, and how many each window has: windows in reading order from the upper left,
@@ -43,26 +55,9 @@ impl Qwen25VlLayout {
         }
         (order, lengths)
     }
-}
 
-impl MediaLayout for Qwen25VlLayout {
-    fn placeholder(&self, kind: MediaKind) -> Option<u32> {
-        Some(self.media.placeholder(kind))
-    }
-
-    fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
-        grid.patches() / (self.merge * self.merge)
-    }
-
-    /// M-RoPE with absolute time (Qwen2.5-VL, section 2.1.3): a grid step of a video lies `tokens_per_second` positions a second
-    /// after the first, rounded down.
-    fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32) {
-        let time =
-            |media: &MediaPiece, step: usize| (step as f32 * (self.tokens_per_second * media.seconds_per_step)) as u32;
-        qwen2::positions(pieces, self.merge, time)
-    }
-
-    fn encoder_batch(&self, _: Tower, grids: &[Grid]) -> EncoderBatch {
+    /// Patches window by window, frame by frame.
+    pub(in crate::models) fn encoder_batch(&self, grids: &[Grid]) -> EncoderBatch {
         let patches = self.merge * self.merge;
         let (mut positions, mut order): (Vec<Position>, Vec<u32>) = (Vec::new(), Vec::new());
         let (mut sequences, mut windows) = (Vec::new(), Vec::new());
@@ -96,23 +91,39 @@ impl MediaLayout for Qwen25VlLayout {
     }
 }
 
+impl MediaLayout for Qwen25VlLayout {
+    fn placeholder(&self, kind: MediaKind) -> Option<u32> {
+        self.media.placeholder(kind)
+    }
+
+    fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
+        self.vision.tokens(grid)
+    }
+
+    /// M-RoPE with absolute time (Qwen2.5-VL, section 2.1.3): a grid step of a video lies `tokens_per_second` positions a second
+    /// after the first, rounded down.
+    fn positions(&self, pieces: &[Piece]) -> (Vec<Position>, u32) {
+        let time =
+            |media: &MediaPiece, step: usize| (step as f32 * (self.tokens_per_second * media.seconds_per_step)) as u32;
+        qwen2::positions(pieces, self.vision.merge, time)
+    }
+
+    fn encoder_batch(&self, _: Tower, grids: &[Grid]) -> EncoderBatch {
+        self.vision.encoder_batch(grids)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn windows_are_cut_off_at_the_edges() {
-        let layout = Qwen25VlLayout {
-            merge: 2,
-            window: 2,
-            tokens_per_second: 2.0,
-            media: qwen2::MediaTokens { image: 6, video: 7 },
-            rope: Rope::planar(8, 1e4),
-        };
+        let layout = VisionWindows { merge: 2, window: 2, rope: Rope::planar(8, 1e4) };
         let (order, lengths) = layout.windows(3, 3);
         assert_eq!(order, [0, 1, 3, 4, 2, 5, 6, 7, 8]);
         assert_eq!(lengths, [4, 2, 2, 1]);
-        let batch = layout.encoder_batch(Tower::Vision, &[Grid { t: 2, h: 6, w: 6 }]);
+        let batch = layout.encoder_batch(&[Grid { t: 2, h: 6, w: 6 }]);
         assert_eq!(batch.pass.sequences, [0..36, 36..72]);
         assert_eq!(batch.pass.windows[..5], [0..16, 16..24, 24..32, 32..36, 36..52]);
         assert_eq!(batch.order[9..13], [9, 10, 12, 13]);
@@ -120,13 +131,9 @@ mod tests {
 
     #[test]
     fn time_of_a_video_is_that_of_its_seconds() {
-        let layout = Qwen25VlLayout {
-            merge: 2,
-            window: 4,
-            tokens_per_second: 4.0,
-            media: qwen2::MediaTokens { image: 6, video: 7 },
-            rope: Rope::planar(8, 1e4),
-        };
+        let vision = VisionWindows { merge: 2, window: 4, rope: Rope::planar(8, 1e4) };
+        let media = qwen2::MediaTokens { image: 6, video: 7 };
+        let layout = Qwen25VlLayout { vision, tokens_per_second: 4.0, media };
         let grid = Grid { t: 4, h: 2, w: 2 };
         let media = MediaPiece { kind: MediaKind::Video, grid, seconds_per_step: 0.4 };
         let (positions, after) = layout.positions(&[Piece::Text(2), Piece::Media(media), Piece::Text(1)]);

@@ -13,6 +13,11 @@ use crate::input::MediaProcessor;
 use crate::input::vision_processor::{PixelBounds, ProcessorError};
 use config::Config;
 
+pub(super) use build::vision;
+pub(super) use config::VisionConfig;
+pub(super) use layout::VisionWindows;
+pub(super) use tensors::{QueryKeyValue, vision as vision_tensors};
+
 /// The family.
 #[derive(Debug)]
 pub(super) struct Qwen25Vl;
@@ -41,7 +46,7 @@ impl ModelSpec for Config {
     }
 
     fn build(&self, weights: &Weights) -> Model {
-        Model { encoders: vec![build::vision(self, weights)], decoder: qwen2::decoder(&self.text, 0, weights) }
+        Model { encoders: vec![vision(&self.vision, weights)], decoder: qwen2::decoder(&self.text, 0, weights) }
     }
 
     fn layout(&self) -> Box<dyn MediaLayout> {

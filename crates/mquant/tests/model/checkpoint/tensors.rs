@@ -9,7 +9,7 @@ use mquant::{Class, Explain};
 
 use crate::checkpoint::builder::{Model, f32s, refusal, whole};
 
-const NAMES: Naming = Naming(&[
+const NAMES: Naming = Naming::of(&[
     ("model.visual.", "visual."),
     ("model.language_model.", "language."),
     ("visual.", "visual."),
@@ -111,7 +111,7 @@ fn tensors_come_out_as_stored() {
     let with_odd = [&specs[..], &[TensorSpec::required("odd", [1])]].concat();
     assert_eq!(refusal(checkpoint.select(&NAMES, &with_odd)), "TENSOR_DTYPE");
 
-    const SKIP: Naming = Naming(&[("odd", "gone.rotary_emb.inv_freq"), ("model.", "language.")]);
+    const SKIP: Naming = Naming::of(&[("odd", "gone.rotary_emb.inv_freq"), ("model.", "language.")]);
     assert!(checkpoint.select(&SKIP, &specs).is_err(), "only published names are excused");
     let without = whole(&[
         (
@@ -244,7 +244,7 @@ fn a11_every_planted_value_that_is_not_finite_is_found() {
                 let clean = vec![0x11u8; 8 * bytes];
                 let model = Model::of(whole(&[("a", dtype, &[8], clean), ("w", dtype, &[len], data)]));
                 let specs = [TensorSpec::required("a", [8]), TensorSpec::required("w", [len])];
-                let tensors = model.open().unwrap().select(&Naming(&[]), &specs).unwrap();
+                let tensors = model.open().unwrap().select(&Naming::of(&[]), &specs).unwrap();
                 let error = tensors.check_finite().unwrap_err();
                 assert_eq!((error.code(), error.class()), ("WEIGHT_NOT_FINITE", Class::Numeric));
                 let CheckpointError::NotFinite { tensors } = error else { panic!() };
