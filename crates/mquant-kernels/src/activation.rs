@@ -35,9 +35,11 @@ fn quick_gelu_of(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_tanh_of(x: f32) -> f32 {
     const TWICE_ROOT: f32 = 1.595_769_1;
-    let u = TWICE_ROOT * (x + 0.044_715 * x * x * x);
+    // Beyond, the result is less than 1e-36 or x itself.
+    let near = if x < -10.0 { -10.0 } else { x };
+    let u = TWICE_ROOT * (near + 0.044_715 * near * near * near);
     let u = if u < LEAST { LEAST } else { u };
-    x * sigmoid::<false>(u)
+    near * sigmoid::<false>(u)
 }
 
 /// Φ(−u)·e^(u²/2) for u >= 0 is a polynomial in 1 / (1 + NEAR·u), highest power first; fitted, within 7e-8 of the value.
