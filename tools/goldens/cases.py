@@ -177,20 +177,21 @@ def audio_turns(media, question):
 def sounding(media, question, size=(70, 60), frames=6, samples=42500, fps=1.0):
     """A video with its sound. At 1 frame a second its three steps are in three chunks of 2 s; the sound fills two."""
     sound = media.sound_file("sounding", samples)
-    return [user(media.video("sounding-frames", size, frames, fps=fps, audio=sound), text(question))]
+    rate = {} if fps is None else {"fps": fps}
+    return [user(media.video("sounding-frames", size, frames, **rate, audio=sound), text(question))]
 
 
 def sounding_mix(media, question):
-    """A sound alone, a picture, and a video whose sound is longer than the video, so that the last chunk has no frames.
+    """A sound alone, a picture, and a video whose sound is a single row.
 
-    Tokens of the video reach farther in height than the sound's last chunk in time.
+    The end of the video's sound is at the second position of the video, whose fourth row of cells is at the fourth.
     """
     return [
         user(
             media.audio("audios-1", 501),
             media.image("turns-1", (31, 20)),
             text("And then:"),
-            media.video("sounding-high-frames", (31, 120), 2, fps=2, audio=media.sound_file("sounding-mix", 33000)),
+            media.video("sounding-high-frames", (31, 120), 2, fps=2, audio=media.sound_file("sounding-mix", 900)),
             text(question),
         )
     ]
@@ -236,7 +237,6 @@ CASES = {
     "audio": audio,
     "audios": audios,
     "audio-image": audio_image,
-    "audio-turns": audio_turns,
     "sounding": sounding,
     "sounding-mix": sounding_mix,
 }

@@ -163,6 +163,9 @@ def make_published(folder):
     return memory
 
 
+# 128 cells, the fewest of which the processor lets a frame consist; the sound is longer than its video.
+LONG_SOUND = partial(cases.sounding, size=(64, 32), frames=2, samples=33000, fps=None)
+
 MODELS = {
     "qwen2_5_omni": (
         make_nested,
@@ -171,6 +174,13 @@ MODELS = {
             "audio",
             "audios",
             "audio-image",
+            ("turns", cases.audio_turns),
+            ("video", partial(cases.video, frames=6, fps=1.5)),
+            ("image-video", cases.image_video),
+            ("videos", partial(cases.videos, rates=({"fps": 0.8}, {}))),
+            "sounding",
+            "sounding-mix",
+            ("batch", cases.audio_batch),
         ],
     ),
     "qwen2_5_omni_published": (
@@ -178,7 +188,8 @@ MODELS = {
         [
             "text",
             ("audio", partial(cases.audio, samples=40003)),
-            "audio-turns",
+            ("turns", cases.audio_turns),
+            ("sounding", LONG_SOUND),
         ],
     ),
 }

@@ -126,7 +126,6 @@ class Reference:
         )
         return logits, generated, torch.stack(out.logits, 1).float()
 
-
     @torch.no_grad()
     def entering(self, inputs):
         """What enters the decoder with one conversation.
