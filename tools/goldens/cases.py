@@ -7,6 +7,7 @@ A case is a function of the media and of a question, and gives messages, or for 
 import os
 
 from pictures import save_picture, save_video
+from sounds import save_sound
 
 
 QUESTIONS = [
@@ -51,6 +52,16 @@ class Media:
             self.seed += 1
             save_video(path, size, self.seed, frames)
         return {"type": "video_url", "video_url": {"url": name}, **more}
+
+    def sound_file(self, name, samples):
+        path = os.path.join(self.folder, f"{name}.wav")
+        if not os.path.exists(path):
+            self.seed += 1
+            save_sound(path, samples, self.seed)
+        return f"{name}.wav"
+
+    def audio(self, name, samples):
+        return {"type": "audio_url", "audio_url": {"url": self.sound_file(name, samples)}}
 
 
 def one(media, question):
@@ -132,6 +143,73 @@ def turns(media, question, size=(84, 120)):
     ]
 
 
+def audio(media, question, samples=20700):
+    """A sound of 130 frames: the last frame is not full, and of the 65 rows of the tower the last has no partner."""
+    return [user(media.audio("audio-0", samples), text(question))]
+
+
+def audios(media, question):
+    """A sound of 131 frames and one of 4, which is a single row, with text between."""
+    return [
+        user(
+            media.audio("audios-0", 20837),
+            text("And then:"),
+            media.audio("audios-1", 501),
+            text(question),
+        )
+    ]
+
+
+def audio_image(media, question):
+    """A sound, then a picture: the positions of one follow those of the other."""
+    return [user(media.audio("audio-0", 20700), media.image("odd-0", (90, 81)), text(question))]
+
+
+def audio_turns(media, question):
+    """The first user turn brings a picture, the second a sound after its text."""
+    return [
+        user(media.image("turns-1", (31, 20)), text("How many triangles are there?")),
+        {"role": "assistant", "content": "2"},
+        user(text(question), media.audio("audio-1", 9000)),
+    ]
+
+
+def sounding(media, question, size=(70, 60), frames=6, samples=42500, fps=1.0):
+    """A video with its sound. At 1 frame a second its three steps are in three chunks of 2 s; the sound fills two."""
+    sound = media.sound_file("sounding", samples)
+    rate = {} if fps is None else {"fps": fps}
+    return [user(media.video("sounding-frames", size, frames, **rate, audio=sound), text(question))]
+
+
+def sounding_mix(media, question):
+    """A sound alone, a picture, and a video whose sound is a single row.
+
+    The end of the video's sound is at the second position of the video, whose fourth row of cells is at the fourth.
+    """
+    return [
+        user(
+            media.audio("audios-1", 501),
+            media.image("turns-1", (31, 20)),
+            text("And then:"),
+            media.video("sounding-high-frames", (31, 120), 2, fps=2, audio=media.sound_file("sounding-mix", 900)),
+            text(question),
+        )
+    ]
+
+
+def audio_batch(media, question):
+    """Four conversations: a sound; text; a system message, a picture and a sound; two sounds."""
+    return [
+        audio(media, question),
+        [{"role": "user", "content": f"{question} Please answer with one word."}],
+        [
+            {"role": "system", "content": "Answer with one word."},
+            user(media.image("turns-1", (31, 20)), text(question), media.audio("audio-1", 9000)),
+        ],
+        audios(media, question),
+    ]
+
+
 def batch(media, question, size=(70, 60), frames=5):
     """Three conversations of different lengths; the shorter ones are padded on the left by transformers."""
     return [
@@ -156,4 +234,9 @@ CASES = {
     "odd": odd,
     "turns": turns,
     "batch": batch,
+    "audio": audio,
+    "audios": audios,
+    "audio-image": audio_image,
+    "sounding": sounding,
+    "sounding-mix": sounding_mix,
 }

@@ -3,9 +3,9 @@
 usage: compare_logits.py REFERENCE.safetensors OTHER.safetensors [--logits 2e-3] [--pixels 2e-3]
 
 Bounds: `--logits` on the largest difference over the standard deviation of the reference's logits; `--pixels` on the
-largest difference of a normalised pixel (one of 256 levels is about 0.015, so 2e-3 lets no level differ). Ids, grids
-and greedy tokens must be equal, and both files must hold the same tensors, but `second_per_grid_ts` (what was asked,
-not what was answered) may be in one alone. Exit code 2: a file cannot be read.
+largest difference of a normalised pixel (one of 256 levels is about 0.015, so 2e-3 lets no level differ) or of a
+frame of a sound. Ids, grids and greedy tokens must be equal, and both files must hold the same tensors, but what was
+asked, not answered, and what enters the decoder may be in one alone. Exit code 2: a file cannot be read.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])
-ASKED = {"second_per_grid_ts"}
+# May be in one file alone.
+ASKED = {"second_per_grid_ts", "feature_lengths", "position_ids", "deepstack_features"}
+ASKED |= {f"{kind}_features" for kind in ("image", "video", "audio")}
 
 
 def levels(pixels):
@@ -36,6 +38,11 @@ def compare_pixels(a, b, bound):
     moved = (levels(a) - levels(b)).abs()
     share = f"{int((moved > 0).sum())} of {moved.numel()} levels differ, by {int(moved.max())} at most"
     return largest <= bound, f"largest difference {largest:.2e}, {share}"
+
+
+def compare_frames(a, b, bound):
+    largest = (a - b).abs().max().item()
+    return largest <= bound, f"largest difference {largest:.2e}"
 
 
 def compare_logits(a, b, bound):
@@ -58,6 +65,8 @@ def compare(name, a, b, bounds):
         return compare_logits(a, b, bounds.logits)
     if name.startswith("pixel_values"):
         return compare_pixels(a, b, bounds.pixels)
+    if name.endswith("_features"):
+        return compare_frames(a, b, bounds.pixels)
     return same(a, b)
 
 

@@ -236,3 +236,177 @@ def write_qwen3_vl(folder, model, image_size, video_size, chat_template, special
     video = {"size": video_size, **common, "video_processor_type": "Qwen3VLVideoProcessor"}
     write_json(os.path.join(folder, "video_preprocessor_config.json"), video)
     write_chat(folder, chat_template, special_tokens, text["max_position_embeddings"])
+
+
+# Small stand-ins for the parts of a published Omni model that speak: a reader must pass over them.
+SPEAKING = {
+    "talker.codec_head.weight": (10, 8),
+    "talker.model.embed_tokens.weight": (10, 8),
+    "talker.model.layers.0.self_attn.q_proj.weight": (8, 8),
+    "talker.thinker_to_talker_proj.bias": (8,),
+    "token2wav.code2wav_bigvgan_model.conv_pre.weight": (8, 4, 3),
+    "token2wav.code2wav_dit_model.input_embed.proj.weight": (8, 8),
+}
+
+
+def omni_thinker_config(config, n_window):
+    """The published form of the part that reads; `n_window` is the audio tower's."""
+    text, vision, audio = config.text_config, config.vision_config, config.audio_config
+    kept = "hidden_act hidden_size initializer_range intermediate_size max_position_embeddings max_window_layers"
+    kept += " model_type num_attention_heads num_hidden_layers num_key_value_heads rms_norm_eps"
+    kept += " vocab_size bos_token_id eos_token_id"
+    rope = text.rope_parameters
+    sounds = "activation_dropout activation_function attention_dropout d_model dropout encoder_attention_heads"
+    sounds += " encoder_ffn_dim encoder_layers max_source_positions model_type num_mel_bins output_dim scale_embedding"
+    return {
+        "architectures": ["Qwen2OmniNaViTThinkerForConditionalGeneration"],
+        "audio_config": {
+            **{key: getattr(audio, key) for key in sounds.split()},
+            "n_window": n_window,
+            "num_hidden_layers": audio.encoder_layers,
+            "init_std": 0.02,
+            "encoder_layerdrop": 0.0,
+        },
+        "audio_end_token_id": config.audio_end_token_id,
+        "audio_start_token_id": config.audio_start_token_id,
+        "audio_token_index": config.audio_token_id,
+        "bos_token_id": text.bos_token_id,
+        "eos_token_id": text.eos_token_id,
+        "ignore_index": -100,
+        "image_token_index": config.image_token_id,
+        "init_std": 0.02,
+        "initializer_range": 0.02,
+        "model_type": "qwen2_5_omni_thinker",
+        "pad_token_id": text.bos_token_id,
+        "position_id_per_seconds": config.position_id_per_seconds,
+        "seconds_per_chunk": config.seconds_per_chunk,
+        "text_config": {
+            **{key: getattr(text, key) for key in kept.split()},
+            "attention_dropout": 0.0,
+            "init_std": 0.02,
+            "rope_scaling": {"mrope_section": list(rope["mrope_section"]), "rope_type": "default", "type": "default"},
+            "rope_theta": rope["rope_theta"],
+            "sliding_window": text.max_position_embeddings,
+            "tie_word_embeddings": False,
+            "use_cache": True,
+            "use_sliding_window": False,
+        },
+        "torch_dtype": "bfloat16",
+        "user_token_id": config.user_token_id,
+        "video_token_index": config.video_token_id,
+        "vision_config": {
+            "depth": vision.depth,
+            "embed_dim": vision.hidden_size,
+            "fullatt_block_indexes": list(vision.fullatt_block_indexes),
+            "hidden_act": vision.hidden_act,
+            "hidden_size": vision.hidden_size,
+            "in_channels": vision.in_channels,
+            "in_chans": vision.in_channels,
+            "init_std": 0.02,
+            "intermediate_size": vision.intermediate_size,
+            "model_type": "qwen2_5_omni_vision_encoder",
+            "num_heads": vision.num_heads,
+            "out_hidden_size": vision.out_hidden_size,
+            "patch_size": vision.patch_size,
+            "spatial_merge_size": vision.spatial_merge_size,
+            "spatial_patch_size": vision.patch_size,
+            "temporal_patch_size": vision.temporal_patch_size,
+            "tokens_per_second": config.position_id_per_seconds,
+            "window_size": vision.window_size,
+        },
+        "vision_end_token_id": config.vision_end_token_id,
+        "vision_start_token_id": config.vision_start_token_id,
+        "vision_token_id": config.vision_end_token_id + 1,
+    }
+
+
+def omni_config(thinker):
+    """The whole of a published Omni configuration around that of the part that reads."""
+    speaking = {
+        "audio_start_token_id": thinker["audio_start_token_id"],
+        "audio_end_token_id": thinker["audio_end_token_id"],
+        "embedding_size": 8,
+        "head_dim": 4,
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "model_type": "qwen2_5_omni_talker",
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "num_key_value_heads": 1,
+        "rope_scaling": {"mrope_section": [0, 1, 1], "rope_type": "default", "type": "default"},
+        "rope_theta": 1000000.0,
+        "tts_codec_start_token_id": 7,
+        "vocab_size": 10,
+    }
+    return {
+        "architectures": ["Qwen2_5OmniModel"],
+        "enable_audio_output": True,
+        "enable_talker": True,
+        "model_type": "qwen2_5_omni",
+        "talker_config": speaking,
+        "thinker_config": thinker,
+        "token2wav_config": {
+            "bigvgan_config": {"mel_dim": 4, "model_type": "qwen2_5_omni_bigvgan", "upsample_initial_channel": 8},
+            "dit_config": {"dim": 8, "model_type": "qwen2_5_omni_dit", "num_hidden_layers": 1, "mel_dim": 4},
+            "model_type": "qwen2_5_omni_token2wav",
+        },
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.50.0.dev0",
+    }
+
+
+def write_omni(folder, model, n_window, limits, processor, chat_template, special_tokens, named_tokens):
+    """`limits`: least and most pixels of an image; `processor`: further fields of its file.
+
+    `named_tokens`: what the processor calls some special tokens.
+    """
+    # What transformers calls model.language_model is model in its files, and the towers stand beside it.
+    renamed = [("model.language_model.", "model.")]
+    renamed += [(f"model.{tower}.", f"{tower}.") for tower in ("audio_tower", "visual")]
+    state = {}
+    for name, value in model.state_dict().items():
+        for own, published in renamed:
+            if name.startswith(own):
+                name = published + name.removeprefix(own)
+                break
+        state[f"thinker.{name}"] = value
+    rng = torch.Generator().manual_seed(5)
+    state |= {name: torch.randn(shape, generator=rng) for name, shape in SPEAKING.items()}
+    write_weights(folder, state)
+    thinker = omni_thinker_config(model.config, n_window)
+    write_json(os.path.join(folder, "config.json"), omni_config(thinker))
+    text, vision = thinker["text_config"], thinker["vision_config"]
+    write_generation_config(folder, text["bos_token_id"], text["eos_token_id"])
+    write_json(
+        os.path.join(folder, "preprocessor_config.json"),
+        {
+            "chunk_length": 300,
+            "dither": 0.0,
+            "feature_extractor_type": "WhisperFeatureExtractor",
+            "feature_size": 128,
+            "hop_length": 160,
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "max_pixels": limits[1],
+            "merge_size": vision["spatial_merge_size"],
+            "min_pixels": limits[0],
+            "n_fft": 400,
+            "n_samples": 4800000,
+            "nb_max_frames": 30000,
+            "padding_side": "right",
+            "padding_value": 0.0,
+            "patch_size": vision["patch_size"],
+            "processor_class": "Qwen2_5OmniProcessor",
+            "return_attention_mask": True,
+            "sampling_rate": 16000,
+            "temporal_patch_size": vision["temporal_patch_size"],
+            **processor,
+        },
+    )
+    write_chat(
+        folder,
+        chat_template,
+        special_tokens,
+        text["max_position_embeddings"],
+        extra_special_tokens=named_tokens,
+        processor_class="Qwen2_5OmniProcessor",
+    )

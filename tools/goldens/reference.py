@@ -1,8 +1,9 @@
 """What Hugging Face transformers answers for a model folder and a file of OpenAI chat messages.
 
 Enters: a folder as published (config, weights, processor, tokenizer) and messages whose media urls are paths relative
-to the messages file; a video is a folder of frames, taken in the order of their names. Leaves: the tensors that
-`mquant logits` writes, under the same names (see docs/goldens.md). Weights of any type are computed in float32, on one
+to the messages file; a video is a folder of frames, taken in the order of their names, and its part may name its sound
+as `audio`; sounds are WAV files. Leaves: the tensors that `mquant logits` writes, under the same names (see
+docs/goldens.md). Weights of any type are computed in float32, on one
 thread.
 """
 
@@ -13,22 +14,36 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    GenerationConfig,
+    Qwen2_5OmniProcessor,
+    Qwen2_5OmniThinkerForConditionalGeneration,
+)
 from transformers.utils import logging
+
+from sounds import read_sound
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 torch.set_num_threads(1)
 
 NEW_TOKENS = 12
+OMNI_FPS = 2.0  # of a video of which nobody says how fast its frames follow one another
 
 
 class Reference:
     """A model and its processor, as transformers loads them from one folder."""
 
     def __init__(self, folder):
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        architecture = AutoModelForImageTextToText
+        if AutoConfig.from_pretrained(folder).model_type == "qwen2_5_omni":  # of which only the part that reads is run
+            architecture = Qwen2_5OmniThinkerForConditionalGeneration
+        self.model = architecture.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
+        self.says_video_size = os.path.exists(os.path.join(folder, "processor_config.json"))
         self.processor.tokenizer.padding_side = "left"
 
     def prompt(self, messages):
@@ -44,17 +59,58 @@ class Reference:
         images = [x for c in conversations for x in c.images]
         videos = [x for c in conversations for x in c.videos]
         rates = [x for c in conversations for x in c.rates] if fps is None else fps
-        options = {"cap_pixels_per_frame": False}
-        if any(rate is not None for rate in rates):
+        media = {"images": images or None, "videos": videos or None}
+        options = {"cap_pixels_per_frame": False} if videos else {}
+        omni = isinstance(self.processor, Qwen2_5OmniProcessor)
+        if omni:
+            media |= self._sounds(conversations)
+            options |= self._omni_options(videos, rates)
+        elif any(rate is not None for rate in rates):
             options["video_metadata"] = [_metadata(len(frames), r) for frames, r in zip(videos, rates, strict=True)]
-        return self.processor(
+        inputs = self.processor(
             text=[self.prompt(c.messages) for c in conversations],
-            images=images or None,
-            videos=videos or None,
             padding=True,
             return_tensors="pt",
-            videos_kwargs=options if videos else {},
+            videos_kwargs=options,
+            **media,
         )
+        if omni:
+            self._complete(inputs, rates, media)
+        return inputs
+
+    def _sounds(self, conversations):
+        """The processor's arguments for sounds, of which each is a video's or stands alone."""
+        sounds, sources, videos = [], [], 0
+        for c in conversations:
+            sounds += c.sounds
+            sources += [None if video is None else videos + video for video in c.sources]
+            videos += len(c.videos)
+        if not sounds:
+            return {}
+        out = {"audio": sounds}
+        if any(video is not None for video in sources):
+            assert len({video for video in sources if video is not None}) == videos, "either all videos sound or none"
+            out |= {"load_audio_from_video": True, "audio_from_video_indices": sources}
+        return out
+
+    def _omni_options(self, videos, rates):
+        """Rate and limits of the pixels of videos. Without a word the processor takes its class's limits, whatever the
+        folder says: they are left where the folder says nothing."""
+        if not videos:
+            return {}
+        size = self.processor.video_processor.size
+        limits = {"size": {"shortest_edge": size.shortest_edge, "longest_edge": size.longest_edge}}
+        return {"fps": rates[0] or OMNI_FPS} | (limits if self.says_video_size else {})
+
+    def _complete(self, inputs, rates, media):
+        """What the processor does not pass on: that videos sound, and rates that differ."""
+        sounding = media.get("load_audio_from_video", False)
+        seconds = [self.processor.video_processor.temporal_patch_size / (rate or OMNI_FPS) for rate in rates]
+        if len(set(seconds)) > 1:
+            assert not sounding, "the order of the tokens of videos that sound depends on their common rate"
+            inputs["video_second_per_grid"] = torch.tensor(seconds)
+        if sounding:
+            inputs["use_audio_in_video"] = True
 
     @torch.no_grad()
     def answer(self, inputs, new_tokens=NEW_TOKENS):
@@ -69,7 +125,6 @@ class Reference:
             "generation and logits disagree on the first token"
         )
         return logits, generated, torch.stack(out.logits, 1).float()
-
 
     @torch.no_grad()
     def entering(self, inputs):
@@ -105,10 +160,13 @@ def media_tokens(config):
 
 
 class Conversation:
-    """One conversation: messages in transformers' form, its images, its videos (lists of frames) and their rates."""
+    """One conversation: messages in transformers' form and its media.
+
+    Images; videos, which are lists of frames, and their rates; sounds, and the videos they belong to (number or none).
+    """
 
     def __init__(self, messages, folder):
-        self.messages, self.images, self.videos, self.rates = [], [], [], []
+        self.messages, self.images, self.videos, self.rates, self.sounds, self.sources = [], [], [], [], [], []
         for message in messages:
             content = message["content"]
             if not isinstance(content, str):
@@ -124,10 +182,19 @@ class Conversation:
             frames = os.path.join(folder, part["video_url"]["url"])
             self.videos.append([_picture(os.path.join(frames, name)) for name in sorted(os.listdir(frames))])
             self.rates.append(part.get("fps"))
+            if "audio" in part:
+                self._sound(os.path.join(folder, part["audio"]), len(self.videos) - 1)
             return {"type": "video"}
+        if kind == "audio_url":
+            self._sound(os.path.join(folder, part["audio_url"]["url"]), None)
+            return {"type": "audio"}
         if kind == "text":
             return {"type": "text", "text": part["text"]}
-        raise ValueError(f"unknown content part {kind!r}: expected text, image_url or video_url")
+        raise ValueError(f"unknown content part {kind!r}: expected text, image_url, video_url or audio_url")
+
+    def _sound(self, path, video):
+        self.sounds.append(read_sound(path))
+        self.sources.append(video)
 
 
 def _metadata(frames, fps):
@@ -152,10 +219,9 @@ def read_conversations(path):
 def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None, entering=False):
     """The golden tensors of a messages file, and the logits of each generated token [conversation, step, vocabulary].
 
-    One conversation: `input_ids`, `logits`, `generated`, and the pixels and grids its media have; of a model that asks
-    for it, the seconds of a grid step. A batch runs as one padded batch; each conversation's rows come back without
-    their padding, as `input_ids.0`, `logits.0`, and so on. `fps`: as for `Reference.inputs`. `entering`: for one
-    conversation also the tensors of `Reference.entering`.
+    One conversation: `input_ids`, `logits`, `generated`, and what `media_tensors` gives. A batch runs as one padded
+    batch; each conversation's rows come back without their padding, as `input_ids.0`, `logits.0`, and so on. `fps`: as
+    for `Reference.inputs`. `entering`: for one conversation also the tensors of `Reference.entering`.
     """
     conversations, batch = read_conversations(path)
     inputs = reference.inputs(conversations, fps)
@@ -167,18 +233,27 @@ def tensors(reference, path, new_tokens=NEW_TOKENS, fps=None, entering=False):
         out[f"logits{suffix}"] = logits[i][real]
         out[f"generated{suffix}"] = generated[i].to(torch.int32)
     if not batch:
-        for name, dtype in MEDIA.items():
-            if name in inputs:
-                out[name] = inputs[name].to(dtype)
+        out |= media_tensors(inputs)
         if entering:
             out |= reference.entering(inputs)
     return {name: value.contiguous() for name, value in out.items()}, steps
 
 
+def media_tensors(inputs):
+    """Pixels, grids, seconds of a grid step, and the frames of sounds, one sound after the other, without padding."""
+    out = {name: inputs[key].to(dtype) for key, (name, dtype) in MEDIA.items() if key in inputs}
+    if "input_features" in inputs:
+        real = inputs["feature_attention_mask"].bool()
+        out["input_features"] = inputs["input_features"].transpose(1, 2)[real].float()
+        out["feature_lengths"] = real.sum(-1).to(torch.int32)
+    return out
+
+
 MEDIA = {
-    "pixel_values": torch.float32,
-    "pixel_values_videos": torch.float32,
-    "image_grid_thw": torch.int32,
-    "video_grid_thw": torch.int32,
-    "second_per_grid_ts": torch.float32,
+    "pixel_values": ("pixel_values", torch.float32),
+    "pixel_values_videos": ("pixel_values_videos", torch.float32),
+    "image_grid_thw": ("image_grid_thw", torch.int32),
+    "video_grid_thw": ("video_grid_thw", torch.int32),
+    "second_per_grid_ts": ("second_per_grid_ts", torch.float32),
+    "video_second_per_grid": ("second_per_grid_ts", torch.float32),
 }

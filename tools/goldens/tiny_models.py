@@ -14,6 +14,7 @@ from functools import partial
 
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 import reference
@@ -59,11 +60,37 @@ def tokenizer():
     )
 
 
-def text_config(tied, **text):
-    """Arguments of a decoder's configuration for the tokenizer at hand."""
-    ids = tokenizer().convert_tokens_to_ids
+def renamed_tokenizer(names, added):
+    """JSON of the tokenizer with other names for some of its special tokens, and special tokens added at its end."""
+    with open(TOKENIZER, encoding="utf-8") as file:
+        out = json.load(file)
+    for token in out["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    vocabulary = {names.get(token, token): number for token, number in out["model"]["vocab"].items()}
+    first = len(vocabulary)
+    for number, token in enumerate(added, first):
+        vocabulary[token] = number
+        out["added_tokens"].append({**out["added_tokens"][0], "id": number, "content": token})
+    out["model"]["vocab"] = vocabulary
+    return out
+
+
+def tokenizer_of(json_object, **more):
+    """`more`: names of further special tokens to the tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(json_object)),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=more,
+    )
+
+
+def text_config(tied, words=None, **text):
+    """Arguments of a decoder's configuration for the tokenizer at hand, or for another: `words`."""
+    words = words or tokenizer()
+    ids = words.convert_tokens_to_ids
     return dict(
-        vocab_size=len(tokenizer()),
+        vocab_size=len(words),
         max_position_embeddings=4096,
         bos_token_id=ids("<|endoftext|>"),
         eos_token_id=ids("<|im_end|>"),
@@ -156,7 +183,7 @@ def report(name, tensors, margin):
     print(f"{name}: prompt tokens {tokens}, distinct generated {distinct}, margin {margin:.3f}", flush=True)
 
 
-def make(out, name, write, cases, seed, entering=False):
+def make(out, name, write, cases, seed, entering=False, vocabulary=None):
     """Make the model folder `name`: `write` writes the model and returns it.
 
     `cases`: names of cases, or a name and its function, and after them a dictionary where there are further goldens of
@@ -166,7 +193,10 @@ def make(out, name, write, cases, seed, entering=False):
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     memory = write(folder)
-    shutil.copyfile(TOKENIZER, os.path.join(folder, "tokenizer.json"))
+    if vocabulary is None:
+        shutil.copyfile(TOKENIZER, os.path.join(folder, "tokenizer.json"))
+    else:
+        write_messages(os.path.join(folder, "tokenizer.json"), vocabulary)
     loaded = reference.Reference(folder)
     media, rendered = Media(folder, seed), []
     for case in cases:
@@ -185,13 +215,13 @@ def make(out, name, write, cases, seed, entering=False):
     write_messages(os.path.join(folder, "cases.json"), rendered)
 
 
-def main(doc, models, entering=False):
+def main(doc, models, entering=False, vocabulary=None):
     """The command line of a generator. `models`: folder name to (function that writes the model, cases).
 
-    `entering`: the goldens hold also what enters the decoder.
+    `entering`: the goldens hold also what enters the decoder. `vocabulary`: JSON of another tokenizer.
     """
     if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
         raise SystemExit(doc)
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "..", "crates", "mquant", "tests", "goldens")
     for i, (name, (write, cases)) in enumerate(models.items()):
-        make(out, name, write, cases, seed=100 * (1 + i), entering=entering)
+        make(out, name, write, cases, seed=100 * (1 + i), entering=entering, vocabulary=vocabulary)
