@@ -2,7 +2,7 @@
 
 use mquant::kernels::{Bits, Dtype, HeadShape, Matrix};
 use mquant::models::Model;
-use mquant::nn::{NormKind, Output, Part, SiteId, SiteMut, Stage, Tower, Weight};
+use mquant::nn::{NormKind, Part, SiteId, SiteMut, Stage, Tower, Weight};
 use serde::Serialize;
 
 /// Everything counted.

@@ -4,6 +4,7 @@ mod anatomy;
 mod show;
 
 use clap::Args;
+use mquant::input::MediaKind;
 use mquant::run::LoadedModel;
 use serde::Serialize;
 
