@@ -116,10 +116,11 @@ pub(in crate::models) struct MediaTokens {
 }
 
 impl MediaTokens {
-    pub(in crate::models) fn placeholder(&self, kind: MediaKind) -> u32 {
+    pub(in crate::models) fn placeholder(&self, kind: MediaKind) -> Option<u32> {
         match kind {
-            MediaKind::Image => self.image,
-            MediaKind::Video => self.video,
+            MediaKind::Image => Some(self.image),
+            MediaKind::Video => Some(self.video),
+            MediaKind::Audio => None,
         }
     }
 

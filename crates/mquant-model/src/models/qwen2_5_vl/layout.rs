@@ -47,7 +47,7 @@ impl Qwen25VlLayout {
 
 impl MediaLayout for Qwen25VlLayout {
     fn placeholder(&self, kind: MediaKind) -> Option<u32> {
-        Some(self.media.placeholder(kind))
+        self.media.placeholder(kind)
     }
 
     fn tokens(&self, _: MediaKind, grid: Grid) -> usize {

@@ -24,7 +24,7 @@ impl Qwen2VlLayout {
 
 impl MediaLayout for Qwen2VlLayout {
     fn placeholder(&self, kind: MediaKind) -> Option<u32> {
-        Some(self.media.placeholder(kind))
+        self.media.placeholder(kind)
     }
 
     fn tokens(&self, _: MediaKind, grid: Grid) -> usize {

@@ -62,7 +62,7 @@ impl Qwen3VlLayout {
 
 impl MediaLayout for Qwen3VlLayout {
     fn placeholder(&self, kind: MediaKind) -> Option<u32> {
-        Some(self.media.placeholder(kind))
+        self.media.placeholder(kind)
     }
 
     /// `<0.5 seconds>` and a placeholder between the tokens of a frame, for each grid step of a video.
