@@ -29,7 +29,10 @@ impl MediaArgs {
 
 /// Whether a medium's file can be opened.
 pub(crate) fn check_opens(content: &Content) -> Result<(), Failure> {
-    let (Content::Image(source) | Content::Video(Video { source, .. })) = content else { return Ok(()) };
+    let source = match content {
+        Content::Image(source) | Content::Video(Video { source, .. }) | Content::Audio(source) => source,
+        Content::Text(_) => return Ok(()),
+    };
     let MediaSource::Path(path) = source else { return Ok(()) };
     let failed = |source| CliError::Read { file: path.display().to_string(), source };
     File::open(path).map(drop).map_err(|e| Failure::new("read the media", failed(e)))
@@ -83,7 +86,7 @@ impl FromArgMatches for MediaArgs {
             placed.map(|(at, path)| (at, content(MediaSource::Path(path)))).collect::<Vec<_>>()
         };
         let mut all = given("image", &Content::Image);
-        all.extend(given("video", &|source| Content::Video(Video { source, fps })));
+        all.extend(given("video", &|source| Content::Video(Video { source, fps, audio: None })));
         all.sort_by_key(|(at, _)| *at);
         Ok(Self { media: all.into_iter().map(|(_, content)| content).collect() })
     }
@@ -117,7 +120,7 @@ mod tests {
         let command = MediaArgs::augment_args(Command::new("test"));
         let matches = command.clone().get_matches_from(["test", "--video", "a", "--fps", "2.5", "--video=b"]);
         let fps = FrameRate::new(2.5);
-        let video = |name: &str| Content::Video(Video { source: MediaSource::Path(name.into()), fps });
+        let video = |name: &str| Content::Video(Video { source: MediaSource::Path(name.into()), fps, audio: None });
         assert_eq!(MediaArgs::from_arg_matches(&matches).unwrap().media, [video("a"), video("b")]);
         for refused in [&["--fps", "2"][..], &["--video", "a", "--fps", "0"], &["--video", "a", "--fps", "nan"]] {
             assert!(command.clone().try_get_matches_from([&["test"], refused].concat()).is_err(), "{refused:?}");

@@ -34,7 +34,7 @@ pub(super) fn parts(body: &Body, each: &mut dyn FnMut(Part<'_>)) {
         Body::Plain(text) => each(Part::Text(text)),
         Body::Parts(parts) => parts.iter().for_each(|part| match part {
             Content::Text(text) => each(Part::Text(text)),
-            Content::Image(_) | Content::Video(_) => each(Part::Media),
+            Content::Image(_) | Content::Video(_) | Content::Audio(_) => each(Part::Media),
         }),
     }
 }

@@ -15,7 +15,7 @@ mod media;
 
 pub use chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
 pub use generation_config::GenerationConfig;
-pub use media::{MediaKind, MediaProcessor};
+pub use media::{MediaKind, MediaProcessor, WithAudio};
 pub use messages::{Body, Content, FrameRate, MediaSource, Message, Video};
 pub use prompt::{encode_chat, encode_text};
 pub use tokenizer::{SkipSpecial, Tokenizer};

@@ -49,7 +49,7 @@ impl Explain for PromptError {
 }
 
 /// The ids of a conversation. Every control id in them was written by the template, or by the tokenizer's post-processor
-/// where the prompt does not begin with `bos_token` already. Each image and video is the placeholders the template wrote
+/// where the prompt does not begin with `bos_token` already. Each image, video and sound is the placeholders the template wrote
 /// for it, not yet repeated for its patches.
 ///
 /// # Errors
@@ -136,7 +136,7 @@ fn mark(message: &Message, tokenizer: &Tokenizer, marked: Marked) -> Message {
                 .iter()
                 .map(|part| match part {
                     Content::Text(text) => Content::Text(mark(text)),
-                    media @ (Content::Image(_) | Content::Video(_)) => media.clone(),
+                    media @ (Content::Image(_) | Content::Video(_) | Content::Audio(_)) => media.clone(),
                 })
                 .collect(),
         ),

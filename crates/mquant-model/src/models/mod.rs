@@ -139,7 +139,7 @@ pub enum Expanded {
 pub enum Piece {
     /// This many text tokens.
     Text(usize),
-    /// The placeholders of one image or video.
+    /// The placeholders of one image, video or sound.
     Media(MediaPiece),
 }
 

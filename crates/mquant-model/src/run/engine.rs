@@ -43,10 +43,12 @@ const LOGIT_ROWS_AT_ONCE: usize = 64;
 pub struct StepStats {
     /// Rows computed; those a sequence remembered are not.
     pub rows: usize,
-    /// Images and videos that passed their tower; those a sequence remembered did not.
+    /// Images, videos and sounds that passed their tower; those a sequence remembered did not.
     pub media: usize,
-    /// Time in the towers of images and videos.
+    /// Time in the tower of images and videos.
     pub vision: Duration,
+    /// Time in the tower of sounds.
+    pub audio: Duration,
     /// Time in the decoder, and for the logits.
     pub decoder: Duration,
 }
@@ -56,6 +58,7 @@ impl std::ops::AddAssign for StepStats {
         self.rows += other.rows;
         self.media += other.media;
         self.vision += other.vision;
+        self.audio += other.audio;
         self.decoder += other.decoder;
     }
 }

@@ -12,12 +12,18 @@ pub enum RunError {
     /// The template wrote another number of placeholders than there are media.
     #[error("the chat template wrote {placeholders} {} placeholders for {media} in the messages", .kind.name())]
     Placeholders {
-        /// Of images or of videos.
+        /// Of images, of videos or of sounds.
         kind: MediaKind,
         /// In the prompt.
         placeholders: usize,
         /// In the messages.
         media: usize,
+    },
+    /// A video with a sound track: nothing places the rows of both together.
+    #[error("video {video} has a sound track, which cannot be placed among the frames")]
+    SoundTrack {
+        /// Among the videos of the conversation, counted from 1.
+        video: usize,
     },
     /// More tokens than the context holds.
     #[error("{needed} tokens are needed ({prompt} of them in the prompt), the context holds {limit}")]
@@ -79,6 +85,7 @@ impl Explain for RunError {
     fn class(&self) -> Class {
         match self {
             RunError::Placeholders { .. } | RunError::Context { .. } | RunError::Empty => Class::Input,
+            RunError::SoundTrack { .. } => Class::Unsupported,
             RunError::ContextTooLarge { .. } | RunError::Option { .. } => Class::Usage,
             RunError::ActivationsNotFinite { .. } | RunError::NotFinite { .. } => Class::Numeric,
             RunError::Threads { .. } => Class::Resources,
@@ -88,6 +95,7 @@ impl Explain for RunError {
     fn code(&self) -> &'static str {
         match self {
             RunError::Placeholders { .. } => "PROMPT_PLACEHOLDERS",
+            RunError::SoundTrack { .. } => "SOUND_TRACK",
             RunError::Context { .. } => "CONTEXT_EXCEEDED",
             RunError::Empty => "PROMPT_EMPTY",
             RunError::ContextTooLarge { .. } => "CONTEXT_TOO_LARGE",
@@ -101,8 +109,12 @@ impl Explain for RunError {
     fn hint(&self) -> Option<String> {
         match self {
             RunError::Placeholders { .. } => Some("check that the chat template is the model's own".to_owned()),
-            RunError::Context { .. } => {
-                Some("shorten the prompt, make images smaller with --max-pixels, or raise --context".to_owned())
+            RunError::Context { .. } => Some(
+                "shorten the prompt or its sounds, make images smaller with --max-pixels, or raise --context"
+                    .to_owned(),
+            ),
+            RunError::SoundTrack { .. } => {
+                Some("give the sound as a part of its own, before or after the video".to_owned())
             }
             RunError::Empty => Some("give a prompt".to_owned()),
             RunError::ActivationsNotFinite { .. } | RunError::NotFinite { .. } => {

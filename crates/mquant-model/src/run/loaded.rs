@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bundle::{PackedCache, PackedCacheUse, Quantization};
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
+use crate::input::audio::AudioLimits;
 use crate::input::chat_template::{AddGenerationPrompt, ChatTemplate, Isolation};
 use crate::input::generation_config::GenerationConfig;
 use crate::input::image::ImageLimits;
@@ -61,6 +62,8 @@ pub struct LoadedModel {
     pub image_limits: ImageLimits,
     /// What videos may cost.
     pub video_limits: VideoLimits,
+    /// What sounds may cost.
+    pub audio_limits: AudioLimits,
 }
 
 impl std::fmt::Debug for LoadedModel {
@@ -100,13 +103,14 @@ impl LoadedModel {
             generation,
             image_limits: ImageLimits::default(),
             video_limits: VideoLimits::default(),
+            audio_limits: AudioLimits::default(),
         })
     }
 
     /// Reads the media of a conversation and arranges it as rows.
     ///
     /// # Errors
-    /// A picture, message or template that is wrong.
+    /// A picture, sound, message or template that is wrong.
     pub fn prepare(&self, messages: &[Message], add: AddGenerationPrompt) -> Result<Prompt> {
         Prompt::prepare(self, messages, add)
     }

@@ -8,12 +8,13 @@ use sha2::{Digest, Sha256};
 
 use super::{LoadedModel, RunError};
 use crate::error::Result;
+use crate::input::audio;
 use crate::input::chat_template::AddGenerationPrompt;
 use crate::input::image::{self, RgbImage};
 use crate::input::messages::{Content, FrameRate, MediaSource, Message, Video};
 use crate::input::prompt::RenderedChat;
 use crate::input::video;
-use crate::input::vision_processor::{FRAMES_PER_SECOND, Patches};
+use crate::input::vision_processor::{FRAMES_PER_SECOND, Patches, ProcessorError};
 use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::models::{Expanded, MediaLayout, MediaPiece, Piece};
 use crate::nn::Position;
@@ -21,12 +22,12 @@ use crate::nn::Position;
 /// What tells one medium from another: a hash of its patches and their arrangement.
 pub type MediaKey = [u8; 32];
 
-/// One image or video and the rows it takes.
+/// One image, video or sound and the rows it takes.
 #[derive(Clone, Debug)]
 pub struct PlacedMedia {
-    /// Image or video.
+    /// Image, video or sound.
     pub kind: MediaKind,
-    /// What the vision tower reads.
+    /// What its tower reads.
     pub patches: Arc<Patches>,
     /// Its rows in the prompt, in the order in which they leave the tower: one range, or several with text between them.
     pub rows: Vec<Range<usize>>,
@@ -85,12 +86,14 @@ pub struct Prompt {
 
 impl Prompt {
     pub(super) fn prepare(loaded: &LoadedModel, messages: &[Message], add: AddGenerationPrompt) -> Result<Self> {
+        check_heard(&*loaded.layout, messages)?;
         let mut chat = RenderedChat::new(&loaded.template, &loaded.tokenizer, messages, add)?;
         let mut media = Vec::new();
         for content in messages.iter().flat_map(Message::media) {
             match content {
                 Content::Image(source) => media.push((MediaKind::Image, read_image(loaded, source)?)),
                 Content::Video(video) => media.push((MediaKind::Video, read_video(loaded, video)?)),
+                Content::Audio(source) => media.push((MediaKind::Audio, read_audio(loaded, source)?)),
                 Content::Text(_) => {}
             }
         }
@@ -223,6 +226,32 @@ fn read_video(loaded: &LoadedModel, video: &Video) -> Result<Patches> {
     };
     let fps = video.fps.map_or(FRAMES_PER_SECOND, FrameRate::per_second);
     Ok(loaded.processor.video(&frames, fps)?)
+}
+
+fn read_audio(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
+    let sound = match source {
+        MediaSource::Path(path) => audio::open(path, &loaded.audio_limits)?,
+        MediaSource::Bytes(bytes) => audio::decode(bytes, &loaded.audio_limits)?,
+    };
+    Ok(loaded.processor.audio(&sound)?)
+}
+
+/// Refuses sounds that the model does not read, and sound tracks, before a template is rendered or a file is opened.
+fn check_heard(layout: &dyn MediaLayout, messages: &[Message]) -> Result<()> {
+    let media = || messages.iter().flat_map(Message::media);
+    let mut has_track = media().filter_map(|content| match content {
+        Content::Video(video) => Some(video.audio.is_some()),
+        Content::Image(_) | Content::Audio(_) | Content::Text(_) => None,
+    });
+    let track = has_track.position(|has| has);
+    let sounds = track.is_some() || media().any(|content| matches!(content, Content::Audio(_)));
+    if sounds && layout.placeholder(MediaKind::Audio).is_none() {
+        return Err(ProcessorError::NoAudio.into());
+    }
+    match track {
+        Some(index) => Err(RunError::SoundTrack { video: index + 1 }.into()),
+        None => Ok(()),
+    }
 }
 
 fn media_key(patches: &Patches) -> MediaKey {

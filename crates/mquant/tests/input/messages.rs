@@ -36,7 +36,7 @@ fn both_conventions_are_read() {
         Content::Image(path("d.png")),
         Content::Image(path("e.png")),
         Content::Video(path("f.mp4").into()),
-        Content::Video(Video { source: path("g.mp4"), fps: FrameRate::new(2.5) }),
+        Content::Video(Video { source: path("g.mp4"), fps: FrameRate::new(2.5), audio: None }),
         Content::Image(MediaSource::Bytes([1, 2, 3].as_slice().into())),
         Content::Text("Why?".into()),
     ];
@@ -48,10 +48,80 @@ fn both_conventions_are_read() {
 }
 
 #[test]
+fn sounds_are_read_in_every_form() {
+    let json = r#"[{"role": "user", "content": [
+        {"type": "audio_url", "audio_url": {"url": "a.wav"}}, {"type": "audio_url", "audio_url": "b.wav"},
+        {"type": "input_audio", "input_audio": {"data": "AQID", "format": "wav"}},
+        {"type": "audio", "audio": "c.wav"}, {"type": "audio", "url": "d.wav"}, {"type": "audio", "path": "e.wav"},
+        {"type": "audio", "audio": "data:audio/mpeg;base64,AQI="},
+        {"type": "video", "video": "f", "audio": "f.wav"},
+        {"type": "video_url", "video_url": "g", "audio": {"url": "data:audio/wav;base64,AQID"}, "fps": 2},
+        {"type": "video", "video": "h", "audio": null}]}]"#;
+    let bytes = || MediaSource::Bytes([1, 2, 3].as_slice().into());
+    let video = |name, audio, fps| Content::Video(Video { source: path(name), fps, audio });
+    let parts = vec![
+        Content::Audio(path("a.wav")),
+        Content::Audio(path("b.wav")),
+        Content::Audio(bytes()),
+        Content::Audio(path("c.wav")),
+        Content::Audio(path("d.wav")),
+        Content::Audio(path("e.wav")),
+        Content::Audio(MediaSource::Bytes([1, 2].as_slice().into())),
+        video("f", Some(path("f.wav")), None),
+        video("g", Some(bytes()), FrameRate::new(2.0)),
+        video("h", None, None),
+    ];
+    assert_eq!(read(json).unwrap(), [Message::parts("user", parts)]);
+}
+
+#[test]
+fn broken_sounds_name_their_place() {
+    let long = "A".repeat((20 << 20) / 3 * 4 + 8);
+    let long = format!(r#"{{"type":"input_audio","input_audio":{{"data":"{long}","format":"wav"}}}}"#);
+    let tracks = vec![r#"{"type":"video","video":"a","audio":"b"}"#; 9].join(",");
+    let cases = [
+        (r#"{"type":"audio"}"#, "MESSAGES_FIELD", "audio: expected a path or url"),
+        (r#"{"type":"audio","audio":7}"#, "MESSAGES_FIELD", "a number"),
+        (r#"{"type":"audio","audio":"a","path":"b"}"#, "MESSAGES_FIELD", "one source"),
+        (r#"{"type":"audio","audio":"a","fps":1}"#, "MESSAGES_UNSUPPORTED", "fps"),
+        (r#"{"type":"audio","audio":"a\u0000"}"#, "MESSAGES_FIELD", "NUL"),
+        (r#"{"type":"audio","audio":"https://a/b.wav"}"#, "MESSAGES_UNSUPPORTED", "https"),
+        (r#"{"type":"audio","audio":"data:image/png;base64,AQID"}"#, "MESSAGES_DATA_URL", "audio/"),
+        (r#"{"type":"audio","audio":"data:audio/wav;base64,*"}"#, "MESSAGES_DATA_URL", "base64"),
+        (r#"{"type":"audio_url"}"#, "MESSAGES_FIELD", "audio_url"),
+        (r#"{"type":"audio_url","audio_url":{}}"#, "MESSAGES_FIELD", "url"),
+        (r#"{"type":"audio_url","audio_url":{"url":"a","format":"wav"}}"#, "MESSAGES_UNSUPPORTED", "format"),
+        (r#"{"type":"input_audio"}"#, "MESSAGES_FIELD", "`data` and `format`"),
+        (r#"{"type":"input_audio","input_audio":"AQID"}"#, "MESSAGES_FIELD", "a string"),
+        (r#"{"type":"input_audio","input_audio":{"format":"wav"}}"#, "MESSAGES_FIELD", "data"),
+        (r#"{"type":"input_audio","input_audio":{"data":"AQID"}}"#, "MESSAGES_FIELD", "format"),
+        (r#"{"type":"input_audio","input_audio":{"data":"AQID","format":"opus"}}"#, "MESSAGES_UNSUPPORTED", "opus"),
+        (r#"{"type":"input_audio","input_audio":{"data":"A-_=","format":"wav"}}"#, "MESSAGES_FIELD", "strict base64"),
+        (r#"{"type":"input_audio","input_audio":{"data":"","format":"wav"}}"#, "MESSAGES_FIELD", "no bytes"),
+        (r#"{"type":"input_audio","input_audio":{"data":"AQID","format":"wav","id":1}}"#, "MESSAGES_UNSUPPORTED", "id"),
+        (r#"{"type":"video","video":"a","audio":[]}"#, "MESSAGES_FIELD", "audio"),
+        (r#"{"type":"video","video":"a","audio":"data:video/mp4;base64,AQID"}"#, "MESSAGES_DATA_URL", "audio/"),
+        (r#"{"type":"image","image":"a","audio":"b"}"#, "MESSAGES_UNSUPPORTED", "audio"),
+        (&long, "MESSAGES_LIMIT", "bytes of an inline image, video or sound"),
+        (&tracks, "MESSAGES_LIMIT", "images, videos and sounds: at most 16, found 17"),
+    ];
+    for (part, code, words) in cases {
+        let e = read(&format!(r#"[{{"role":"user","content":[{{"type":"text","text":""}},{part}]}}]"#)).unwrap_err();
+        let start: String = part.chars().take(100).collect();
+        assert_eq!(e.code(), code, "{start}: {e}");
+        assert!(e.to_string().contains(words), "{start}: {e}");
+        assert!(e.to_string().len() < 300, "{e}");
+        assert!(code == "MESSAGES_LIMIT" || e.to_string().contains("message 0, part 1"), "{e}");
+    }
+}
+
+#[test]
 fn broken_messages_name_their_place() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let many_media =
-        format!(r#"[{{"role":"user","content":[{}]}}]"#, vec![r#"{"type":"image","image":"a"}"#; 17].join(","));
+    let many_media = |kind: &str| {
+        let media = vec![format!(r#"{{"type":"{kind}","{kind}":"a"}}"#); 17].join(",");
+        format!(r#"[{{"role":"user","content":[{media}]}}]"#)
+    };
     let many = format!("[{}]", vec![r#"{"role":"user","content":"x"}"#; 10_001].join(","));
     let part = |part: &str| {
         format!(r#"[{{"role":"user","content":"x"}},{{"role":"user","content":[{{"type":"text","text":""}},{part}]}}]"#)
@@ -78,7 +148,7 @@ fn broken_messages_name_their_place() {
         (r#"[{"role":"user","content":"x","tool_calls":[]}]"#.into(), "MESSAGES_UNSUPPORTED", "tool_calls"),
         (part("3"), "MESSAGES_FIELD", "message 1, part 1"),
         (part("{}"), "MESSAGES_FIELD", "type"),
-        (part(r#"{"type":"input_audio"}"#), "MESSAGES_UNSUPPORTED", "message 1, part 1"),
+        (part(r#"{"type":"input_image"}"#), "MESSAGES_UNSUPPORTED", "message 1, part 1"),
         (part(r#"{"type":"text"}"#), "MESSAGES_FIELD", "text"),
         (part(r#"{"type":"text","text":3}"#), "MESSAGES_FIELD", "a number"),
         (part(r#"{"type":"text","text":"x","cache":1}"#), "MESSAGES_UNSUPPORTED", "cache"),
@@ -95,7 +165,8 @@ fn broken_messages_name_their_place() {
         (part(r#"{"type":"video","video":"a","fps":0}"#), "MESSAGES_FIELD", "found 0"),
         (part(r#"{"type":"video","video":"a","fps":1e9}"#), "MESSAGES_FIELD", "at most 1000"),
         (part(r#"{"type":"video","video":"a","fps":"2"}"#), "MESSAGES_FIELD", "fps"),
-        (many_media, "MESSAGES_LIMIT", "16"),
+        (many_media("image"), "MESSAGES_LIMIT", "16"),
+        (many_media("audio"), "MESSAGES_LIMIT", "16"),
         (many, "MESSAGES_LIMIT", "10000"),
     ];
     for (json, code, words) in cases {

@@ -80,6 +80,11 @@ impl FeatureExtractor {
         self.longest
     }
 
+    /// Seconds from one frame to the next.
+    pub fn seconds_per_frame(&self) -> f32 {
+        HOP as f32 / SAMPLE_RATE as f32
+    }
+
     /// Frames that `samples` samples at 16 kHz will take: one for every 160, the last one begun.
     pub fn frames(&self, samples: usize) -> usize {
         samples.div_ceil(HOP)

@@ -34,6 +34,7 @@ use std::path::Path;
 
 pub use error::{AudioError, ExtractorError};
 pub use extractor::{ExtractorFiles, FeatureExtractor, Features};
+pub use read::read;
 
 /// Fewest samples in a second: below it there is no speech.
 pub const LOWEST_RATE: u32 = 4_000;
@@ -212,6 +213,19 @@ pub fn probe(bytes: &[u8]) -> Result<Header, AudioError> {
     header::header(bytes)
 }
 
+/// The same, checked against `limits`, as [`decode`] does before it decodes.
+///
+/// # Errors
+/// As [`probe`]; too many bytes, and what the header declares beyond a limit.
+pub fn checked_header(bytes: &[u8], limits: &AudioLimits) -> Result<Header, AudioError> {
+    if bytes.len() as u64 > limits.encoded_bytes {
+        return Err(AudioError::TooManyBytes { found: bytes.len() as u64, limit: limits.encoded_bytes });
+    }
+    let header = probe(bytes)?;
+    limits.check(&header)?;
+    Ok(header)
+}
+
 /// Decodes a sound and averages its channels.
 ///
 /// # Errors
@@ -225,6 +239,6 @@ pub fn decode(bytes: &[u8], limits: &AudioLimits) -> Result<Sound, AudioError> {
 /// # Errors
 /// As [`decode`], with the path; and if the file cannot be read or is longer than the limit, found before it is read.
 pub fn open(path: &Path, limits: &AudioLimits) -> Result<Sound, AudioError> {
-    let bytes = read::read(path, limits.encoded_bytes)?;
+    let bytes = read(path, limits.encoded_bytes)?;
     decode(&bytes, limits).map_err(|source| AudioError::InFile { path: path.to_owned(), source: Box::new(source) })
 }

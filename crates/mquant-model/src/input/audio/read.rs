@@ -7,7 +7,10 @@ use std::path::Path;
 use super::AudioError;
 
 /// The whole file. Symbolic links are followed: the path is the user's own.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, AudioError> {
+///
+/// # Errors
+/// No regular file, one that cannot be read, or more than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, AudioError> {
     let failed = |source| AudioError::Open { path: path.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {

@@ -42,6 +42,16 @@ pub(super) struct Part {
     pub(super) r#type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<String>,
+    /// True of a sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) audio: Option<bool>,
+}
+
+impl Part {
+    /// A part of this type, and nothing else.
+    pub(super) fn of(r#type: &str) -> Self {
+        Self { r#type: r#type.into(), text: None, audio: None }
+    }
 }
 
 /// Why a render failed, without the file, which a worker does not know.

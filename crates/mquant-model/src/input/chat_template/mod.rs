@@ -3,7 +3,8 @@
 //!
 //! Enters: a model folder and messages. Leaves: the prompt as text, equal to what Jinja2 renders inside `transformers`.
 //! Invariant: a template costs at most the budgets below, whatever it says; see [`Isolation`] for which of them hold
-//! where. Media parts reach the template as `{"type": "image"}` or `{"type": "video"}`, never with their source.
+//! where. Media parts reach the template as `{"type": "image"}`, `{"type": "video"}` or
+//! `{"type": "audio", "audio": true}`, never with their source: some templates know sounds by the key alone.
 
 mod discover;
 mod engine;
@@ -288,9 +289,10 @@ impl ChatTemplate {
 
 fn turn(message: &Message) -> Turn {
     let part = |content: &Content| match content {
-        Content::Text(text) => Part { r#type: "text".into(), text: Some(text.clone()) },
-        Content::Image(_) => Part { r#type: "image".into(), text: None },
-        Content::Video(_) => Part { r#type: "video".into(), text: None },
+        Content::Text(text) => Part { text: Some(text.clone()), ..Part::of("text") },
+        Content::Image(_) => Part::of("image"),
+        Content::Video(_) => Part::of("video"),
+        Content::Audio(_) => Part { audio: Some(true), ..Part::of("audio") },
     };
     let content = match &message.body {
         Body::Plain(text) => Said::Plain(text.clone()),

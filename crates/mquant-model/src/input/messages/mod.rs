@@ -1,8 +1,18 @@
-//! A conversation as a user writes it: roles, texts, images and videos.
+//! A conversation as a user writes it: roles, texts, images, videos and sounds.
 //!
 //! Enters: OpenAI chat messages or Hugging Face's form of them as JSON text. Leaves: [`Message`]s whose media are paths
-//! or bytes, not yet opened. Invariant: every message has a role and a body, every part is text, image or video, and the
-//! limits below hold.
+//! or bytes, not yet opened. Invariant: every message has a role and a body, every part is text, image, video or
+//! sound, and the limits below hold.
+//!
+//! | part | source |
+//! |---|---|
+//! | `text` | `text` |
+//! | `image`, `video`, `audio` | one of the key of that name, `url` and `path` |
+//! | `image_url`, `video_url`, `audio_url` | the key of that name: a string, or an object with `url` |
+//! | `input_audio` | an object of `data` (base64 of a sound file) and `format` |
+//!
+//! A source is a path, a `file://` url or a data URL of the part's kind. A video may have `fps` and, as `audio`, its sound
+//! track. What a sound is, its content tells, whatever `format` says.
 
 mod parse;
 mod source;
@@ -20,16 +30,16 @@ pub use parse::parse;
 pub const MAX_MESSAGES: usize = 10_000;
 /// Parts in one message.
 pub const MAX_PARTS: usize = 10_000;
-/// Images and videos in one conversation.
+/// Images, videos and sounds in one conversation; a video's sound track is one of them.
 pub const MAX_MEDIA: usize = 16;
-/// Bytes of one image or video given inline, after decoding.
+/// Bytes of one image, video or sound given inline, after decoding.
 pub const MAX_INLINE_BYTES: usize = 20 << 20;
 /// Bytes of the JSON text.
 pub const MAX_JSON_BYTES: usize = 128 << 20;
 /// Characters of a role.
 pub const MAX_ROLE_CHARS: usize = 32;
 
-/// Where the bytes of an image or video are.
+/// Where the bytes of an image, video or sound are.
 #[derive(Clone, PartialEq, Eq)]
 pub enum MediaSource {
     /// A file, relative to the current folder or absolute; not yet opened.
@@ -78,11 +88,13 @@ pub struct Video {
     /// How fast the frames follow one another; families with absolute time place its rows by it. None takes the reference's
     /// [`FRAMES_PER_SECOND`](super::vision_processor::FRAMES_PER_SECOND).
     pub fps: Option<FrameRate>,
+    /// Where its sound track is.
+    pub audio: Option<MediaSource>,
 }
 
 impl From<MediaSource> for Video {
     fn from(source: MediaSource) -> Self {
-        Self { source, fps: None }
+        Self { source, fps: None, audio: None }
     }
 }
 
@@ -95,6 +107,8 @@ pub enum Content {
     Image(MediaSource),
     /// A video.
     Video(Video),
+    /// A sound.
+    Audio(MediaSource),
 }
 
 /// What a message says, in the form its writer chose: templates tell a string from a list of parts.
@@ -126,7 +140,7 @@ impl Message {
         Self { role: role.into(), body: Body::Parts(parts) }
     }
 
-    /// The images and videos, in order.
+    /// The images, videos and sounds, in order.
     pub fn media(&self) -> impl Iterator<Item = &Content> {
         let parts = match &self.body {
             Body::Plain(_) => &[][..],
@@ -143,7 +157,7 @@ impl Message {
         };
         plain.into_iter().chain(parts.iter().filter_map(|part| match part {
             Content::Text(text) => Some(text.as_str()),
-            Content::Image(_) | Content::Video(_) => None,
+            Content::Image(_) | Content::Video(_) | Content::Audio(_) => None,
         }))
     }
 }
@@ -203,7 +217,7 @@ pub enum MessagesError {
         /// What it is.
         found: String,
     },
-    /// Understood, but not done here: remote media, tool calls, audio.
+    /// Understood, but not done here: remote media, tool calls, sounds of another format.
     #[error("{file}: {place}: {what} is not supported")]
     Unsupported {
         /// The messages file.

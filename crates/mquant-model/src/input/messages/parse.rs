@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::source::{SourceError, source};
+use super::source::{SourceError, inline, source};
 use super::{Body, Content, MAX_INLINE_BYTES, MAX_JSON_BYTES, MAX_MEDIA, MAX_MESSAGES, MAX_PARTS, MAX_ROLE_CHARS};
 use super::{FrameRate, MediaSource, Message, MessagesError, Place, Video};
 use crate::checkpoint::kind;
@@ -97,22 +97,34 @@ impl Parser<'_> {
                 Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image_url"])?))
             }
             "video_url" => {
-                self.only(place, part, &["type", "video_url", "fps"])?;
+                self.only(place, part, &["type", "video_url", "fps", "audio"])?;
                 self.video(place, part, &["video_url"])
+            }
+            "audio_url" => {
+                self.only(place, part, &["type", "audio_url"])?;
+                Ok(Content::Audio(self.media(place, MediaKind::Audio, part, &["audio_url"])?))
+            }
+            "input_audio" => {
+                self.only(place, part, &["type", "input_audio"])?;
+                Ok(Content::Audio(self.input_audio(place, part.get("input_audio"))?))
             }
             "image" => {
                 self.only(place, part, &["type", "image", "url", "path"])?;
                 Ok(Content::Image(self.media(place, MediaKind::Image, part, &["image", "url", "path"])?))
             }
             "video" => {
-                self.only(place, part, &["type", "video", "url", "path", "fps"])?;
+                self.only(place, part, &["type", "video", "url", "path", "fps", "audio"])?;
                 self.video(place, part, &["video", "url", "path"])
+            }
+            "audio" => {
+                self.only(place, part, &["type", "audio", "url", "path"])?;
+                Ok(Content::Audio(self.media(place, MediaKind::Audio, part, &["audio", "url", "path"])?))
             }
             other => Err(self.unsupported(place, format!("a part of type {}", quoted(other)))),
         }
     }
 
-    /// A video with the rate of its frames, if it is given as `fps`.
+    /// A video with the rate of its frames, if it is given as `fps`, and its sound track, if there is one as `audio`.
     fn video(
         &mut self,
         place: Place,
@@ -127,7 +139,34 @@ impl Parser<'_> {
                 None => return Err(self.field(place, "fps", FPS, excerpt(&value.to_string()))),
             },
         };
-        Ok(Content::Video(Video { source, fps }))
+        let audio = match part.get("audio") {
+            None | Some(Value::Null) => None,
+            Some(_) => Some(self.media(place, MediaKind::Audio, part, &["audio"])?),
+        };
+        Ok(Content::Video(Video { source, fps, audio }))
+    }
+
+    /// OpenAI's sound: an object of `data` and `format`.
+    fn input_audio(&mut self, place: Place, value: Option<&Value>) -> Result<MediaSource, MessagesError> {
+        let Some(Value::Object(object)) = value else {
+            return Err(self.field(place, "input_audio", "an object with `data` and `format`", found(value)));
+        };
+        self.only(place, object, &["data", "format"])?;
+        match object.get("format") {
+            Some(Value::String(format)) if AUDIO_FORMATS.contains(&format.as_str()) => {}
+            Some(Value::String(format)) => {
+                return Err(self.unsupported(place, format!("the audio format {}", quoted(format))));
+            }
+            other => return Err(self.field(place, "format", "a string such as wav or mp3", found(other))),
+        }
+        let Some(Value::String(data)) = object.get("data") else {
+            return Err(self.field(place, "data", BASE64, found(object.get("data"))));
+        };
+        self.count_media()?;
+        inline(data).map_err(|e| match e {
+            SourceError::Data(problem) => self.field(place, "data", BASE64, format!("text that {problem}")),
+            other => self.refused(place, "data", other),
+        })
     }
 
     /// The one source among `keys`: a string, or an object with `url` (and OpenAI's `detail`, which is no concern here).
@@ -154,17 +193,27 @@ impl Parser<'_> {
             }
             other => return Err(self.field(place, key, SOURCE, found(Some(other)))),
         };
+        self.count_media()?;
+        source(url, kind, self.base).map_err(|e| self.refused(place, key, e))
+    }
+
+    fn count_media(&mut self) -> Result<(), MessagesError> {
         self.media += 1;
-        self.limit("images and videos", MAX_MEDIA, self.media)?;
+        self.limit("images, videos and sounds", MAX_MEDIA, self.media)
+    }
+
+    /// The error for what `field` gives as a source.
+    fn refused(&self, place: Place, field: &'static str, e: SourceError) -> MessagesError {
         let file = self.file.to_owned();
-        source(url, kind, self.base).map_err(|e| match e {
+        match e {
             SourceError::Scheme(what) => MessagesError::Unsupported { file, place, what },
             SourceError::Data(problem) => MessagesError::DataUrl { file, place, problem },
             SourceError::TooLarge { found } => {
-                MessagesError::Limit { file, what: "bytes of an inline image or video", limit: MAX_INLINE_BYTES, found }
+                let what = "bytes of an inline image, video or sound";
+                MessagesError::Limit { file, what, limit: MAX_INLINE_BYTES, found }
             }
-            SourceError::Path(found) => MessagesError::Field { file, place, field: key, expected: "a path", found },
-        })
+            SourceError::Path(found) => MessagesError::Field { file, place, field, expected: "a path", found },
+        }
     }
 
     fn only(&self, place: Place, object: &Map<String, Value>, known: &[&str]) -> Result<(), MessagesError> {
@@ -203,6 +252,9 @@ impl Parser<'_> {
 const ROLE: &str = "a lower-case word such as user";
 const CONTENT: &str = "a string or a list of at least one part";
 const FPS: &str = "a number above 0 and at most 1000";
+const BASE64: &str = "base64 of a sound file";
+/// What OpenAI and those who speak its language call the formats that are read.
+const AUDIO_FORMATS: [&str; 6] = ["wav", "mp3", "flac", "ogg", "m4a", "aac"];
 const SOURCE: &str = "a path or url, or an object with `url`";
 
 /// A word of lower-case letters, with `_` or `-` inside: nothing that could spell a part of a control token's frame.

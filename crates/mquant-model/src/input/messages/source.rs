@@ -14,7 +14,7 @@ use crate::input::MediaKind;
 pub(super) enum SourceError {
     /// A scheme that is not fetched.
     Scheme(String),
-    /// A broken data URL.
+    /// A broken data URL, or base64 that is none.
     Data(String),
     /// More bytes than allowed inline.
     TooLarge { found: usize },
@@ -90,6 +90,11 @@ fn data(rest: &str, kind: MediaKind) -> Result<MediaSource, SourceError> {
     if !fields.next_back().is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64")) {
         return Err(SourceError::Data("is not marked ;base64".into()));
     }
+    inline(body)
+}
+
+/// The bytes that strict base64 stands for.
+pub(super) fn inline(body: &str) -> Result<MediaSource, SourceError> {
     let decoded_at_most = body.len() / 4 * 3;
     if decoded_at_most > MAX_INLINE_BYTES + 2 {
         return Err(SourceError::TooLarge { found: decoded_at_most });
@@ -148,6 +153,9 @@ mod tests {
         ] {
             assert!(matches!(at(url), Err(SourceError::Data(_))), "{url}");
         }
+        let sound = |url| source(url, MediaKind::Audio, Path::new("folder"));
+        assert_eq!(sound("data:audio/wav;base64,AQID").unwrap(), MediaSource::Bytes([1, 2, 3].as_slice().into()));
+        assert!(matches!(sound("data:image/png;base64,AQID"), Err(SourceError::Data(_))));
     }
 
     #[test]

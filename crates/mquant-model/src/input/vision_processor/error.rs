@@ -2,8 +2,9 @@
 
 use crate::checkpoint::{CheckpointError, FieldError};
 use crate::error::{Class, Explain};
+use crate::input::audio::ExtractorError;
 
-/// Why a processor cannot be made, or a picture not be prepared.
+/// Why a processor cannot be made, or a picture, video or sound not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessorError {
     /// A file cannot be read, is no JSON, or has a field of a wrong type, out of range or of a kind that is not handled.
@@ -15,6 +16,12 @@ pub enum ProcessorError {
     /// Nothing describes how videos are prepared.
     #[error("expected `video_processor` in processor_config.json, or video_preprocessor_config.json; found neither")]
     NoVideo,
+    /// The model has no tower for sounds.
+    #[error("the model reads no sound")]
+    NoAudio,
+    /// Nothing describes how sounds are prepared, or a sound does not fit.
+    #[error(transparent)]
+    Audio(#[from] ExtractorError),
     /// The processor cuts pictures otherwise than the model reads them.
     #[error("{file}: {field} is {found}, but config.json: {model_field} is {expected}; they must be equal")]
     Mismatch {
@@ -99,7 +106,8 @@ impl Explain for ProcessorError {
         match self {
             Self::File(e) => e.class(),
             Self::Missing | Self::Mismatch { .. } => Class::Model,
-            Self::NoVideo => Class::Unsupported,
+            Self::Audio(e) => e.class(),
+            Self::NoVideo | Self::NoAudio => Class::Unsupported,
             Self::Option { .. } => Class::Usage,
             _ => Class::Input,
         }
@@ -110,6 +118,8 @@ impl Explain for ProcessorError {
             Self::File(e) => e.code(),
             Self::Missing => "PROCESSOR_MISSING",
             Self::NoVideo => "PROCESSOR_UNSUPPORTED",
+            Self::NoAudio => "AUDIO_NOT_READ",
+            Self::Audio(e) => e.code(),
             Self::Mismatch { .. } => "PROCESSOR_MISMATCH",
             Self::Option { .. } => "OPTION_RANGE",
             Self::Aspect { .. } => "IMAGE_ASPECT",
@@ -123,6 +133,8 @@ impl Explain for ProcessorError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::File(e) => return e.hint(),
+            Self::Audio(e) => return e.hint(),
+            Self::NoAudio => "leave the sound out, or take a model with an audio tower",
             Self::Mismatch { .. } => "check that both files belong to one model",
             Self::Aspect { .. } => "crop the picture",
             Self::Missing => "copy the processor files of the published model into its folder",

@@ -23,10 +23,10 @@ use config::{Settings, Unprepared};
 pub use config::ProcessorFiles;
 pub use error::ProcessorError;
 
-/// Patches of a picture or video: `t · h · w` of them.
+/// Patches of a picture or video: `t · h · w` of them. A sound has one row for each of `t` steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grid {
-    /// Groups of `temporal` frames; 1 for a picture.
+    /// Groups of `temporal` frames, 1 for a picture; mel frames of a sound.
     pub t: usize,
     /// Rows of patches.
     pub h: usize,
@@ -61,10 +61,10 @@ pub struct Setting {
     pub value: usize,
 }
 
-/// What the vision tower reads.
+/// What a tower reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patches {
-    /// `patches × (3 · temporal · patch · patch)`.
+    /// `patches × (3 · temporal · patch · patch)`; of a sound `mel frames × mel bins`.
     pub rows: Rows,
     /// Their arrangement.
     pub grid: Grid,

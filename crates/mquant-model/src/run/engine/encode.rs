@@ -1,11 +1,12 @@
-//! Images and videos through their encoder: each once, small ones together.
+//! Images, videos and sounds through their encoder: each once, small ones together.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use mquant_kernels::Rows;
 
-use super::Engine;
 use super::step::{Chunk, Input, StepItem};
+use super::{Engine, StepStats};
 use crate::input::MediaKind;
 use crate::input::vision_processor::Patches;
 use crate::nn::{ForwardContext, ObserverRef, Tower, reborrow};
@@ -21,15 +22,27 @@ impl Engine {
     ///
     /// # Panics
     /// If the model has no tower that reads such media.
-    pub fn encode(&self, media: &[&PlacedMedia], mut observer: ObserverRef<'_>) -> Vec<Rows> {
+    pub fn encode(&self, media: &[&PlacedMedia], observer: ObserverRef<'_>) -> Vec<Rows> {
+        self.encode_measured(media, observer).0
+    }
+
+    /// [`encode`](Self::encode), with the number of media and the time in each tower.
+    fn encode_measured(&self, media: &[&PlacedMedia], mut observer: ObserverRef<'_>) -> (Vec<Rows>, StepStats) {
+        let mut stats = StepStats { media: media.len(), ..StepStats::default() };
         let mut encoded: Vec<Option<Rows>> = media.iter().map(|_| None).collect();
         for tower in Tower::ALL {
+            let started = Instant::now();
             let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
             let patches: Vec<_> = own.iter().map(|i| (media[*i].kind, &*media[*i].patches)).collect();
             let rows = self.encode_in(tower, &patches, reborrow(&mut observer));
             own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
+            match tower {
+                Tower::Vision => stats.vision += started.elapsed(),
+                Tower::Audio => stats.audio += started.elapsed(),
+                Tower::Language => {}
+            }
         }
-        encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect()
+        (encoded.into_iter().map(|rows| rows.expect("every medium has a tower")).collect(), stats)
     }
 
     fn encode_in(&self, tower: Tower, patches: &[(MediaKind, &Patches)], mut observer: ObserverRef<'_>) -> Vec<Rows> {
@@ -59,13 +72,14 @@ impl Engine {
     }
 
     /// Gives each sequence the features of the media whose rows its chunk reaches, and takes those of media that its prompt
-    /// does not have. A medium that several prompts share is encoded once. Returns how many were encoded.
+    /// does not have. A medium that several prompts share is encoded once. Returns how many were encoded, and the
+    /// time in each tower.
     pub(super) fn encode_missing(
         &self,
         items: &mut [StepItem<'_>],
         chunks: &[(usize, Chunk)],
         observer: ObserverRef<'_>,
-    ) -> usize {
+    ) -> StepStats {
         let reached = |(i, chunk): &(usize, Chunk), media: &PlacedMedia, items: &[StepItem<'_>]| {
             media.rows_in(chunk.from..chunk.to).next().is_some() && items[*i].sequence.features_of(&media.key).is_none()
         };
@@ -80,10 +94,10 @@ impl Engine {
             }
         }
         if missing.is_empty() {
-            return 0;
+            return StepStats::default();
         }
-        let features: HashMap<_, _> =
-            missing.iter().map(|media| media.key).zip(self.encode(&missing, observer)).collect();
+        let (encoded, stats) = self.encode_measured(&missing, observer);
+        let features: HashMap<_, _> = missing.iter().map(|media| media.key).zip(encoded).collect();
         for of @ (i, _) in chunks {
             let Input::Prompt(prompt) = items[*i].input else { continue };
             for media in &prompt.media {
@@ -92,6 +106,6 @@ impl Engine {
                 }
             }
         }
-        missing.len()
+        stats
     }
 }

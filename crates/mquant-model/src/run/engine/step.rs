@@ -121,9 +121,8 @@ impl Engine {
                 None
             }));
         }
-        let media = self.encode_missing(items, &chunks, reborrow(&mut observer));
-        let vision = started.elapsed();
-        let rows = chunks.iter().map(|(_, chunk)| chunk.to - chunk.from).sum();
+        let mut stats = self.encode_missing(items, &chunks, reborrow(&mut observer));
+        stats.rows = chunks.iter().map(|(_, chunk)| chunk.to - chunk.from).sum();
         let hidden = self.pass(items, &chunks, observer);
         for ((i, chunk), hidden) in chunks.iter().zip(hidden) {
             // Only now: a sequence never counts rows that a panic kept from being computed. What these left in its cache lies
@@ -134,7 +133,8 @@ impl Engine {
             }
             results[*i] = Ok(Some(hidden));
         }
-        (results, StepStats { rows, media, vision, decoder: started.elapsed() - vision })
+        stats.decoder = started.elapsed() - stats.vision - stats.audio;
+        (results, stats)
     }
 
     /// What an item computes when prompts have `room` for so many rows.
