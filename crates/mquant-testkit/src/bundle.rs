@@ -138,7 +138,7 @@ impl FloatModel {
                 (Some(quant), _) if is_transformed(quant) => {
                     write_floats(&mut writer, &published.name, &self.transformed(&ours.name, quantization).0, matrices);
                 }
-                (_, Role::TiedWeight(..)) => {}
+                (_, Role::TiedWeight(..) | Role::Map(_)) => {}
                 (_, Role::Norm(site, _)) if folded(*site) => {}
                 _ => {
                     let dtype = if ours.is_vector() { dtype } else { matrices };

@@ -19,7 +19,7 @@ use crate::bundle::{BundleError, Weights};
 use crate::checkpoint::{Checkpoint, CheckpointError, FieldError, Fields, Naming, TensorSpec};
 use crate::error::{Class, Explain};
 use crate::excerpt::excerpt;
-use crate::input::vision_processor::{Grid, Patches, PixelBounds, ProcessorError};
+use crate::input::vision_processor::{FRAMES_PER_SECOND, Grid, Patches, PixelBounds, ProcessorError};
 use crate::input::{MediaKind, MediaProcessor};
 use crate::nn::{Decoder, Encoder, ForwardBatch, Layer, Part, PartId, Position, Tower};
 
@@ -99,6 +99,11 @@ pub trait MediaLayout: Send + Sync {
 
     /// What an encoder needs to know of the rows of some media, and the order in which it computes them.
     fn encoder_batch(&self, tower: Tower, grids: &[Grid]) -> EncoderBatch;
+
+    /// Frames in a second of a video of which nobody says it.
+    fn frames_per_second(&self) -> f32 {
+        FRAMES_PER_SECOND
+    }
 
     /// After every how many grid steps a medium may be cut, so that its pieces pass the tower one after the other; None where
     /// it must pass whole.

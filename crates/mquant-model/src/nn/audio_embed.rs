@@ -85,8 +85,8 @@ fn unrolled(x: &Rows, chunks: &[Range<usize>], stride: usize) -> Rows {
     for chunk in chunks {
         for centre in chunk.clone().step_by(stride) {
             let to = out.row_mut(row);
-            for (at, frame) in (centre.wrapping_sub(1)..=centre.wrapping_add(1)).enumerate().take(KERNEL) {
-                if chunk.contains(&frame) {
+            for at in 0..KERNEL {
+                if let Some(frame) = (centre + at).checked_sub(1).filter(|frame| chunk.contains(frame)) {
                     x.row(frame).iter().enumerate().for_each(|(channel, v)| to[channel * KERNEL + at] = *v);
                 }
             }
@@ -117,6 +117,7 @@ mod tests {
         let x = Rows::from_vec((1..=10).map(|v| v as f32).collect(), 2);
         let one = unrolled(&x, &[0..3, 3..5], 1);
         assert_eq!(one.row(0), [0.0, 1.0, 3.0, 0.0, 2.0, 4.0]);
+        assert_eq!(one.row(1), [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
         assert_eq!(one.row(2), [3.0, 5.0, 0.0, 4.0, 6.0, 0.0]);
         assert_eq!(one.row(3), [0.0, 7.0, 9.0, 0.0, 8.0, 10.0]);
         let two = unrolled(&x, &[0..3, 3..5], 2);

@@ -14,7 +14,7 @@ use crate::input::image::{self, RgbImage};
 use crate::input::messages::{Content, FrameRate, MediaSource, Message, Video};
 use crate::input::prompt::RenderedChat;
 use crate::input::video;
-use crate::input::vision_processor::{FRAMES_PER_SECOND, Patches, ProcessorError};
+use crate::input::vision_processor::{Patches, ProcessorError};
 use crate::input::{MediaKind, Modality, ModalitySpans};
 use crate::models::{Expanded, MediaLayout, MediaPiece, Piece};
 use crate::nn::Position;
@@ -224,7 +224,7 @@ fn read_video(loaded: &LoadedModel, video: &Video) -> Result<Patches> {
         MediaSource::Path(path) => video::open(path, &loaded.video_limits)?,
         MediaSource::Bytes(bytes) => video::decode(bytes, &loaded.video_limits)?,
     };
-    let fps = video.fps.map_or(FRAMES_PER_SECOND, FrameRate::per_second);
+    let fps = video.fps.map_or_else(|| loaded.layout.frames_per_second(), FrameRate::per_second);
     Ok(loaded.processor.video(&frames, fps)?)
 }
 

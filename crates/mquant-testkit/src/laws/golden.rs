@@ -11,6 +11,9 @@ use crate::golden::{Golden, GoldenFolder};
 /// enough that one pixel value off by a step, or another GELU, is noticed.
 const SCORES: f64 = 1e-4;
 
+/// Bound on features of sounds: ours are computed in f64, the reference's in f32.
+const FEATURES: f32 = 1e-3;
+
 /// What the names of cases with frame rates end with.
 const FPS: &str = "-fps";
 /// `temporal_patch_size` of the families that have such cases.
@@ -90,6 +93,7 @@ fn compare(
     let ints = |name: &str| golden.ints(&format!("{name}{suffix}"));
     if suffix.is_empty() && !case.ends_with(FPS) {
         compare_pixels(golden, case, prompt);
+        compare_sounds(golden, case, prompt);
     }
     assert_eq!(prompt.ids, ints("input_ids").expect("input_ids"), "{case}: token ids");
     let distance = distance(logits, &golden.rows(&format!("logits{suffix}")).expect("logits"));
@@ -114,6 +118,21 @@ fn compare_pixels(golden: &Golden, case: &str, prompt: &Prompt) {
         let differing = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
         assert_eq!(differing, 0, "{case}: values of {pixels} that differ, of {}", ours.len());
     }
+}
+
+/// Features of sounds: frames × mel bins of all sounds one after the other.
+fn compare_sounds(golden: &Golden, case: &str, prompt: &Prompt) {
+    let sounds = prompt.media.iter().filter(|m| m.kind == MediaKind::Audio).map(|m| &m.patches);
+    let (mut frames, mut ours) = (Vec::new(), Vec::new());
+    for sound in sounds {
+        frames.push(sound.grid.t as u32);
+        ours.extend_from_slice(sound.rows.as_slice());
+    }
+    assert_eq!(frames, golden.ints("feature_lengths").unwrap_or_default(), "{case}: frames of sounds");
+    let theirs = golden.rows("input_features").map_or_else(Vec::new, Rows::into_vec);
+    assert_eq!(ours.len(), theirs.len(), "{case}: input_features");
+    let largest = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(largest <= FEATURES, "{case}: input_features are up to {largest:e} away");
 }
 
 /// Greedy tokens, end tokens being tokens like any other.

@@ -12,6 +12,9 @@ fn folder(name: &str) -> GoldenFolder {
 /// One test a law and family, so that a failure names both.
 macro_rules! family {
     ($name:ident) => {
+        family!($name, "two");
+    };
+    ($name:ident, $mixed:literal) => {
         mod $name {
             use super::*;
 
@@ -26,13 +29,13 @@ macro_rules! family {
 
             #[test]
             fn law_2_wiring() {
-                laws::wiring_tells_the_truth(&folder(stringify!($name)), "two");
-                laws::sites_are_visited(&folder(stringify!($name)), "two");
+                laws::wiring_tells_the_truth(&folder(stringify!($name)), $mixed);
+                laws::sites_are_visited(&folder(stringify!($name)), $mixed);
             }
 
             #[test]
             fn law_2_function() {
-                laws::transforms_preserve_the_function(&folder(stringify!($name)), "two");
+                laws::transforms_preserve_the_function(&folder(stringify!($name)), $mixed);
             }
 
             #[test]
@@ -80,6 +83,8 @@ family!(qwen2_vl_published);
 family!(qwen2_5_vl);
 family!(qwen3_vl);
 family!(qwen3_vl_published);
+family!(qwen2_5_omni, "audio-image");
+family!(qwen2_5_omni_published, "turns");
 family!(qwen2_5_vl_published);
 
 #[test]

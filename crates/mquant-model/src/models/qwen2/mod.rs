@@ -10,5 +10,5 @@ mod tensors;
 pub(super) use build::decoder;
 pub(super) use config::{Generation, MediaTokens, TextConfig, divides, token_ids};
 pub(super) use positions::positions;
-pub(super) use processor::processor;
+pub(super) use processor::{bounded, processor, published as published_processor};
 pub(super) use tensors::{NAMING, PUBLISHED, Published, published, tensors};

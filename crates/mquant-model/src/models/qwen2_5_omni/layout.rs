@@ -111,6 +111,10 @@ impl MediaLayout for OmniLayout {
         }
     }
 
+    fn frames_per_second(&self) -> f32 {
+        2.0
+    }
+
     /// Between frames of a video, and between chunks of sound whose rows are pooled by themselves.
     fn cut_every(&self, tower: Tower) -> Option<usize> {
         match tower {

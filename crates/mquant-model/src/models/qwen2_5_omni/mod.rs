@@ -10,9 +10,12 @@ mod tensors;
 use super::{Family, MediaLayout, Model, ModelError, ModelSpec, qwen2, qwen2_5_vl};
 use crate::bundle::Weights;
 use crate::checkpoint::{Checkpoint, Fields, Naming, TensorSpec};
-use crate::input::MediaProcessor;
+use crate::input::{MediaProcessor, WithAudio};
 use crate::input::vision_processor::{PixelBounds, ProcessorError};
 use config::Config;
+
+/// Pixels of a frame of a video.
+const VIDEO_BOUNDS: PixelBounds = PixelBounds { min: Some(128 * 28 * 28), max: Some(768 * 28 * 28) };
 
 /// The family.
 #[derive(Debug)]
@@ -56,7 +59,14 @@ impl ModelSpec for Config {
         pixels: PixelBounds,
     ) -> Result<Box<dyn MediaProcessor>, ProcessorError> {
         let v = &self.vision;
-        qwen2::processor(checkpoint, [v.patch_size, v.temporal_patch_size, v.spatial_merge_size], pixels)
+        let patching = [v.patch_size, v.temporal_patch_size, v.spatial_merge_size];
+        let mut vision = qwen2::published_processor(checkpoint, patching)?;
+        let files = checkpoint.fields("processor_config.json")?;
+        if !files.is_some_and(|fields| fields.has("video_processor")) {
+            // The reference's own, whatever bounds the folder has for pictures.
+            vision = vision.with_video_bounds(VIDEO_BOUNDS)?;
+        }
+        Ok(Box::new(WithAudio::read(qwen2::bounded(vision, pixels)?, checkpoint)?))
     }
 
     fn vocabulary(&self) -> usize {
