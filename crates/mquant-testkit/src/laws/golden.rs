@@ -11,6 +11,9 @@ use crate::golden::{Golden, GoldenFolder};
 /// enough that one pixel value off by a step, or another GELU, is noticed.
 const SCORES: f64 = 1e-4;
 
+/// Bound on features of sounds: ours are computed in f64, the reference's in f32.
+const FEATURES: f32 = 1e-3;
+
 /// What the names of cases with frame rates end with.
 const FPS: &str = "-fps";
 /// `temporal_patch_size` of the families that have such cases.
@@ -90,6 +93,7 @@ fn compare(
     let ints = |name: &str| golden.ints(&format!("{name}{suffix}"));
     if suffix.is_empty() && !case.ends_with(FPS) {
         compare_pixels(golden, case, prompt);
+        compare_features(golden, case, prompt);
     }
     assert_eq!(prompt.ids, ints("input_ids").expect("input_ids"), "{case}: token ids");
     let distance = distance(logits, &golden.rows(&format!("logits{suffix}")).expect("logits"));
@@ -114,6 +118,25 @@ fn compare_pixels(golden: &Golden, case: &str, prompt: &Prompt) {
         let differing = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
         assert_eq!(differing, 0, "{case}: values of {pixels} that differ, of {}", ours.len());
     }
+}
+
+/// Features of sounds, which the reference stores as 1 × mel bins × frames of all sounds one after the other.
+fn compare_features(golden: &Golden, case: &str, prompt: &Prompt) {
+    const NAME: &str = "input_features";
+    let sounds: Vec<_> = prompt.media.iter().filter(|m| m.kind == MediaKind::Audio).map(|m| &m.patches.rows).collect();
+    let Some(theirs) = golden.rows(NAME) else {
+        assert!(sounds.is_empty(), "{case}: sounds without {NAME}");
+        return;
+    };
+    let frames: Vec<&[f32]> = sounds.iter().flat_map(|rows| (0..rows.rows()).map(|i| rows.row(i))).collect();
+    assert_eq!(frames.len(), theirs.features(), "{case}: frames of {NAME}");
+    let mut largest = 0.0_f32;
+    for (at, frame) in frames.iter().enumerate() {
+        assert_eq!(frame.len(), theirs.rows(), "{case}: mel bins of {NAME}");
+        let difference = |(bin, value): (usize, &f32)| (value - theirs.row(bin)[at]).abs();
+        largest = frame.iter().enumerate().map(difference).fold(largest, f32::max);
+    }
+    assert!(largest <= FEATURES, "{case}: {NAME} differ by {largest:e}");
 }
 
 /// Greedy tokens, end tokens being tokens like any other.

@@ -75,13 +75,16 @@ pub(super) fn of(model: &Model) -> Anatomy {
             name,
         })
     };
-    let components = vec![
+    let mut components = vec![
         sum("vision", |id| id.tower() == Tower::Vision && id.part.stage != Stage::Projector),
         sum("projector", |id| id.part.stage == Stage::Projector),
         Component { name: "embedding", parameters: elements(&embedding), weights_bytes: embedding.byte_len() as u64 },
         sum("language", |id| id.tower() == Tower::Language && id != SiteId::HEAD),
         sum("head", |id| id == SiteId::HEAD),
     ];
+    if model.encoder(Tower::Audio).is_some() {
+        components.insert(1, sum("audio", |id| id.tower() == Tower::Audio && id.part.stage != Stage::Projector));
+    }
     Anatomy { components, towers, sites, head_tied }
 }
 
