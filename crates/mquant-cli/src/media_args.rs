@@ -1,4 +1,4 @@
-//! `--image` and `--video`, in the order they stand on the command line.
+//! `--image`, `--video` and `--audio`, in the order they stand on the command line.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::failure::{CliError, Failure};
 /// Media of the first message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MediaArgs {
-    /// Images and videos as they were given.
+    /// Images, videos and sounds as they were given.
     pub(crate) media: Vec<Content>,
 }
 
@@ -69,6 +69,9 @@ impl Args for MediaArgs {
                 argument("video")
                     .help("A video: a folder of frames, or an animated GIF or WebP; may be given more than once"),
             )
+            .arg(argument("audio").help(
+                "A sound (WAV, FLAC, MP3, OGG/Vorbis, M4A, AAC) for models that hear; may be given more than once",
+            ))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -87,6 +90,7 @@ impl FromArgMatches for MediaArgs {
         };
         let mut all = given("image", &Content::Image);
         all.extend(given("video", &|source| Content::Video(Video { source, fps, audio: None })));
+        all.extend(given("audio", &Content::Audio));
         all.sort_by_key(|(at, _)| *at);
         Ok(Self { media: all.into_iter().map(|(_, content)| content).collect() })
     }
@@ -104,13 +108,27 @@ mod tests {
     #[test]
     fn order_is_that_of_the_command_line() {
         let command = MediaArgs::augment_args(Command::new("test"));
-        let matches = command.get_matches_from(["test", "--video", "a", "--image", "b", "--video=c", "--image", "d"]);
+        let matches = command.get_matches_from([
+            "test",
+            "--video",
+            "a",
+            "--image",
+            "b",
+            "--audio",
+            "e",
+            "--video=c",
+            "--image",
+            "d",
+            "--audio=f",
+        ]);
         let path = |name: &str| MediaSource::Path(name.into());
         let expected = [
             Content::Video(path("a").into()),
             Content::Image(path("b")),
+            Content::Audio(path("e")),
             Content::Video(path("c").into()),
             Content::Image(path("d")),
+            Content::Audio(path("f")),
         ];
         assert_eq!(MediaArgs::from_arg_matches(&matches).unwrap().media, expected);
     }

@@ -22,7 +22,7 @@ use crate::output::Output;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Answer a prompt about text, images and videos, or chat
+    /// Answer a prompt about text, images, videos and sounds, or chat
     Run(run::RunArgs),
     /// Quantise a published model
     Quantize(quantize::QuantizeArgs),

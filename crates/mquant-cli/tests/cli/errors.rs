@@ -79,6 +79,7 @@ fn wrong_input_is_4() {
     };
     check(&["run", model, "--image", no_image, "--prompt", "x"], 4, "IMAGE_FORMAT");
     check(&["run", model, "--image", "/nowhere.png", "--prompt", "x"], 4, "READ");
+    check(&["run", model, "--audio", "/nowhere.wav", "--prompt", "x"], 4, "READ");
     check(&["run", model, "--prompt", ""], 4, "PROMPT_EMPTY");
     check(&["run", model], 4, "PROMPT_EMPTY");
     check(&["run", model, "--prompt", "hello there", "--context", "5"], 4, "CONTEXT_EXCEEDED");
@@ -109,6 +110,29 @@ fn what_is_not_supported_is_5() {
     let (messages, out) = (messages.to_str().unwrap(), pickled.file("out.safetensors"));
     let arguments = ["logits", other.path(), "--messages", messages, "--out", out.to_str().unwrap()];
     check(&arguments, 5, "MESSAGES_UNSUPPORTED");
+}
+
+#[test]
+fn a_model_that_does_not_hear_says_so() {
+    let model = golden("qwen2_vl");
+    let sound = golden("../fixtures/audio/files/mono.flac");
+    let (model, sound) = (model.to_str().unwrap(), sound.to_str().unwrap());
+    check(&["run", model, "--audio", sound, "--prompt", "x"], 5, "AUDIO_NOT_READ");
+    check(&["compare", model, model, "--audio", sound, "--prompt", "x"], 5, "AUDIO_NOT_READ");
+    let told = output(&["run", model, "--audio", sound, "--prompt", "x"]);
+    let text = stderr(&told);
+    assert!(text.contains("the model reads no sound") && text.contains("hint: leave the sound out"), "{text}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (messages, out) = (path("messages.json"), path("out.safetensors"));
+    for part in [
+        format!(r#"{{"type":"audio","audio":"{sound}"}}"#),
+        r#"{"type":"input_audio","input_audio":{"data":"AQID","format":"wav"}}"#.to_owned(),
+        format!(r#"{{"type":"video","video":"/nowhere","audio":"{sound}"}}"#),
+    ] {
+        fs::write(&messages, format!(r#"[{{"role":"user","content":[{part}]}}]"#)).unwrap();
+        check(&["logits", model, "--messages", &messages, "--out", &out], 5, "AUDIO_NOT_READ");
+    }
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn json_is_one_object_that_counts() {
         ("image_tokens", 15),
         ("videos", 0),
         ("video_tokens", 0),
+        ("audios", 0),
+        ("audio_tokens", 0),
         ("generated_tokens", 12),
         ("threads", 1),
         ("context", 100),

@@ -277,11 +277,16 @@ mod tests {
     struct Slices;
 
     const PICTURE: u32 = 7;
+    const SOUND: u32 = 9;
     const MARK: u32 = 8;
 
     impl MediaLayout for Slices {
         fn placeholder(&self, kind: MediaKind) -> Option<u32> {
-            (kind == MediaKind::Image).then_some(PICTURE)
+            match kind {
+                MediaKind::Image => Some(PICTURE),
+                MediaKind::Video => None,
+                MediaKind::Audio => Some(SOUND),
+            }
         }
 
         fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
@@ -343,6 +348,20 @@ mod tests {
         assert_eq!(second.rows, [4..6, 7..9]);
         let refused = Prompt::arrange(&Slices, &[PICTURE], vec![(MediaKind::Image, frames)]).unwrap_err();
         assert!(matches!(refused, RunError::Placeholders { kind: MediaKind::Image, placeholders: 1, media: 2 }));
+    }
+
+    #[test]
+    fn a_sound_track_is_refused_by_the_number_of_its_video() {
+        let source = || MediaSource::Path("x".into());
+        let video = |audio| Content::Video(Video { audio, ..source().into() });
+        let message = |parts| [Message::parts("user", parts)];
+        let fine = message(vec![video(None), Content::Audio(source()), Content::Image(source())]);
+        assert!(check_heard(&Slices, &fine).is_ok());
+        let refused =
+            message(vec![Content::Image(source()), video(None), Content::Audio(source()), video(Some(source()))]);
+        let error = check_heard(&Slices, &refused).unwrap_err();
+        assert_eq!((error.code(), error.class()), ("SOUND_TRACK", crate::error::Class::Unsupported));
+        assert!(error.to_string().starts_with("video 2 has a sound track"), "{error}");
     }
 
     #[test]

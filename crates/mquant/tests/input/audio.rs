@@ -10,6 +10,7 @@ mod containers;
 mod extractor;
 mod fuzz;
 mod limits;
+mod processor;
 mod resampling;
 
 fn fixtures() -> PathBuf {

@@ -76,8 +76,6 @@ fn sounds_are_read_in_every_form() {
 
 #[test]
 fn broken_sounds_name_their_place() {
-    let long = "A".repeat((20 << 20) / 3 * 4 + 8);
-    let long = format!(r#"{{"type":"input_audio","input_audio":{{"data":"{long}","format":"wav"}}}}"#);
     let tracks = vec![r#"{"type":"video","video":"a","audio":"b"}"#; 9].join(",");
     let cases = [
         (r#"{"type":"audio"}"#, "MESSAGES_FIELD", "audio: expected a path or url"),
@@ -102,7 +100,6 @@ fn broken_sounds_name_their_place() {
         (r#"{"type":"video","video":"a","audio":[]}"#, "MESSAGES_FIELD", "audio"),
         (r#"{"type":"video","video":"a","audio":"data:video/mp4;base64,AQID"}"#, "MESSAGES_DATA_URL", "audio/"),
         (r#"{"type":"image","image":"a","audio":"b"}"#, "MESSAGES_UNSUPPORTED", "audio"),
-        (&long, "MESSAGES_LIMIT", "bytes of an inline image, video or sound"),
         (&tracks, "MESSAGES_LIMIT", "images, videos and sounds: at most 16, found 17"),
     ];
     for (part, code, words) in cases {

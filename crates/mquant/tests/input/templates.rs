@@ -74,6 +74,26 @@ fn prompts_equal_the_reference() {
 }
 
 #[test]
+fn sounds_are_known_by_type_and_by_key() {
+    let sound = Content::Audio(MediaSource::Path("secret.wav".into()));
+    let image = Content::Image(MediaSource::Path("x".into()));
+    let messages = [Message::parts("user", vec![image, sound, Content::Text("Why?".into())])];
+    // The branches of Qwen2.5-Omni's published template, and Qwen2-Audio's test, which looks at keys alone.
+    let by_either = "{% for content in messages[0]['content'] %}{% if content['type'] == 'image' or 'image' in content %}I\
+        {% elif content['type'] == 'audio' or 'audio' in content or 'audio_url' in content %}A\
+        {% elif 'text' in content %}{{ content['text'] }}{% endif %}{% endfor %}";
+    let by_key =
+        "{% for c in messages[0]['content'] %}{% if 'audio' in c or 'audio_url' in c %}A{% endif %}{% endfor %}";
+    let by_value = "{% for c in messages[0]['content'] %}{% if c.audio %}A{% endif %}{% endfor %}";
+    let all = "{{ messages[0]['content'][1] | tojson }}";
+    for (source, expected) in
+        [(by_either, "IAWhy?"), (by_key, "A"), (by_value, "A"), (all, r#"{"type": "audio", "audio": true}"#)]
+    {
+        assert_eq!(render(source, &messages).unwrap(), expected);
+    }
+}
+
+#[test]
 fn the_fuel_suffices_for_long_conversations() {
     let fixture = fixture();
     let variables = variables(&fixture["variables"]);

@@ -24,6 +24,7 @@ their probabilities say how near the decision was.
 
 Examples:
   mquant compare Qwen/Qwen2-VL-2B-Instruct out --image photo.jpg --prompt 'What is this?'
+  mquant compare A B --audio speech.wav --prompt 'What is said?'
   mquant compare A B --prompt 'Name three colours.' --max-tokens 100 --json")]
 pub(crate) struct CompareArgs {
     /// A model folder or Hub id, such as the float model

@@ -29,8 +29,8 @@ Examples:
   mquant logits Qwen/Qwen2-VL-2B-Instruct --messages batch.json --out batch.safetensors --json
 
 The messages are in OpenAI's chat form; media urls are relative to their file. A list of conversations is computed as one
-batch. The file holds input_ids, logits, pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw and generated,
-those that exist; of a batch, input_ids.0, logits.0, generated.0 and so on.")]
+batch. The file holds input_ids, logits, pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw, input_features
+and generated, those that exist; of a batch, input_ids.0, logits.0, generated.0 and so on.")]
 pub(crate) struct LogitsArgs {
     /// A model folder or Hub id (org/name or org/name@revision)
     model: String,
@@ -65,6 +65,7 @@ struct ConversationRow {
     tokens: usize,
     images: usize,
     videos: usize,
+    audios: usize,
     media_tokens: usize,
     /// The best next token.
     argmax: u32,
@@ -137,6 +138,7 @@ fn conversation(prompt: &Prompt, logits: &Rows, generated: Vec<u32>) -> Conversa
         tokens: prompt.ids.len(),
         images: count(MediaKind::Image),
         videos: count(MediaKind::Video),
+        audios: count(MediaKind::Audio),
         media_tokens: prompt.media.iter().map(|medium| medium.row_count()).sum(),
         argmax: argmax(logits.row(logits.rows() - 1)),
         generated,

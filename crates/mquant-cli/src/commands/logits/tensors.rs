@@ -25,6 +25,8 @@ enum Values<'a> {
     Whole(Vec<i32>),
     /// Pieces in order.
     Real(Vec<&'a [f32]>),
+    /// Put into another order.
+    Moved(Vec<f32>),
 }
 
 impl Tensor<'_> {
@@ -35,7 +37,7 @@ impl Tensor<'_> {
     fn dtype(&self) -> StoredDtype {
         match self.values {
             Values::Whole(_) => StoredDtype::I32,
-            Values::Real(_) => StoredDtype::F32,
+            Values::Real(_) | Values::Moved(_) => StoredDtype::F32,
         }
     }
 }
@@ -45,6 +47,7 @@ pub(super) fn of_one<'a>(prompt: &'a Prompt, logits: &'a Rows, generated: &[u32]
     let mut tensors = of_text("", prompt, logits, generated);
     tensors.extend(of_media(prompt, MediaKind::Image, "pixel_values", "image_grid_thw"));
     tensors.extend(of_media(prompt, MediaKind::Video, "pixel_values_videos", "video_grid_thw"));
+    tensors.extend(of_sounds(prompt));
     tensors
 }
 
@@ -89,6 +92,20 @@ fn of_media<'a>(prompt: &'a Prompt, kind: MediaKind, pixels: &str, grids: &str) 
     ]
 }
 
+/// Features of all sounds as the reference stores those of one: 1 × mel bins × frames; several follow one another in time.
+fn of_sounds(prompt: &Prompt) -> Option<Tensor<'static>> {
+    let sounds: Vec<&Rows> =
+        prompt.media.iter().filter(|medium| medium.kind == MediaKind::Audio).map(|m| &m.patches.rows).collect();
+    let bins = sounds.first()?.features();
+    let frames = sounds.iter().map(|rows| rows.rows()).sum();
+    let of_bin = |bin: usize| {
+        let frames = sounds.iter().flat_map(|rows| rows.as_slice().chunks_exact(bins));
+        frames.map(move |frame| frame[bin]).collect::<Vec<f32>>()
+    };
+    let values = (0..bins).flat_map(of_bin).collect();
+    Some(Tensor { name: "input_features".to_owned(), shape: vec![1, bins, frames], values: Values::Moved(values) })
+}
+
 /// Token ids as the reference stores them; every vocabulary is far below 2³¹.
 fn whole(ids: &[u32]) -> Vec<i32> {
     ids.iter().map(|id| *id as i32).collect()
@@ -102,14 +119,56 @@ pub(super) fn write(path: &Path, tensors: &[Tensor<'_>]) -> Result<u64, WriteErr
         .collect();
     let mut writer = SafetensorsWriter::create(path, &shapes)?;
     for tensor in tensors {
-        match &tensor.values {
-            Values::Whole(values) => writer.write(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?,
-            Values::Real(pieces) => {
-                for part in pieces.iter().flat_map(|piece| piece.chunks(AT_ONCE)) {
-                    writer.write(&part.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
-                }
+        let real = match &tensor.values {
+            Values::Whole(values) => {
+                writer.write(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
+                continue;
             }
+            Values::Real(pieces) => pieces.as_slice(),
+            Values::Moved(values) => &[values.as_slice()],
+        };
+        for part in real.iter().flat_map(|piece| piece.chunks(AT_ONCE)) {
+            writer.write(&part.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())?;
         }
     }
     writer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mquant::input::ModalitySpans;
+    use mquant::input::vision_processor::{Grid, Patches};
+    use mquant::run::PlacedMedia;
+
+    use super::*;
+
+    #[test]
+    fn features_of_sounds_lie_bin_by_bin() {
+        let sound = |kind, values: &[f32]| {
+            let rows = Rows::from_vec(values.to_vec(), 2);
+            let grid = Grid { t: rows.rows(), h: 1, w: 1 };
+            let patches = Arc::new(Patches { rows, grid, seconds_per_step: 0.01, times: Vec::new() });
+            PlacedMedia { kind, patches, rows: Vec::new(), key: [0; 32] }
+        };
+        let (audio, image) = (MediaKind::Audio, MediaKind::Image);
+        let media = vec![sound(audio, &[1.0, 10.0, 2.0, 20.0]), sound(image, &[9.0, 9.0]), sound(audio, &[3.0, 30.0])];
+        let none = Prompt {
+            ids: Vec::new(),
+            positions: Vec::new(),
+            next_position: 0,
+            spans: ModalitySpans::default(),
+            media: Vec::new(),
+        };
+        assert!(of_sounds(&none).is_none());
+        let tensor = of_sounds(&Prompt { media, ..none }).unwrap();
+        assert_eq!((tensor.name.as_str(), tensor.shape.as_slice()), ("input_features", &[1, 2, 3][..]));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("out.safetensors");
+        write(&file, &[tensor]).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        let expected: Vec<u8> = [1.0_f32, 2.0, 3.0, 10.0, 20.0, 30.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert!(bytes.ends_with(&expected));
+    }
 }

@@ -36,6 +36,7 @@ pub(super) struct Answer {
     pub(super) prompt_tokens: usize,
     pub(super) images: Media,
     pub(super) videos: Media,
+    pub(super) audios: Media,
 }
 
 /// Media of one kind in a prompt.
@@ -62,7 +63,8 @@ impl Answerer {
         let prompt = loaded.prepare(messages, AddGenerationPrompt::Yes).doing("prepare the prompt")?;
         let prepare_time = started.elapsed();
         let media = |kind| count(&prompt, kind);
-        let (prompt_tokens, images, videos) = (prompt.ids.len(), media(MediaKind::Image), media(MediaKind::Video));
+        let [images, videos, audios] = [MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(media);
+        let prompt_tokens = prompt.ids.len();
 
         let mut progress = Some(Progress::spinner("reading the prompt"));
         let most_tokens = options.max_tokens.map_or(0, |n| n as u64);
@@ -101,7 +103,7 @@ impl Answerer {
         if !output.is_json() {
             output.text("\n")?;
         }
-        Ok(Answer { generated, prepare_time, prompt_tokens, images, videos })
+        Ok(Answer { generated, prepare_time, prompt_tokens, images, videos, audios })
     }
 
     /// Forgets the conversation.

@@ -18,6 +18,7 @@ use crate::signals;
 const HELP: &str = "\
 /image FILE   add an image to the next message
 /video FILE   add a video (a folder of frames, an animated GIF or WebP)
+/audio FILE   add a sound (WAV, FLAC, MP3, OGG/Vorbis, M4A, AAC)
 /clear        forget the conversation
 /exit         leave (also Ctrl-D)
 /help         this list";
@@ -101,6 +102,7 @@ fn read(line: &str) -> Line {
         "/clear" => Line::Clear,
         "/image" => Line::Add(Content::Image(source())),
         "/video" => Line::Add(Content::Video(source().into())),
+        "/audio" => Line::Add(Content::Audio(source())),
         _ if command.starts_with('/') => Line::Unknown(command.chars().take(40).collect()),
         _ => Line::Say(line.to_owned()),
     }
@@ -123,6 +125,7 @@ mod tests {
         assert_eq!(read("/imagine"), Line::Unknown("/imagine".to_owned()));
         let path = MediaSource::Path("a photo.png".into());
         assert_eq!(read("/image  a photo.png "), Line::Add(Content::Image(path.clone())));
+        assert_eq!(read("/audio a photo.png"), Line::Add(Content::Audio(path.clone())));
         assert_eq!(read("/video a photo.png"), Line::Add(Content::Video(path.into())));
     }
 }

@@ -27,9 +27,10 @@ Examples:
   mquant run path/to/model --image a.png --image b.png --prompt 'What differs?' --temperature 0
   echo 'Name three colours.' | mquant run Qwen/Qwen2-VL-2B-Instruct --max-tokens 50 --json
   mquant run BUNDLE --image photo.jpg --prompt 'What is this?' --stats
+  mquant run path/to/model --audio speech.wav --prompt 'What is said?'   # a model that hears
   mquant run                     # chat; /help lists what can be typed
 
-The answer goes to stdout as it comes. Images and videos stand before the text of the first message, in the order given.")]
+The answer goes to stdout as it comes. Images, videos and sounds stand before the text of the first message, in the order given.")]
 pub(crate) struct RunArgs {
     /// A model folder or Hub id (org/name or org/name@revision) [default: the bundled demo model]
     model: Option<String>,

@@ -21,10 +21,13 @@ pub(super) struct RunObject<'a> {
     image_tokens: usize,
     videos: usize,
     video_tokens: usize,
+    audios: usize,
+    audio_tokens: usize,
     generated_tokens: usize,
     load_s: f64,
     prepare_s: f64,
     vision_s: f64,
+    audio_s: f64,
     prefill_s: f64,
     decode_s: f64,
     prefill_tokens_per_s: f64,
@@ -56,10 +59,13 @@ pub(super) fn object<'a>(answerer: &'a Answerer, answer: &'a Answer, stats: Opti
         image_tokens: answer.images.tokens,
         videos: answer.videos.count,
         video_tokens: answer.videos.tokens,
+        audios: answer.audios.count,
+        audio_tokens: answer.audios.tokens,
         generated_tokens: generated.ids.len(),
         load_s: answerer.opened.load_time.as_secs_f64(),
         prepare_s: answer.prepare_time.as_secs_f64(),
         vision_s: generated.prefill.vision.as_secs_f64(),
+        audio_s: generated.prefill.audio.as_secs_f64(),
         prefill_s: generated.prefill.decoder.as_secs_f64(),
         decode_s: generated.decode_time.as_secs_f64(),
         prefill_tokens_per_s: rate(generated.prefill.rows, generated.prefill.decoder),
@@ -81,13 +87,14 @@ pub(super) fn summary(answer: &Answer) {
         return;
     }
     let generated = &answer.generated;
-    let (media, effort) = (answer.images.tokens + answer.videos.tokens, generated.prefill);
+    let effort = generated.prefill;
+    let media = answer.images.tokens + answer.videos.tokens + answer.audios.tokens;
     let of_media = if media == 0 { String::new() } else { format!(" ({media} of media)") };
     talk(&dim(&format!(
         "{} prompt tokens{of_media}, {} read at {:.1} tok/s; {} answered at {:.1} tok/s",
         answer.prompt_tokens,
         effort.rows,
-        rate(effort.rows, effort.vision + effort.decoder),
+        rate(effort.rows, effort.vision + effort.audio + effort.decoder),
         generated.ids.len(),
         rate(generated.ids.len(), generated.decode_time),
     )));

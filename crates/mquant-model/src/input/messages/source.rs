@@ -166,5 +166,6 @@ mod tests {
         assert!(matches!(at(&over), Err(SourceError::TooLarge { .. })));
         let far_over = format!("data:image/png;base64,{}", "!".repeat(MAX_INLINE_BYTES * 2));
         assert!(matches!(at(&far_over), Err(SourceError::TooLarge { .. })));
+        assert!(matches!(inline(&far_over), Err(SourceError::TooLarge { .. })));
     }
 }
