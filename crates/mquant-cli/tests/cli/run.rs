@@ -51,6 +51,7 @@ fn json_is_one_object_that_counts() {
     let object = object(&answered, "mquant.run/1");
     assert_eq!(object["text"], reference("one"));
     assert_eq!(object["finish"], "length");
+    assert_eq!(object["audio_s"], 0.0, "no sound, no time");
     // 31 tokens and 15 placeholders: the golden's input_ids.
     for (field, expected) in [
         ("prompt_tokens", 31),

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::benchmark::{self, Benchmark};
-use mquant_model::input::Message;
+use mquant_model::input::{Content, Message};
 use survey::Surveyed;
 
 pub use crate::benchmark::MAX_SKIPPED_PERCENT;
@@ -73,8 +73,16 @@ pub struct Sample {
     pub answer: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
-    /// Of its images and videos, in order.
+    /// Of its images, videos and sounds, in order.
     pub media: Vec<MediaHash>,
+}
+
+impl Sample {
+    /// Whether there is an image or a video in it.
+    fn has_pictures(&self) -> bool {
+        let mut media = self.messages.iter().flat_map(Message::media);
+        media.any(|content| matches!(content, Content::Image(_) | Content::Video(_)))
+    }
 }
 
 /// Where a sample comes from.
@@ -168,7 +176,7 @@ pub fn gather(request: &Request) -> Result<Gathered, SamplesError> {
     }
     let samples: Option<Vec<Sample>> = chosen.iter().map(|at| found[at.file].get_mut(at.row)?.take()).collect();
     let samples = samples.ok_or_else(|| SamplesError::Changed { file: sources[0].to_string() })?;
-    if *visual == Visual::Needed && samples.iter().all(|sample| sample.media.is_empty()) {
+    if *visual == Visual::Needed && !samples.iter().any(Sample::has_pictures) {
         return Err(SamplesError::NoVisual { samples: samples.len() });
     }
     let hash = hash(&samples);

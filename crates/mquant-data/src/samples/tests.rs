@@ -19,6 +19,10 @@ fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
+fn sound() -> PathBuf {
+    at("crates/mquant/tests/fixtures/audio/files/mono.flac").canonicalize().unwrap()
+}
+
 /// A folder that a test writes data into.
 struct Data(TempDir);
 
@@ -177,6 +181,8 @@ fn every_fault_of_a_line_has_its_reason() {
         ),
         (r#"[{"role":"user","content":[{"type":"image","path":"none.png"}]}]"#, "none.png"),
         (r#"[{"role":"user","content":[{"type":"image","path":"no.png"}]}]"#, "no.png: "),
+        (r#"[{"role":"user","content":[{"type":"audio","path":"none.wav"}]}]"#, "none.wav"),
+        (r#"[{"role":"user","content":[{"type":"audio","path":"no.png"}]}]"#, "no.png: expected WAV"),
         (r#"[{"role":"user","content":[{"type":"image","url":"http://a/b.png"}]}]"#, "remote media are never fetched"),
     ] {
         let text = format!("{}\n{line}\n", vec![good; 30].join("\n"));
@@ -191,6 +197,23 @@ fn every_fault_of_a_line_has_its_reason() {
 }
 
 #[test]
+fn a_sound_track_is_part_of_the_hash_of_its_video() {
+    let data = Data::new();
+    let picture = data.write("a.png", picture("one-0.png"));
+    let media = |part: serde_json::Value| {
+        let line = serde_json::json!([{"role": "user", "content": [part]}]).to_string();
+        let source = DataSource::JsonLines(data.write("a.jsonl", line));
+        gather(&Request { visual: Visual::TextOnly, ..request(vec![source], 1) }).unwrap().samples[0].media.clone()
+    };
+    let silent = media(serde_json::json!({"type": "video", "path": picture}));
+    let heard = media(serde_json::json!({"type": "video", "path": picture, "audio": sound()}));
+    let alone = media(serde_json::json!({"type": "audio", "path": sound()}));
+    assert_eq!(alone, [<MediaHash>::from(Sha256::digest(std::fs::read(sound()).unwrap()))]);
+    let both = Sha256::digest([silent[0], alone[0]].concat());
+    assert_eq!(heard, [<MediaHash>::from(both)]);
+}
+
+#[test]
 fn what_cannot_be_sampled_is_refused() {
     let data = Data::new();
     let text = DataSource::JsonLines(data.write("a.jsonl", r#"[{"role": "user", "content": "Hi."}]"#));
@@ -198,6 +221,10 @@ fn what_cannot_be_sampled_is_refused() {
     let blind = refused(&request(vec![text.clone()], 3));
     assert_eq!(blind.code(), "CALIB_NO_VISUAL");
     assert!(gather(&Request { visual: Visual::TextOnly, ..request(vec![text.clone()], 3) }).is_ok());
+    let heard = format!(r#"[{{"role":"user","content":[{{"type":"audio","path":"{}"}}]}}]"#, sound().display());
+    let heard = DataSource::JsonLines(data.write("sounds.jsonl", heard));
+    assert_eq!(refused(&request(vec![heard.clone()], 3)).code(), "CALIB_NO_VISUAL");
+    assert!(gather(&Request { visual: Visual::TextOnly, ..request(vec![heard], 3) }).is_ok());
     assert_eq!(refused(&request(vec![], 3)).code(), "CALIB_COUNT");
     assert_eq!(refused(&request(vec![text.clone(), text], 1)).code(), "CALIB_COUNT");
     for (name, bytes, code) in [

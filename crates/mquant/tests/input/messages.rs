@@ -76,7 +76,7 @@ fn sounds_are_read_in_every_form() {
 
 #[test]
 fn broken_sounds_name_their_place() {
-    let tracks = vec![r#"{"type":"video","video":"a","audio":"b"}"#; 9].join(",");
+    let tracks = [r#"{"type":"video","video":"a","audio":"b"}"#; 9].join(",");
     let cases = [
         (r#"{"type":"audio"}"#, "MESSAGES_FIELD", "audio: expected a path or url"),
         (r#"{"type":"audio","audio":7}"#, "MESSAGES_FIELD", "a number"),

@@ -33,6 +33,9 @@ impl Engine {
         for tower in Tower::ALL {
             let started = Instant::now();
             let own: Vec<usize> = (0..media.len()).filter(|i| media[*i].kind.tower() == tower).collect();
+            if own.is_empty() {
+                continue;
+            }
             let patches: Vec<_> = own.iter().map(|i| (media[*i].kind, &*media[*i].patches)).collect();
             let rows = self.encode_in(tower, &patches, reborrow(&mut observer));
             own.into_iter().zip(rows).for_each(|(i, rows)| encoded[i] = Some(rows));
@@ -46,9 +49,6 @@ impl Engine {
     }
 
     fn encode_in(&self, tower: Tower, patches: &[(MediaKind, &Patches)], mut observer: ObserverRef<'_>) -> Vec<Rows> {
-        if patches.is_empty() {
-            return Vec::new();
-        }
         let encoder = self.model.encoder(tower).expect("a model has the towers of the media that it reads");
         let limits = MediaLimits { rows: ROWS_AT_ONCE, cut: true, share: observer.is_none() };
         let mut encoded: Vec<Option<Rows>> = patches.iter().map(|_| None).collect();
