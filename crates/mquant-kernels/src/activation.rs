@@ -115,8 +115,7 @@ pub(crate) fn apply_gated(cpu: Cpu, f: Activation, gate: &[f32], up: &[f32], y: 
 mod tests {
     use super::*;
 
-    const ALL: [Activation; 4] =
-        [Activation::Silu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
+    const ALL: [Activation; 4] = [Activation::Silu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh];
 
     fn exact(f: Activation, v: f64) -> f64 {
         match f {

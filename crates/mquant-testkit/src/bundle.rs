@@ -8,7 +8,7 @@ use mquant::bundle::{
     WeightFormat, side_weight_name, small_files,
 };
 use mquant::checkpoint::{Checkpoint, NormValue, Role, TensorSpec, Tensors};
-use mquant::input::Modality;
+use mquant::input::{MediaKind, Modality};
 use mquant::kernels::{Bits, Cpu, Dtype, Matrix, Values};
 use mquant::models::{self, ModelSpec};
 use mquant::nn::{CacheFormat, SiteId};
@@ -39,10 +39,13 @@ impl FloatModel {
         Self { checkpoint, blueprint, tensors }
     }
 
-    /// A quantisation of all sites, with text and vision scales and a cache of codes.
+    /// A quantisation of all sites, with scales of every modality that the model reads and a cache of codes.
     pub fn quantization(&self, site: impl Fn(SiteId) -> SiteQuant) -> Quantization {
+        let layout = self.blueprint.layout();
+        let hears = layout.placeholder(MediaKind::Audio).map(|_| Modality::Audio);
+        let modalities = [Modality::Text, Modality::Vision].into_iter().chain(hears).collect();
         let sites = self.blueprint.tensors().iter().filter_map(|spec| spec.site()).map(|id| (id, site(id))).collect();
-        Quantization { modalities: vec![Modality::Text, Modality::Vision], kv_cache: CacheFormat::Codes, sites }
+        Quantization { modalities, kv_cache: CacheFormat::Codes, sites }
     }
 
     /// The float weight of that name, a tied one being what it is tied to.

@@ -15,7 +15,8 @@ use super::{BundleError, InputFormat, NormFormat, Quantization, SiteQuant};
 use crate::checkpoint::{Checkpoint, CheckpointError, HeadNormOf, Naming, NormValue, Role, TensorSpec, Tensors};
 use crate::input::Modality;
 use crate::nn::{
-    CacheFormat, ColumnSplit, HeadNorms, InputQuant, Linear, ModalityScales, Norm, NormKind, PartId, Site, SiteId, Weight,
+    CacheFormat, ColumnSplit, HeadNorms, InputQuant, Linear, ModalityScales, Norm, NormKind, PartId, Site, SiteId,
+    Weight,
 };
 
 /// Everything a family builds its parts from. Names are the family's own, and those of a float checkpoint.

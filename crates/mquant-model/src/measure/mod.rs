@@ -25,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::Result;
 use crate::input::MediaKind;
 use crate::input::image::RgbImage;
-use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Prompt, RunError, Sequence, argmax};
+use crate::run::{Batch, Engine, EngineOptions, Input, LoadedModel, Medium, Prompt, RunError, Sequence, argmax};
 use row_orders::RowOrders;
 
 /// What to compute.
@@ -106,7 +106,7 @@ pub fn measure(
     let (mut texts, mut pictured) = (Vec::new(), Vec::new());
     for _ in 0..batch {
         let mut ids = random_ids(loaded, text_tokens, &mut rng);
-        texts.push(Prompt::arrange(&*loaded.layout, &ids, Vec::new())?);
+        texts.push(Prompt::arrange(&*loaded.layout, &ids, Vec::<Medium>::new())?);
         if let Some(patches) = &patches {
             ids.splice(0..0, loaded.layout.placeholder(MediaKind::Image));
             pictured.push(Prompt::arrange(&*loaded.layout, &ids, vec![(MediaKind::Image, patches.clone())])?);

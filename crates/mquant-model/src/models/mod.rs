@@ -26,7 +26,8 @@ use crate::nn::{Decoder, Encoder, ForwardBatch, Layer, Part, PartId, Position, T
 pub use load::{Built, build};
 
 /// Every family there is.
-pub const FAMILIES: &[&dyn Family] = &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl, &qwen3_vl::Qwen3Vl, &qwen2_5_omni::Qwen25Omni];
+pub const FAMILIES: &[&dyn Family] =
+    &[&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl, &qwen3_vl::Qwen3Vl, &qwen2_5_omni::Qwen25Omni];
 
 /// One family of models, recognised by `model_type` of `config.json`.
 pub trait Family: Sync {
@@ -90,6 +91,11 @@ pub trait MediaLayout: Send + Sync {
         vec![vec![Expanded::Rows { id: placeholder, count: self.tokens(media.kind, media.grid), media }]]
     }
 
+    /// What the placeholder of a video with a sound track becomes; None where the model cannot place sound inside a video.
+    fn sound_track(&self, _video: &MediaPiece, _sound: &MediaPiece) -> Option<SoundTrack> {
+        None
+    }
+
     /// Rows of the decoder's stream that media of this kind and grid take.
     fn tokens(&self, kind: MediaKind, grid: Grid) -> usize;
 
@@ -139,13 +145,29 @@ pub enum Expanded {
     },
 }
 
+/// A video and its sound, by turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoundTrack {
+    /// The tokens before the first and after the last row.
+    pub marks: [u32; 2],
+    /// Rows of the one and of the other, in the order of the prompt.
+    pub runs: Vec<(MediaKind, usize)>,
+}
+
 /// A stretch of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Piece {
     /// This many text tokens.
     Text(usize),
-    /// The placeholders of one image, video or sound.
+    /// The placeholders of one medium.
     Media(MediaPiece),
+    /// A video with its sound, and the marks of the sound around them.
+    SoundTrack {
+        /// The video.
+        video: MediaPiece,
+        /// Its sound.
+        sound: MediaPiece,
+    },
 }
 
 /// A medium in a prompt.

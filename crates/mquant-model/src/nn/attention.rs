@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use mquant_kernels::{
-    AttendJob, HeadShape, KeyValues, Mask, NormOf, NormStep, Products, RowPrologue, Rows, SiteInput,
-};
+use mquant_kernels::{AttendJob, HeadShape, KeyValues, Mask, NormOf, NormStep, Products, RowPrologue, Rows, SiteInput};
 
 use super::ForwardContext;
 

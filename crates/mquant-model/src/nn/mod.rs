@@ -26,8 +26,8 @@ mod pooled_projector;
 mod encoder;
 mod decoder;
 
-pub use audio_embed::AudioEmbed;
 pub use attention::{Attention, HeadNorms, Visibility};
+pub use audio_embed::AudioEmbed;
 pub use block::Block;
 pub use cache_format::CacheFormat;
 pub use column_split::ColumnSplit;

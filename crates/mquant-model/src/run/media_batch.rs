@@ -46,7 +46,12 @@ pub struct MediaPiece {
 
 impl MediaBatch {
     /// Batches of all `media`, which one tower reads, in their order.
-    pub fn of(layout: &dyn MediaLayout, tower: Tower, media: &[(MediaKind, &Patches)], limits: MediaLimits) -> Vec<Self> {
+    pub fn of(
+        layout: &dyn MediaLayout,
+        tower: Tower,
+        media: &[(MediaKind, &Patches)],
+        limits: MediaLimits,
+    ) -> Vec<Self> {
         let mut batches = Vec::new();
         let mut group: Vec<(usize, Range<usize>)> = Vec::new();
         let mut rows_in_group = 0;

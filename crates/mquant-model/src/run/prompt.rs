@@ -69,6 +69,29 @@ impl PlacedMedia {
     }
 }
 
+/// A medium on its way into a prompt.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    /// What it is.
+    pub kind: MediaKind,
+    /// What its tower reads.
+    pub patches: Patches,
+    /// The sound of a video.
+    pub sound: Option<Patches>,
+}
+
+impl Medium {
+    fn piece(&self) -> MediaPiece {
+        piece_of(self.kind, &self.patches)
+    }
+}
+
+impl From<(MediaKind, Patches)> for Medium {
+    fn from((kind, patches): (MediaKind, Patches)) -> Self {
+        Self { kind, patches, sound: None }
+    }
+}
+
 /// A conversation, ready to be computed.
 #[derive(Clone, Debug)]
 pub struct Prompt {
@@ -91,18 +114,22 @@ impl Prompt {
         let mut media = Vec::new();
         for content in messages.iter().flat_map(Message::media) {
             match content {
-                Content::Image(source) => media.push((MediaKind::Image, read_image(loaded, source)?)),
-                Content::Video(video) => media.push((MediaKind::Video, read_video(loaded, video)?)),
-                Content::Audio(source) => media.push((MediaKind::Audio, read_audio(loaded, source)?)),
+                Content::Image(source) => media.push(Medium::from((MediaKind::Image, read_image(loaded, source)?))),
+                Content::Video(video) => media.push(Medium {
+                    kind: MediaKind::Video,
+                    patches: read_video(loaded, video)?,
+                    sound: video.audio.as_ref().map(|source| read_audio(loaded, source)).transpose()?,
+                }),
+                Content::Audio(source) => media.push(Medium::from((MediaKind::Audio, read_audio(loaded, source)?))),
                 Content::Text(_) => {}
             }
         }
         let spelling = |id| loaded.tokenizer.token(id).unwrap_or_default();
         for kind in MediaKind::ALL {
             let Some(placeholder) = loaded.layout.placeholder(kind) else { continue };
-            let own = media.iter().filter(|(k, _)| *k == kind);
+            let own = media.iter().filter(|medium| medium.kind == kind);
             let written: Vec<Option<String>> =
-                own.map(|(kind, patches)| loaded.layout.written(*kind, patches, &spelling)).collect();
+                own.map(|medium| loaded.layout.written(kind, &medium.patches, &spelling)).collect();
             chat.replace(&spelling(placeholder), &written);
         }
         let ids = chat.encode(&loaded.template, &loaded.tokenizer)?;
@@ -113,15 +140,13 @@ impl Prompt {
     ///
     /// # Errors
     /// If placeholders and media do not match in number, or no token is left.
-    pub fn arrange(layout: &dyn MediaLayout, ids: &[u32], media: Vec<(MediaKind, Patches)>) -> Result<Self, RunError> {
+    pub fn arrange(layout: &dyn MediaLayout, ids: &[u32], media: Vec<impl Into<Medium>>) -> Result<Self, RunError> {
+        let media: Vec<Medium> = media.into_iter().map(Into::into).collect();
         for kind in MediaKind::ALL {
             let placeholder = layout.placeholder(kind);
             let found = ids.iter().filter(|id| Some(**id) == placeholder).count();
-            let given: Vec<_> = media.iter().filter(|(k, _)| *k == kind).collect();
-            let of = |(kind, patches): &&(MediaKind, Patches)| {
-                layout.expand(placeholder.unwrap_or_default(), piece_of(*kind, patches)).len()
-            };
-            let expected: usize = given.iter().map(of).sum();
+            let of = |medium: &Medium| layout.expand(placeholder.unwrap_or_default(), medium.piece()).len();
+            let expected: usize = media.iter().filter(|medium| medium.kind == kind).map(of).sum();
             if found != expected {
                 return Err(RunError::Placeholders { kind, placeholders: found, media: expected });
             }
@@ -130,9 +155,10 @@ impl Prompt {
             return Err(RunError::Empty);
         }
         // Template order decides, so a template may name videos before images.
-        let mut queues = MediaKind::ALL.map(|kind| (kind, Vec::new()));
-        for (kind, patches) in media.into_iter().rev() {
-            queues.iter_mut().filter(|(k, _)| *k == kind).for_each(|(_, queue)| queue.push(patches.clone()));
+        let mut queues = MediaKind::ALL.map(|_| Vec::new());
+        for medium in media.into_iter().rev() {
+            let kind = MediaKind::ALL.iter().position(|kind| *kind == medium.kind).expect("one of all kinds");
+            queues[kind].push(medium);
         }
         let mut prompt = Self {
             ids: Vec::new(),
@@ -151,12 +177,15 @@ impl Prompt {
                 continue;
             };
             if waiting[kind].is_empty()
-                && let Some(patches) = queues[kind].1.pop()
+                && let Some(medium) = queues[kind].pop()
             {
-                let (kind_of, medium) = (queues[kind].0, prompt.media.len());
-                let expanded = layout.expand(*id, piece_of(kind_of, &patches));
-                waiting[kind].extend(expanded.into_iter().map(|expanded| (medium, expanded)));
-                prompt.media.push(PlacedMedia::new(kind_of, patches));
+                if let Some(sound) = medium.sound {
+                    prompt.push_sound_track(layout, medium.patches, sound, &mut pieces)?;
+                    continue;
+                }
+                let (index, expanded) = (prompt.media.len(), layout.expand(*id, medium.piece()));
+                waiting[kind].extend(expanded.into_iter().map(|expanded| (index, expanded)));
+                prompt.media.push(PlacedMedia::new(medium.kind, medium.patches));
             }
             match waiting[kind].pop_front() {
                 Some((medium, expanded)) => prompt.push_media(medium, expanded, &mut pieces),
@@ -189,6 +218,35 @@ impl Prompt {
                 }
             }
         }
+    }
+
+    /// A video and its sound by turns.
+    fn push_sound_track(
+        &mut self,
+        layout: &dyn MediaLayout,
+        video: Patches,
+        sound: Patches,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<(), RunError> {
+        let [of_video, of_sound] = [piece_of(MediaKind::Video, &video), piece_of(MediaKind::Audio, &sound)];
+        let videos = self.media.iter().filter(|media| media.kind == MediaKind::Video).count();
+        let track = layout.sound_track(&of_video, &of_sound).ok_or(RunError::SoundTrack { video: videos + 1 })?;
+        let first = self.media.len();
+        self.media.extend([PlacedMedia::new(MediaKind::Video, video), PlacedMedia::new(MediaKind::Audio, sound)]);
+        let [before, after] = track.marks;
+        self.ids.push(before);
+        self.spans.push(Modality::Text, 1);
+        for (kind, count) in track.runs {
+            let id = layout.placeholder(kind).expect("a layout that places sound inside videos reads both");
+            let start = self.ids.len();
+            self.media[first + usize::from(kind == MediaKind::Audio)].rows.push(start..start + count);
+            self.ids.extend(std::iter::repeat_n(id, count));
+            self.spans.push(kind.modality(), count);
+        }
+        self.ids.push(after);
+        self.spans.push(Modality::Text, 1);
+        pieces.push(Piece::SoundTrack { video: of_video, sound: of_sound });
+        Ok(())
     }
 
     /// Adds tokens of text at the end, such as an answer.
@@ -236,22 +294,18 @@ fn read_audio(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
     Ok(loaded.processor.audio(&sound)?)
 }
 
-/// Refuses sounds that the model does not read, and sound tracks, before a template is rendered or a file is opened.
+/// Refuses sounds of a model that reads none, before a template is rendered or a file is opened.
 fn check_heard(layout: &dyn MediaLayout, messages: &[Message]) -> Result<()> {
-    let media = || messages.iter().flat_map(Message::media);
-    let mut has_track = media().filter_map(|content| match content {
-        Content::Video(video) => Some(video.audio.is_some()),
-        Content::Image(_) | Content::Audio(_) | Content::Text(_) => None,
-    });
-    let track = has_track.position(|has| has);
-    let sounds = track.is_some() || media().any(|content| matches!(content, Content::Audio(_)));
-    if sounds && layout.placeholder(MediaKind::Audio).is_none() {
+    let is_sound = |content: &Content| match content {
+        Content::Video(video) => video.audio.is_some(),
+        Content::Audio(_) => true,
+        Content::Image(_) | Content::Text(_) => false,
+    };
+    let has_sound = messages.iter().flat_map(Message::media).any(is_sound);
+    if has_sound && layout.placeholder(MediaKind::Audio).is_none() {
         return Err(ProcessorError::NoAudio.into());
     }
-    match track {
-        Some(index) => Err(RunError::SoundTrack { video: index + 1 }.into()),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn media_key(patches: &Patches) -> MediaKey {
@@ -304,6 +358,7 @@ mod tests {
             let rows = pieces.iter().map(|piece| match piece {
                 Piece::Text(tokens) => *tokens,
                 Piece::Media(media) => self.tokens(media.kind, media.grid),
+                Piece::SoundTrack { .. } => unreachable!("no sound"),
             });
             let rows = rows.sum::<usize>() as u32;
             ((0..rows).map(|row| [row; 3]).collect(), rows)
@@ -351,17 +406,29 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_track_is_refused_by_the_number_of_its_video() {
-        let source = || MediaSource::Path("x".into());
-        let video = |audio| Content::Video(Video { audio, ..source().into() });
-        let message = |parts| [Message::parts("user", parts)];
-        let fine = message(vec![video(None), Content::Audio(source()), Content::Image(source())]);
-        assert!(check_heard(&Slices, &fine).is_ok());
-        let refused =
-            message(vec![Content::Image(source()), video(None), Content::Audio(source()), video(Some(source()))]);
-        let error = check_heard(&Slices, &refused).unwrap_err();
-        assert_eq!((error.code(), error.class()), ("SOUND_TRACK", crate::error::Class::Unsupported));
-        assert!(error.to_string().starts_with("video 2 has a sound track"), "{error}");
+    fn a_sound_track_that_cannot_be_placed_is_refused_by_the_number_of_its_video() {
+        struct Hears;
+        impl MediaLayout for Hears {
+            fn placeholder(&self, kind: MediaKind) -> Option<u32> {
+                (kind == MediaKind::Video).then_some(PICTURE)
+            }
+
+            fn tokens(&self, _: MediaKind, grid: Grid) -> usize {
+                grid.patches()
+            }
+
+            fn positions(&self, _: &[Piece]) -> (Vec<Position>, u32) {
+                unreachable!("refused before")
+            }
+
+            fn encoder_batch(&self, _: Tower, _: &[Grid]) -> EncoderBatch {
+                unreachable!("nothing is computed")
+            }
+        }
+        let [silent, sound] = [picture(1, 1).1, picture(1, 1).1];
+        let video = |sound| Medium { kind: MediaKind::Video, patches: silent.clone(), sound };
+        let refused = Prompt::arrange(&Hears, &[PICTURE, PICTURE], vec![video(None), video(Some(sound))]).unwrap_err();
+        assert!(matches!(refused, RunError::SoundTrack { video: 2 }), "{refused}");
     }
 
     #[test]

@@ -115,7 +115,10 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
     let matched: Vec<SiteId> = sites.iter().filter(|site| selector.matches(**site, &depths)).copied().collect();
     if let Step::Smooth(_) = step {
         let before = |site: &&SiteId| {
-            matches!((site.part.stage, site.kind), (Stage::Embed, _) | (Stage::Projector | Stage::Deepstack(_), SiteKind::Down))
+            matches!(
+                (site.part.stage, site.kind),
+                (Stage::Embed, _) | (Stage::Projector | Stage::Deepstack(_), SiteKind::Down)
+            )
         };
         if let Some(site) = matched.iter().find(before) {
             let expected = "sites with a norm or a linear in front, which takes the scales";

@@ -136,7 +136,9 @@ impl SitePattern {
                     && ours.kind.is_none_or(|ours| ours == kind)
                     && ours.blocks.contains(block, depths.of_tower(tower))
             }
-            (SitePattern::Projector(ours), Stage::Projector | Stage::Deepstack(_)) => ours.is_none_or(|ours| ours == kind),
+            (SitePattern::Projector(ours), Stage::Projector | Stage::Deepstack(_)) => {
+                ours.is_none_or(|ours| ours == kind)
+            }
             (SitePattern::Head, Stage::Head) => true,
             _ => false,
         }

@@ -11,7 +11,9 @@ use mquant_kernels::Cpu;
 
 use super::fuse_norms::fold_affine;
 use super::wide::{float, map_rows, map_stream};
-use super::{ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, StreamNorm, Streams, Transform, TransformError};
+use super::{
+    ReadChange, ReadChanges, Rotation, RotationKind, SeenChannels, StreamNorm, Streams, Transform, TransformError,
+};
 use mquant_model::nn::{NormKind, Part, SiteMut, Tower};
 
 /// The step.

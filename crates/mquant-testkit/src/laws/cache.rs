@@ -25,8 +25,11 @@ pub fn decode_equals_prefill(folder: &GoldenFolder, case: &str) {
     let engine = engine(&loaded, 1024);
     let prompt = prepare(&loaded, &folder.messages(case));
     let whole = engine.all_logits(&prompt).expect("logits");
-    // Decoding takes text: the tokens after the last medium, one by one.
-    let text_from = prompt.media.last().map_or(1, |m| m.extent().end).max(1);
+    // Decoding takes text: the tokens after the last medium, one by one, as far as each has the next position.
+    let after_media = prompt.media.iter().map(|m| m.extent().end).max().unwrap_or(1).max(1);
+    let follows = |row: &usize| prompt.positions[*row] == prompt.positions[*row - 1].map(|p| p + 1);
+    let followed = (after_media + 1..prompt.ids.len()).rev().take_while(follows).count();
+    let text_from = prompt.ids.len() - 1 - followed;
     let mut sequence = engine.sequence();
     engine.prefill(&mut sequence, &beginning(&prompt, text_from)).expect("logits");
     for row in text_from..prompt.ids.len() {

@@ -39,9 +39,7 @@ pub fn row_order_is_free(folder: &GoldenFolder, case: &str) {
     };
     let identity: Vec<u32> = (0..n as u32).collect();
     let straight = run(&identity);
-    let is_media = |i: u32| prompt.media.iter().any(|m| m.has_row(i as usize));
-    let (mut media_first, text): (Vec<u32>, Vec<u32>) = identity.iter().partition(|i| is_media(**i));
-    media_first.extend(text);
+    let media_first = modality_first(&prompt);
     let reversed: Vec<u32> = identity.iter().rev().copied().collect();
     for order in [media_first, reversed] {
         let permuted = run(&order);
@@ -181,16 +179,25 @@ fn rows_do_move(loaded: &LoadedModel, prompts: &[Prompt]) {
     for prompt in prompts {
         let mut seen = Seen::default();
         engine.all_logits_batch(&[prompt], Some(&mut seen)).expect("logits");
-        let is_media = |row: u32| prompt.media.iter().any(|m| m.has_row(row as usize));
-        let rows = 0..prompt.ids.len() as u32;
-        let expected: Vec<u32> =
-            rows.clone().filter(|row| is_media(*row)).chain(rows.filter(|row| !is_media(*row))).collect();
+        let expected = modality_first(prompt);
         assert_eq!(seen.order, expected, "original indices of the rows computed");
-        let truth = expected.iter().map(|row| if is_media(*row) { Modality::Vision } else { Modality::Text });
+        let truth = expected.iter().map(|row| modality_of(prompt, *row));
         assert_eq!(seen.modalities, truth.collect::<Vec<_>>(), "modalities of the rows computed");
         moved += usize::from(!seen.order.is_sorted());
     }
     assert!(moved > 0, "no case has rows that move");
+}
+
+/// By its medium, not by the spans that are to be tested.
+fn modality_of(prompt: &Prompt, row: u32) -> Modality {
+    let medium = prompt.media.iter().find(|media| media.has_row(row as usize));
+    medium.map_or(Modality::Text, |media| media.kind.modality())
+}
+
+/// Pictures and videos, then sounds, then text, each in its order.
+fn modality_first(prompt: &Prompt) -> Vec<u32> {
+    let of = |modality| (0..prompt.ids.len() as u32).filter(move |row| modality_of(prompt, *row) == modality);
+    [Modality::Vision, Modality::Audio, Modality::Text].into_iter().flat_map(of).collect()
 }
 
 /// Negative control: rows that move without their modalities are quantised by the wrong scales.
@@ -199,10 +206,8 @@ fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
         prompts.iter().find(|p| p.media.first().is_some_and(|m| m.extent().start > 0)).expect("text before a picture");
     let decoder = &loaded.model.decoder;
     let embedded = decoder.embedding.forward(&prompt.ids);
-    let is_media = |row: usize| prompt.media.iter().any(|m| m.has_row(row));
     let rows = 0..prompt.ids.len();
-    let order: Vec<usize> =
-        rows.clone().filter(|row| is_media(*row)).chain(rows.clone().filter(|row| !is_media(*row))).collect();
+    let order: Vec<usize> = modality_first(prompt).into_iter().map(|row| row as usize).collect();
     let run = |order: &[usize], spans: &ModalitySpans| {
         let picked = order.iter().flat_map(|row| embedded.row(*row)).copied().collect();
         let positions: Vec<_> = order.iter().map(|row| prompt.positions[*row]).collect();
@@ -225,7 +230,7 @@ fn unmoved_modalities_are_noticed(loaded: &LoadedModel, prompts: &[Prompt]) {
     };
     let straight = run(&rows.collect::<Vec<_>>(), &prompt.spans);
     let mut moved = ModalitySpans::default();
-    order.iter().for_each(|row| moved.push(if is_media(*row) { Modality::Vision } else { Modality::Text }, 1));
+    order.iter().for_each(|row| moved.push(modality_of(prompt, *row as u32), 1));
     assert!(run(&order, &moved) == straight, "rows, positions and modalities moved together");
     assert!(run(&order, &prompt.spans) != straight, "nobody notices that modalities did not move");
 }

@@ -11,6 +11,7 @@ use mquant::nn::{Attention, ForwardContext, Layer, Part, PartId, Reader, ScalePa
 use mquant::quantize::IntFormat;
 use mquant::run::{Batch, Engine, Input, LoadOptions, LoadedModel, Prompt, Sequence, StepItem, Stepped};
 
+use super::golden::greedy_batch;
 use super::{argmax, distance, engine, prepare};
 use crate::bundle::FloatModel;
 use crate::golden::GoldenFolder;
@@ -36,7 +37,8 @@ pub fn sequences_of_a_step_stand_alone(folder: &GoldenFolder) {
     for (mut loaded, bound) in [(folder.load(), FLOAT), (integer, 0.0)] {
         let cases = folder.cases();
         let prompts: Vec<Prompt> = cases.iter().map(|case| prepare(&loaded, &folder.messages(case))).collect();
-        let poison = poisoned(&mut loaded, &prompts);
+        let answers = greedy_batch(&engine(&loaded, CHUNK), &prompts, ANSWER).concat();
+        let poison = poisoned(&mut loaded, &prompts, &answers);
         let engine = engine(&loaded, CHUNK);
         let alone: Vec<Vec<Vec<f32>>> = prompts.iter().map(|prompt| answer_alone(&engine, prompt)).collect();
 
@@ -190,11 +192,11 @@ fn away(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f64 {
     if ours == theirs { 0.0 } else { distance(&rows(ours), &rows(theirs)).max(f64::MIN_POSITIVE) }
 }
 
-/// Makes the embedding of a token that no prompt has no number, and returns the token.
-fn poisoned(loaded: &mut LoadedModel, prompts: &[Prompt]) -> u32 {
+/// Makes the embedding of a token that neither prompts nor answers have no number, and returns the token.
+fn poisoned(loaded: &mut LoadedModel, prompts: &[Prompt], answers: &[u32]) -> u32 {
     let mut model = mquant::models::Model::clone(&loaded.model);
     let table = &model.decoder.embedding.0;
-    let unused = |id: &u32| prompts.iter().all(|prompt| !prompt.ids.contains(id));
+    let unused = |id: &u32| !answers.contains(id) && prompts.iter().all(|prompt| !prompt.ids.contains(id));
     let poison = (1..table.rows() as u32).rev().find(unused).expect("a token that no prompt has");
     let mut values = table.to_f32();
     values[poison as usize * table.cols()] = f32::NAN;

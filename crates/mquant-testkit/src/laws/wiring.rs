@@ -130,7 +130,8 @@ fn rewire(model: &mut Model, skipped: Option<usize>) {
             let permutation = permutations.entry(reader.stream).or_insert_with(|| noise.permutation(norm.gain.len()));
             let width = permutation.len();
             let inputs = reader.site.linears[0].weight.cols();
-            let wide: Vec<usize> = (0..inputs / width).flat_map(|r| permutation.iter().map(move |p| r * width + p)).collect();
+            let wide: Vec<usize> =
+                (0..inputs / width).flat_map(|r| permutation.iter().map(move |p| r * width + p)).collect();
             norm.gain = pick(&norm.gain, &wide[..norm.gain.len()]);
             if let NormKind::Layer { bias } = &mut norm.kind {
                 *bias = pick(bias, &wide[..bias.len()]);

@@ -7,7 +7,9 @@ use mquant::kernels::Rows;
 use mquant::recipe::PRESETS;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RowOrder, Sequence};
 
-use crate::folder::{DEEPSTACK, DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores};
+use crate::folder::{
+    DEEPSTACK, DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores,
+};
 use crate::making::{Made, Making, preset};
 
 /// Samples shown: few, so bounds leave room for ranges that were guessed.

@@ -254,7 +254,9 @@ fn video_settings(fields: Option<Fields>) -> Result<Result<Settings, Unprepared>
         known => known?.unwrap_or(VideoType::Qwen2),
     };
     let default = match kind {
-        VideoType::Qwen2 => Defaults { bounds: Bounds { min_pixels: 128 * 28 * 28, max_pixels: 28 * 28 * 768 }, ..CLIP },
+        VideoType::Qwen2 => {
+            Defaults { bounds: Bounds { min_pixels: 128 * 28 * 28, max_pixels: 28 * 28 * 768 }, ..CLIP }
+        }
         VideoType::Qwen3 => Defaults {
             bounds: Bounds { min_pixels: 128 * 32 * 32, max_pixels: 32 * 32 * 768 },
             patch: 16,

@@ -27,6 +27,7 @@ pub(in crate::models) fn positions(
                 }
                 next += h.max(w);
             }
+            Piece::SoundTrack { .. } => unreachable!("only a layout that places sound inside videos makes such pieces"),
         }
     }
     (positions, next)

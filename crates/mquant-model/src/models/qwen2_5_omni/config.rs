@@ -33,6 +33,10 @@ pub(super) struct Config {
     pub(super) tokens: OmniTokens,
     /// Positions in a second.
     pub(super) position_id_per_seconds: f32,
+    /// Seconds of a video, and of its sound, at a turn.
+    pub(super) seconds_per_chunk: f32,
+    /// The tokens before and after a sound.
+    pub(super) marks: [u32; 2],
     /// Whether the thinker is a part of the folder's model.
     pub(super) is_nested: bool,
 }
@@ -80,11 +84,14 @@ impl Config {
             (name("audio_token_index", "audio_token_id"), 151_646),
         ];
         let [image, video, audio_token] = token_ids(c, &text, fields)?;
+        let mark = |key, default| c.usize_or(key, default, 0..=4_194_304).map(|id| id as u32);
         Ok(Self {
             text,
             vision,
             audio,
             tokens: OmniTokens { image, video, audio: audio_token },
+            seconds_per_chunk: c.f64_or("seconds_per_chunk", 2.0, 1e-3..=1e6)? as f32,
+            marks: [mark("audio_start_token_id", 151_647)?, mark("audio_end_token_id", 151_648)?],
             position_id_per_seconds: c.f64_or("position_id_per_seconds", 25.0, 0.0..=1e6)? as f32,
             is_nested: nested.is_some(),
         })

@@ -10,8 +10,8 @@ mod tensors;
 use super::{Family, MediaLayout, Model, ModelError, ModelSpec, qwen2, qwen2_5_vl};
 use crate::bundle::Weights;
 use crate::checkpoint::{Checkpoint, Fields, Naming, TensorSpec};
-use crate::input::{MediaProcessor, WithAudio};
 use crate::input::vision_processor::{PixelBounds, ProcessorError};
+use crate::input::{MediaProcessor, WithAudio};
 use config::Config;
 
 /// Pixels of a frame of a video.

@@ -23,7 +23,13 @@ pub(super) fn vision(config: &Config, weights: &Weights) -> Encoder {
         Box::new(Block {
             stream,
             qkv: weights.normed_site(id(SiteKind::Qkv), norm),
-            attention: Attention { shape: heads, head_norms: None, visibility: Visibility::Full, products: weights.products(), block: i },
+            attention: Attention {
+                shape: heads,
+                head_norms: None,
+                visibility: Visibility::Full,
+                products: weights.products(),
+                block: i,
+            },
             out: weights.site(id(SiteKind::Out)),
             up: Up::Plain(weights.normed_site(id(SiteKind::Up), norm), Activation::QuickGelu),
             down: weights.site(id(SiteKind::Down)),

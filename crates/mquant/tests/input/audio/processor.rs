@@ -55,6 +55,7 @@ impl MediaLayout for Halved {
         let rows = pieces.iter().map(|piece| match piece {
             Piece::Text(tokens) => *tokens,
             Piece::Media(media) => self.tokens(media.kind, media.grid),
+            Piece::SoundTrack { .. } => unreachable!("no sound in a video"),
         });
         let rows = rows.sum::<usize>() as u32;
         ((0..rows).map(|row| [row; 3]).collect(), rows)
