@@ -53,7 +53,7 @@ pub(crate) fn write_folder(
         ("generation_config.json", json_bytes(&small_files::generation(&ids))),
         ("preprocessor_config.json", json_bytes(&small_files::preprocessor(&shape))),
         ("tokenizer_config.json", json_bytes(&small_files::tokenizer())),
-        ("chat_template.json", small_files::CHAT_TEMPLATE.as_bytes().to_vec()),
+        ("chat_template.json", small_files::chat_template(&shape)),
         ("tokenizer.json", tokenizer.into_bytes()),
     ];
     let small = small.map(|(name, bytes)| SmallFile { name: name.to_owned(), bytes });

@@ -6,8 +6,20 @@ use super::shape::{Shape, VisionBlocks};
 use super::tokenizer::SpecialIds;
 
 /// The template of the published-style reference model; it adds a system message where there is none.
-pub(super) const CHAT_TEMPLATE: &str =
-    include_str!("../../../crates/mquant/tests/goldens/qwen2_vl_published/chat_template.json");
+const CHAT_TEMPLATE: &str = include_str!("../../../crates/mquant/tests/goldens/qwen2_vl_published/chat_template.json");
+
+/// `chat_template.json`; of a model that hears, with the placeholder of sounds, which is `<|vision_pad|>`: the demo tokenizer
+/// has no token for them.
+pub(super) fn chat_template(shape: &Shape) -> Vec<u8> {
+    if shape.audio.is_none() {
+        return CHAT_TEMPLATE.as_bytes().to_vec();
+    }
+    let pictures = "{% if item['type'] in ('image', 'image_url')";
+    let hears = "{% if item['type'] == 'audio' %}<|vision_pad|>{% elif item['type'] in ('image', 'image_url')";
+    let template = CHAT_TEMPLATE.replacen(pictures, hears, 1);
+    assert_ne!(template, CHAT_TEMPLATE, "the template has a place for pictures");
+    template.into_bytes()
+}
 
 /// `generation_config.json`.
 pub(super) fn generation(ids: &SpecialIds) -> Value {

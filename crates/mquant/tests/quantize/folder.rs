@@ -19,6 +19,8 @@ pub(crate) const PUBLISHED: &str = "crates/mquant/tests/goldens/qwen2_vl_publish
 pub(crate) const WINDOWS: &str = "crates/mquant/tests/goldens/qwen2_5_vl";
 /// Qwen3-VL: learned positions, LayerNorms of several rows, features added to the decoder's first blocks, head norms.
 pub(crate) const DEEPSTACK: &str = "crates/mquant/tests/goldens/qwen3_vl";
+/// Qwen2.5-Omni's thinker: an audio tower beside the vision tower.
+pub(crate) const HEARS: &str = "crates/mquant/tests/goldens/qwen2_5_omni";
 /// Trained, tied head, bf16.
 pub(crate) const DEMO: &str = "models/demo";
 
@@ -76,6 +78,37 @@ fn gathered(folder: &Path, count: usize) -> Gathered {
     let first = files.len().min(count);
     let sources = files.into_iter().take(first).map(DataSource::Benchmark).collect();
     gather(&Request { sources, count, visual: Visual::Needed }).unwrap()
+}
+
+/// Conversations that a golden folder has as cases, in this order.
+pub(crate) fn cases(folder: &str, names: &[&str]) -> Gathered {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cases.jsonl");
+    let line = |name: &&str| {
+        let text = fs::read_to_string(at(folder).join(format!("{name}.messages.json"))).unwrap();
+        let mut messages: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let parts = messages.as_array_mut().unwrap().iter_mut();
+        let parts = parts.filter_map(|message| message["content"].as_array_mut()).flatten();
+        for part in parts {
+            let place = |source: &mut serde_json::Value| {
+                if let Some(relative) = source.as_str() {
+                    *source = at(folder).join(relative).to_str().unwrap().into();
+                }
+            };
+            for kind in ["image_url", "video_url", "audio_url"] {
+                if let Some(url) = part.pointer_mut(&format!("/{kind}/url")) {
+                    place(url);
+                }
+            }
+            if let Some(sound) = part.get_mut("audio") {
+                place(sound);
+            }
+        }
+        messages.to_string() + "\n"
+    };
+    fs::write(&path, names.iter().map(line).collect::<String>()).unwrap();
+    let sources = vec![DataSource::JsonLines(path)];
+    gather(&Request { sources, count: names.len(), visual: Visual::TextOnly }).unwrap()
 }
 
 /// Conversations of text alone, one a line: what is asked, and what the answer is if there is one.

@@ -3,12 +3,14 @@
 use std::fs;
 
 use mquant::bundle::{PackedCache, PackedCacheUse};
+use mquant::calibrate::samples::Gathered;
+use mquant::input::Message;
 use mquant::kernels::Rows;
 use mquant::recipe::PRESETS;
 use mquant::run::{Engine, EngineOptions, LoadOptions, LoadedModel, RowOrder, Sequence};
 
 use crate::folder::{
-    DEEPSTACK, DEMO, GOLDEN, PUBLISHED, WINDOWS, at, bits, held_out, noise, open, prompt, samples, scores,
+    DEEPSTACK, DEMO, GOLDEN, HEARS, PUBLISHED, WINDOWS, at, bits, cases, held_out, noise, open, prompt, samples, scores,
 };
 use crate::making::{Made, Making, preset};
 
@@ -29,23 +31,26 @@ fn bounds(recipe: &str) -> [f64; 2] {
 }
 
 fn every_preset(model: &str, kind: usize) {
+    every_preset_shown(model, kind, &samples(SHOWN), &held_out(COMPARED));
+}
+
+fn every_preset_shown(model: &str, kind: usize, shown: &Gathered, asked: &[Vec<Message>]) {
     let float = open(&at(model));
-    let (shown, asked) = (samples(SHOWN), held_out(COMPARED));
-    let reference = scores(&float, &asked);
+    let reference = scores(&float, asked);
     for name in PRESETS.iter().map(|preset| preset.name) {
         let recipe = preset(name);
-        let made = Making::new(&float, &recipe, &shown).made();
+        let made = Making::new(&float, &recipe, shown).made();
         let manifest = made.check();
-        assert_eq!(manifest.provenance["samples"], SHOWN, "{name}");
+        assert_eq!(manifest.provenance["samples"], shown.samples.len(), "{name}");
         assert_eq!(manifest.provenance["recipe"], recipe.to_toml().as_str(), "{name}");
         let loaded = open(&made.dir());
-        let ours = scores(&loaded, &asked);
+        let ours = scores(&loaded, asked);
         let found = noise(&ours, &reference);
         println!("{model} {name}: {found:.4} of the scores' standard deviation, {} bytes", made.summary.bytes);
         assert!(found > 0.0 && found < bounds(name)[kind], "{model} {name}: {found}");
         if name == "mquant-w4a8" {
-            same_wherever_it_lies(&made, &ours);
-            same_in_any_row_order(&loaded);
+            same_wherever_it_lies(&made, &ours, asked);
+            same_in_any_row_order(&loaded, asked);
         }
     }
 }
@@ -70,20 +75,28 @@ fn every_preset_quantises_a_model_with_deepstack() {
     every_preset(DEEPSTACK, 0);
 }
 
+/// Three modalities: sounds, pictures and text, sound inside a video among them, each with a scale of its own.
+#[test]
+fn every_preset_quantises_a_model_that_hears() {
+    let shown = cases(HEARS, &["audio", "audio-image", "turns", "image-video", "sounding", "text"]);
+    let asked = cases(HEARS, &["audios", "sounding-mix", "video", "audio-image"]);
+    let asked: Vec<_> = asked.samples.into_iter().map(|sample| sample.messages).collect();
+    every_preset_shown(HEARS, 0, &shown, &asked);
+}
+
 #[test]
 fn every_preset_quantises_the_trained_model() {
     every_preset(DEMO, 1);
 }
 
 /// Law 6: the bits do not depend on the folder, nor on whether panels are packed anew or mapped.
-fn same_wherever_it_lies(made: &Made, scored: &[Rows]) {
+fn same_wherever_it_lies(made: &Made, scored: &[Rows], asked: &[Vec<Message>]) {
     let root = tempfile::tempdir().unwrap();
     let copy = root.path().join("copied");
     fs::create_dir(&copy).unwrap();
     for (name, bytes) in made.files() {
         fs::write(copy.join(name), bytes).unwrap();
     }
-    let asked = held_out(COMPARED);
     let options = LoadOptions { packed_cache: PackedCache::Enabled, ..LoadOptions::in_process() };
     for expected in ["Written", "Mapped"] {
         let loaded = LoadedModel::open(copy.to_str().unwrap(), &options).unwrap();
@@ -93,14 +106,14 @@ fn same_wherever_it_lies(made: &Made, scored: &[Rows]) {
             _ => "neither",
         };
         assert_eq!(found, expected);
-        assert!(bits(&scores(&loaded, &asked)) == bits(scored), "{expected}: other bits than where it was made");
+        assert!(bits(&scores(&loaded, asked)) == bits(scored), "{expected}: other bits than where it was made");
     }
 }
 
 /// Attention-invariant flexible switching changes no bit of scores, keys and values of a real bundle, whole, in chunks and
 /// in batches.
-fn same_in_any_row_order(loaded: &LoadedModel) {
-    let prompts: Vec<_> = held_out(COMPARED).iter().map(|messages| prompt(loaded, messages)).collect();
+fn same_in_any_row_order(loaded: &LoadedModel, asked: &[Vec<Message>]) {
+    let prompts: Vec<_> = asked.iter().map(|messages| prompt(loaded, messages)).collect();
     for chunk in [1024, 5] {
         let [original, media_first] = RowOrder::ALL.map(|row_order| {
             let options = EngineOptions { threads: 2, chunk, row_order, ..EngineOptions::default() };
@@ -109,7 +122,7 @@ fn same_in_any_row_order(loaded: &LoadedModel) {
             let mut sequences: Vec<Sequence> = prompts.iter().map(|_| engine.sequence()).collect();
             let mut batch: Vec<&mut Sequence> = sequences.iter_mut().collect();
             let first = engine.prefill_batch(&mut batch, &prompts.iter().collect::<Vec<_>>()).unwrap();
-            let next = engine.decode(&mut batch, &[10, 11, 12, 13]).unwrap();
+            let next = engine.decode(&mut batch, &(10..10 + prompts.len() as u32).collect::<Vec<_>>()).unwrap();
             (bits(&all), bits(&[first, next]), format!("{sequences:?}"))
         });
         assert!(original == media_first, "chunks of {chunk}: another row order gives other bits");
