@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::recipe::{Plan, Recipe, Step};
+use crate::recipe::{Plan, Recipe, Step, Towers};
 use crate::transform::{
     FuseNorms, RotateHeads, RotateOnline, RotateStream, Smooth, Streams, Transform, TransformError,
 };
 use mquant_model::models::Model;
+use mquant_model::nn::Tower;
 
 /// A step that changes weights.
 pub(super) struct ChangingStep {
@@ -18,16 +19,19 @@ pub(super) struct ChangingStep {
 /// What is applied to every unit, in order. Weights are not touched.
 pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<ChangingStep>, TransformError> {
     let streams = Streams::of(&mut model.clone())?;
+    // Towers that a recipe names are there: it was checked.
+    let there = |towers: &Towers| -> Vec<Tower> {
+        towers.as_slice().iter().copied().filter(|tower| streams.width(*tower).is_ok()).collect()
+    };
     let mut steps: Vec<ChangingStep> = Vec::new();
     for (step, named) in recipe.steps.iter().zip(&plan.steps) {
         let sites = || -> BTreeSet<_> { named.iter().copied().collect() };
         let transform: Box<dyn Transform> = match step {
-            Step::FuseNorms(fuse) => Box::new(FuseNorms::new(&streams, fuse.towers.iter().copied())?),
+            Step::FuseNorms(fuse) => Box::new(FuseNorms::new(&streams, there(&fuse.towers))?),
             Step::RotateStream(rotate) => {
-                let towers = rotate.towers.iter().copied();
-                Box::new(RotateStream::new(&streams, towers, rotate.kind, recipe.seed)?)
+                Box::new(RotateStream::new(&streams, there(&rotate.towers), rotate.kind, recipe.seed)?)
             }
-            Step::RotateHeads(rotate) => Box::new(RotateHeads::new(rotate.towers.iter().copied(), recipe.seed)),
+            Step::RotateHeads(rotate) => Box::new(RotateHeads::new(there(&rotate.towers), recipe.seed)),
             Step::RotateOnline(rotate) => Box::new(RotateOnline::new(sites(), rotate.otherwise)),
             Step::Smooth(smooth) => Box::new(Smooth::new(sites(), smooth.alpha)),
             Step::SplitColumns(_) | Step::Quantize(_) => continue,

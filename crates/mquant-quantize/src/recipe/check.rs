@@ -98,7 +98,7 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
         known: known(sites),
     };
     for tower in step.towers() {
-        if depths.of_tower(*tower) == 0 {
+        if step.names_towers() && depths.of_tower(*tower) == 0 {
             return Err(none("towers", tower.to_string()));
         }
     }

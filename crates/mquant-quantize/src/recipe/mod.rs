@@ -27,7 +27,8 @@ pub use plan::{Plan, SitePlan};
 pub use presets::{PRESETS, Preset};
 pub use selector::{BlockPattern, BlockRange, Depths, PatternError, SitePattern, SiteSelector};
 pub use step::{
-    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target, WeightMethod,
+    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target, Towers,
+    WeightMethod,
 };
 
 pub use crate::quantize::{ActOrder, Clip};

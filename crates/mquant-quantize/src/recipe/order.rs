@@ -9,16 +9,16 @@ use mquant_model::nn::{SiteId, Tower};
 /// What earlier steps have done, by the index of the step.
 #[derive(Default)]
 pub(super) struct Done {
-    fused: Towers,
-    rotated: Towers,
-    heads: Towers,
+    fused: DoneTowers,
+    rotated: DoneTowers,
+    heads: DoneTowers,
     online: Sites,
     smoothed: Sites,
     split: Sites,
     quantised: Option<usize>,
 }
 
-type Towers = BTreeMap<Tower, usize>;
+type DoneTowers = BTreeMap<Tower, usize>;
 type Sites = BTreeMap<SiteId, usize>;
 
 /// A rule that a step breaks.
@@ -58,7 +58,7 @@ impl Done {
 
     /// A transform done twice to the same tower or site. `place` is told of the first, as the other is named.
     fn refuse_twice(&self, step: &Step, sites: &[SiteId], place: &Place, index: usize) -> Result<(), RecipeError> {
-        let tower = |done: &Towers| {
+        let tower = |done: &DoneTowers| {
             step.towers().iter().find_map(|tower| done.get(tower).map(|first| (tower.to_string(), *first)))
         };
         let site = |done: &Sites| sites.iter().find_map(|site| done.get(site).map(|first| (site.to_string(), *first)));

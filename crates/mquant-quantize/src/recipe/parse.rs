@@ -12,7 +12,7 @@ use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
     ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, HadamardFallback, Observer, Place, Quantize, Recipe,
     RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth,
-    SplitColumns, Step, Target, WeightMethod,
+    SplitColumns, Step, Target, Towers, WeightMethod,
 };
 use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
@@ -53,13 +53,13 @@ struct RawCalibration {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTowers {
-    towers: Vec<Spelled<Tower>>,
+    towers: Option<Vec<Spelled<Tower>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRotateStream {
-    towers: Vec<Spelled<Tower>>,
+    towers: Option<Vec<Spelled<Tower>>>,
     kind: Spelled<RotationKind>,
 }
 
@@ -332,8 +332,11 @@ const READERS: [(&str, Reader); 7] = [
     ("quantize", |source, value, step| source.quantize(value, step)),
 ];
 
-fn towers(words: &[Spelled<Tower>]) -> Vec<Tower> {
-    words.iter().map(|word| word.0).collect()
+fn towers(words: &Option<Vec<Spelled<Tower>>>) -> Towers {
+    match words {
+        None => Towers::All,
+        Some(words) => Towers::Named(words.iter().map(|word| word.0).collect()),
+    }
 }
 
 fn step_names() -> String {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `all` | all |
 //! | `vision`, `language`, `audio` | of the tower: its patch embedding and its blocks |
+//! | `encoders` | of every tower but the decoder: its patch embedding or convolutions and its blocks |
 //! | `vision.patch`, `patch` | the patch embedding (or convolutions) of a tower, of every tower |
 //! | `projector`, `projector.up`, `projector.down` | both sites of every projector (deepstack mergers too), one |
 //! | `head` | the language model head |
@@ -34,6 +35,8 @@ pub enum SiteSelector {
 pub enum SitePattern {
     /// A tower's patch embedding and blocks.
     Tower(Tower),
+    /// Those of every tower but the decoder.
+    Encoders,
     /// The patch embedding of a tower; None of every tower.
     Patch(Option<Tower>),
     /// Sites of blocks.
@@ -130,6 +133,7 @@ impl SitePattern {
         let SiteId { part: PartId { tower, stage }, kind } = site;
         match (self, stage) {
             (SitePattern::Tower(ours), Stage::Embed | Stage::Block(_)) => *ours == tower,
+            (SitePattern::Encoders, Stage::Embed | Stage::Block(_)) => tower != Tower::Language,
             (SitePattern::Patch(ours), Stage::Embed) => ours.is_none_or(|ours| ours == tower),
             (SitePattern::Blocks(ours), Stage::Block(block)) => {
                 ours.tower.is_none_or(|ours| ours == tower)
@@ -167,6 +171,7 @@ impl FromStr for SitePattern {
         let pattern = match text {
             "head" => Some(SitePattern::Head),
             "patch" => Some(SitePattern::Patch(None)),
+            "encoders" => Some(SitePattern::Encoders),
             "projector" => Some(SitePattern::Projector(None)),
             "projector.up" => Some(SitePattern::Projector(Some(SiteKind::Up))),
             "projector.down" => Some(SitePattern::Projector(Some(SiteKind::Down))),
@@ -212,6 +217,7 @@ impl fmt::Display for SitePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SitePattern::Tower(tower) => tower.fmt(f),
+            SitePattern::Encoders => f.write_str("encoders"),
             SitePattern::Patch(None) => f.write_str("patch"),
             SitePattern::Patch(Some(tower)) => SiteId::patch(*tower).fmt(f),
             SitePattern::Projector(None) => f.write_str("projector"),
@@ -288,6 +294,7 @@ mod tests {
             "vision",
             "audio",
             "language",
+            "encoders",
             "patch",
             "audio.patch",
             "projector",

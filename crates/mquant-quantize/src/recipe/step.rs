@@ -27,18 +27,37 @@ pub enum Step {
     Quantize(Quantize),
 }
 
+/// Towers that a step is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Towers {
+    /// Every tower that the model has.
+    All,
+    /// These, which the model must have.
+    Named(Vec<Tower>),
+}
+
+impl Towers {
+    /// Those it may be about.
+    pub fn as_slice(&self) -> &[Tower] {
+        match self {
+            Towers::All => &Tower::ALL,
+            Towers::Named(towers) => towers,
+        }
+    }
+}
+
 /// LayerNorm to RMSNorm with centred writers; gains and biases into readers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FuseNorms {
     /// Whose norms.
-    pub towers: Vec<Tower>,
+    pub towers: Towers,
 }
 
 /// A rotation of a residual stream, folded into all that write and read it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RotateStream {
     /// Whose streams.
-    pub towers: Vec<Tower>,
+    pub towers: Towers,
     /// By what.
     pub kind: RotationKind,
 }
@@ -47,7 +66,7 @@ pub struct RotateStream {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RotateHeads {
     /// Whose heads.
-    pub towers: Vec<Tower>,
+    pub towers: Towers,
 }
 
 /// A Hadamard rotation of the activation while running; the weight has the inverse folded in.
@@ -144,12 +163,22 @@ impl Step {
         }
     }
 
-    /// The towers it names, if it names any.
+    /// Whether the model must have every tower of [`towers`](Self::towers).
+    pub fn names_towers(&self) -> bool {
+        match self {
+            Step::FuseNorms(FuseNorms { towers })
+            | Step::RotateStream(RotateStream { towers, .. })
+            | Step::RotateHeads(RotateHeads { towers }) => matches!(towers, Towers::Named(_)),
+            _ => false,
+        }
+    }
+
+    /// The towers it may be about, if it is about towers.
     pub fn towers(&self) -> &[Tower] {
         match self {
             Step::FuseNorms(FuseNorms { towers })
             | Step::RotateStream(RotateStream { towers, .. })
-            | Step::RotateHeads(RotateHeads { towers }) => towers,
+            | Step::RotateHeads(RotateHeads { towers }) => towers.as_slice(),
             _ => &[],
         }
     }

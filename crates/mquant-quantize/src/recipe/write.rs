@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use super::words::{ObserverName, Word};
 use super::{
     ActOrder, FuseNorms, Observer, Quantize, Recipe, RotateHeads, RotateOnline, RotateStream, SiteSelector, Smooth,
-    SplitColumns, Step, Target, WeightMethod,
+    SplitColumns, Step, Target, Towers, WeightMethod,
 };
-use mquant_model::nn::Tower;
 
 impl Recipe {
     /// The recipe as TOML: equal recipes give equal bytes, and [`parse`](Self::parse) gives the same recipe back.
@@ -82,7 +81,8 @@ impl Lines {
         }
     }
 
-    fn towers(&mut self, towers: &[Tower]) {
+    fn towers(&mut self, towers: &Towers) {
+        let Towers::Named(towers) = towers else { return };
         let list: Vec<String> = towers.iter().map(|tower| quoted(tower.word())).collect();
         self.line("towers", format_args!("[{}]", list.join(", ")));
     }

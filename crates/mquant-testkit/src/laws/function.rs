@@ -70,24 +70,25 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
         let matches = |id: &SiteId| id.block_index().is_some() && kinds.contains(&id.kind);
         sites.iter().copied().filter(matches).collect()
     };
-    let towers = [Tower::Vision, Tower::Language];
-    let fuse = || within(FuseNorms::new(&streams, towers).expect("both streams"));
+    let encoders: Vec<Tower> = loaded.model.encoders.iter().map(|encoder| encoder.tower).collect();
+    let towers: Vec<Tower> = encoders.iter().copied().chain([Tower::Language]).collect();
+    let fuse = || within(FuseNorms::new(&streams, towers.iter().copied()).expect("all streams"));
     let rotate = |towers: &[Tower], kind, seed| {
         across(towers, RotateStream::new(&streams, towers.iter().copied(), kind, seed).expect("rotations"))
     };
-    let heads = || within(RotateHeads::new(towers, 7));
+    let heads = || within(RotateHeads::new(towers.iter().copied(), 7));
     let online = |otherwise| within(RotateOnline::new(of_kind(&[SiteKind::Down]), otherwise));
     let (hadamard, ones) = (RotationKind::Hadamard, RotationKind::OnesPreserving);
     vec![
         ("fuse_norms", vec![within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream"))]),
         ("fuse_norms of both", vec![fuse()]),
         ("rotate_stream", vec![fuse(), rotate(&towers, hadamard, 1)]),
-        ("rotate_stream that keeps ones", vec![rotate(&[Tower::Vision], ones, 2)]),
+        ("rotate_stream that keeps ones", vec![rotate(&encoders, ones, 2)]),
         (
             "both kinds",
             vec![
                 within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream")),
-                rotate(&[Tower::Vision], ones, 2),
+                rotate(&encoders, ones, 2),
                 rotate(&[Tower::Language], hadamard, 2),
             ],
         ),
