@@ -243,7 +243,10 @@ mod tests {
         });
         let qwen2_vl = [2_208_985_600, 8_291_375_616, 73_405_560_320];
         let qwen2_5_vl = [3_754_622_976, 8_292_166_656, 33_452_718_336, 73_410_777_344];
-        assert_eq!(parameters[..], [&qwen2_vl[..], &qwen2_5_vl[..]].concat());
+        let qwen3_vl = [2_127_532_032, 4_437_815_808, 8_767_123_696, 33_357_390_064];
+        // Without two embeddings of marks, which are published and not used.
+        let qwen2_5_omni = [4_703_460_352, 8_931_806_720];
+        assert_eq!(parameters[..], [&qwen2_vl[..], &qwen2_5_vl[..], &qwen3_vl[..], &qwen2_5_omni[..]].concat());
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn a_picture_that_cannot_be_decoded_is_left_out() {
 fn recipes_that_fit_no_site_and_models_that_are_quantised_are_refused() {
     let float = golden();
     let shown = samples(1);
-    let text = preset("rtn-static").to_toml().replacen("\"vision\"", "\"audio\"", 1);
+    let text = preset("rtn-static").to_toml().replacen("\"encoders\"", "\"audio\"", 1);
     let recipe = Recipe::parse(&text, "audio.toml").unwrap();
     let error = Making::new(&float, &recipe, &shown).refused();
     assert_eq!((error.code(), error.class().exit_code()), ("RECIPE_NO_MATCH", 4), "{error}");

@@ -206,6 +206,6 @@ mod tests {
         // A step over a whole turn is cut again at its second row.
         let steps = |row: usize| (row / 4) as f64 * 100.0;
         assert_eq!(turns(12, 50.0, steps), [0..4, 4..5, 5..8, 8..9, 9..12]);
-        assert_eq!(turns(0, 50.0, steps), [0..0]);
+        assert!(turns(0, 50.0, steps).into_iter().flatten().next().is_none());
     }
 }

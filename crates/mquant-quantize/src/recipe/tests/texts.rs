@@ -3,7 +3,7 @@
 use super::{Noise, recipe, sites};
 use crate::recipe::*;
 use mquant_model::error::{Class, Explain};
-use mquant_model::nn::CacheFormat;
+use mquant_model::nn::{CacheFormat, Tower};
 
 #[test]
 fn every_preset_is_read_checked_and_written_back() {
@@ -111,7 +111,11 @@ fn what_is_wrong_is_told_with_line_and_column() {
             "RECIPE_SYNTAX",
             "x.toml:4:1: step 1 (fuse_norms): unknown field `tower`, expected `towers`",
         ),
-        ("[[step]]\ndo = \"fuse_norms\"", "RECIPE_SYNTAX", "x.toml:2:1: step 1 (fuse_norms): missing field `towers`"),
+        (
+            "[[step]]\ndo = \"rotate_stream\"",
+            "RECIPE_SYNTAX",
+            "x.toml:2:1: step 1 (rotate_stream): missing field `kind`",
+        ),
         (
             "[[step]]\ndo = \"fuse_norms\"\ntowers = []",
             "RECIPE_RANGE",
@@ -194,6 +198,10 @@ fn what_is_wrong_is_told_with_line_and_column() {
         assert_eq!((error.code(), error.class()), (code, Class::Input), "{steps}: {error}");
         assert!(error.to_string().contains(expected), "{steps}\n{error}\n{expected}");
     }
+    // Without towers a step is about all that there are.
+    let all = recipe("[[step]]\ndo = \"fuse_norms\"").unwrap();
+    assert_eq!(all.steps[0].towers(), Tower::ALL);
+    assert!(!all.steps[0].names_towers() && !all.to_toml().contains("towers"), "{}", all.to_toml());
     let missing = Recipe::parse("seed = 1", "y.toml").unwrap_err();
     assert!(missing.to_string().contains("y.toml:1:1: missing field `name`"), "{missing}");
     for name in ["", "A", "a b", "-a", &"a".repeat(65)] {
