@@ -54,6 +54,25 @@ fn sums_are_those_of_the_files() {
 }
 
 #[test]
+fn what_no_site_has_is_counted_and_what_is_not_run_is_named() {
+    let parameters = |found: &Value| found["parameters"].as_u64().unwrap();
+    // A table of positions and norms of heads.
+    let (stored_parameters, _, _) = stored(&golden("qwen3_vl"));
+    assert_eq!(parameters(&inspect("qwen3_vl", &[])), stored_parameters);
+    let (stored_parameters, _, _) = stored(&golden("qwen2_5_omni_published"));
+    let found = inspect("qwen2_5_omni_published", &[]);
+    let unused = found["unused"].as_array().unwrap();
+    let prefixes: Vec<&str> = unused.iter().map(|row| row["prefix"].as_str().unwrap()).collect();
+    assert_eq!(prefixes, ["talker.", "token2wav.", "thinker.audio_tower.audio_bos_eos_token."]);
+    let bytes: u64 = unused.iter().map(|row| row["stored_bytes"].as_u64().unwrap()).sum();
+    // They are stored in bf16.
+    assert_eq!(parameters(&found) + bytes / 2, stored_parameters);
+    let text = stdout(&output(&["inspect", golden("qwen2_5_omni_published").to_str().unwrap()]));
+    assert!(text.contains("not used       talker.* ("), "{text}");
+    assert_eq!(found["components"][1]["name"], "audio");
+}
+
+#[test]
 fn sites_have_the_shapes_of_the_configuration() {
     let found = inspect("qwen2_vl", &[]);
     let sites = found["sites"].as_array().unwrap();

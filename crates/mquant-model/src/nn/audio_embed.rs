@@ -36,12 +36,11 @@ impl Layer for AudioEmbed {
         let x = unrolled(&self.activated(&x, cx), chunks, 2);
         let x = self.conv2.one(SiteInput::Rows(&x), cx);
         let mut x = self.activated(&x, cx);
-        let mut row = 0;
-        for chunk in chunks {
-            for place in 0..chunk.len().div_ceil(2) {
-                add_position(x.row_mut(row), place);
-                row += 1;
-            }
+        let longest = chunks.iter().map(|chunk| chunk.len().div_ceil(2)).max().unwrap_or(0);
+        let positions = positions(longest, x.features());
+        let places = chunks.iter().flat_map(|chunk| 0..chunk.len().div_ceil(2));
+        for (row, place) in places.enumerate() {
+            x.row_mut(row).iter_mut().zip(positions.row(place)).for_each(|(x, position)| *x += position);
         }
         match self.map.as_ref().and_then(|map| map.weight.float()) {
             Some(map) => cx.backend.linear(&x, map, None),
@@ -96,16 +95,20 @@ fn unrolled(x: &Rows, chunks: &[Range<usize>], stride: usize) -> Rows {
     out
 }
 
-/// x += sin(place / 10000^(i / (n − 1))) in the first half of the features and cos in the second, i of n.
-fn add_position(x: &mut [f32], place: usize) {
-    let half = x.len() / 2;
+/// Places × features: sin(place / 10000^(i / (n − 1))) in the first half of the features and cos in the second, i of n.
+fn positions(places: usize, features: usize) -> Rows {
+    let half = features / 2;
     let step = (10_000f64.ln() / (half as f64 - 1.0)) as f32;
-    let (sines, cosines) = x.split_at_mut(half);
-    for (i, (s, c)) in sines.iter_mut().zip(cosines).enumerate() {
-        let angle = place as f32 * (-step * i as f32).exp();
-        *s += angle.sin();
-        *c += angle.cos();
+    let frequencies: Vec<f32> = (0..half).map(|i| (-step * i as f32).exp()).collect();
+    let mut table = Rows::zeros(places, features);
+    for place in 0..places {
+        let (sines, cosines) = table.row_mut(place).split_at_mut(half);
+        for ((s, c), frequency) in sines.iter_mut().zip(cosines).zip(&frequencies) {
+            let angle = place as f32 * frequency;
+            (*s, *c) = (angle.sin(), angle.cos());
+        }
     }
+    table
 }
 
 #[cfg(test)]
@@ -128,9 +131,8 @@ mod tests {
 
     #[test]
     fn positions_are_sines_then_cosines() {
-        let mut x = [0.0; 4];
-        add_position(&mut x, 2);
+        let table = positions(3, 4);
         let want = [2f32.sin(), 2e-4f32.sin(), 2f32.cos(), 2e-4f32.cos()];
-        x.iter().zip(want).for_each(|(x, want)| assert!((x - want).abs() < 1e-6, "{x} {want}"));
+        table.row(2).iter().zip(want).for_each(|(x, want)| assert!((x - want).abs() < 1e-6, "{x} {want}"));
     }
 }

@@ -2,7 +2,7 @@
 
 use mquant::kernels::{Bits, Dtype, HeadShape, Matrix};
 use mquant::models::Model;
-use mquant::nn::{NormKind, Part, SiteId, SiteMut, Stage, Tower, Weight};
+use mquant::nn::{NormKind, Output, Part, PartId, SiteId, SiteKind, SiteMut, Stage, Tower, Weight};
 use serde::Serialize;
 
 /// Everything counted.
@@ -63,17 +63,22 @@ pub(super) fn of(model: &Model) -> Anatomy {
     towers.push(tower(Tower::Language, model.decoder.heads, model.decoder.parts()));
     let embedding = model.decoder.embedding.0.clone();
     let head_tied = is_tied(&model.decoder.head.0.linears[0].weight, &embedding);
-    let mut sites = Vec::new();
+    let (mut sites, mut beside) = (Vec::new(), Vec::new());
     for part in model.parts() {
         sites.extend(part.sites().iter().map(|site| row(site, &embedding)));
+        beside.extend(beside_sites(part));
     }
     let sum = |name, belongs: &dyn Fn(SiteId) -> bool| {
-        let rows = sites.iter().filter(|site| belongs(site.id));
-        rows.fold(Component { name, parameters: 0, weights_bytes: 0 }, |sum, site| Component {
-            parameters: sum.parameters + site.parameters,
-            weights_bytes: sum.weights_bytes + site.weights_bytes,
-            name,
-        })
+        let rows =
+            sites.iter().map(|site| (site.id, site.parameters, site.weights_bytes)).chain(beside.iter().copied());
+        rows.filter(|(id, _, _)| belongs(*id)).fold(
+            Component { name, parameters: 0, weights_bytes: 0 },
+            |sum, (_, parameters, bytes)| Component {
+                parameters: sum.parameters + parameters,
+                weights_bytes: sum.weights_bytes + bytes,
+                name,
+            },
+        )
     };
     let is_projector = |id: SiteId| matches!(id.part.stage, Stage::Projector | Stage::Deepstack(_));
     let mut components = vec![
@@ -87,6 +92,28 @@ pub(super) fn of(model: &Model) -> Anatomy {
     // A model that hears nothing has no row for it.
     components.retain(|component| component.name != "audio" || component.parameters > 0);
     Anatomy { components, towers, sites, head_tied }
+}
+
+/// Parameters and bytes of a part that no site has, with the name of a site of that part: a table of positions, norms of heads,
+/// the map of a stream.
+fn beside_sites(part: &mut dyn Part) -> Vec<(SiteId, u64, u64)> {
+    let id = SiteId { part: part.id(), kind: SiteKind::Qkv };
+    let mut found = Vec::new();
+    if let Some(norms) = part.attention().and_then(|attention| attention.head_norms.as_ref()) {
+        let values = (norms.q.len() + norms.k.len()) as u64;
+        found.push((id, values, values * VECTOR_BYTES));
+    }
+    for writer in part.writers().into_iter().filter(|_| id.part != PartId::EMBEDDING) {
+        match writer.output {
+            Output::Table(table) => found.push((id, elements(table), table.byte_len() as u64)),
+            Output::Map { map: Some(map), .. } => {
+                let weight = &map.weight;
+                found.push((id, (weight.rows() * weight.cols()) as u64, weight.byte_len() as u64));
+            }
+            Output::Map { map: None, .. } | Output::Linear(_) => {}
+        }
+    }
+    found
 }
 
 fn row(site: &SiteMut<'_>, embedding: &Matrix) -> SiteRow {

@@ -63,6 +63,8 @@ struct Inspection {
     stored_bytes: u64,
     tensors: usize,
     files: usize,
+    /// Parts of the folder that are not run.
+    unused: Vec<UnusedRow>,
     components: Vec<Component>,
     towers: Vec<TowerRow>,
     sites: Vec<SiteRow>,
@@ -82,6 +84,16 @@ struct TemplateRow {
 #[derive(Debug, Serialize)]
 struct TokenizerRow {
     tokens: usize,
+}
+
+/// Tensors of a part that is not run.
+#[derive(Debug, Serialize)]
+struct UnusedRow {
+    /// The beginning of their names.
+    prefix: &'static str,
+    tensors: usize,
+    /// As stored.
+    stored_bytes: u64,
 }
 
 /// What an image costs.
@@ -115,6 +127,7 @@ pub(crate) fn run(args: &InspectArgs, globals: &Globals, output: &Output) -> Res
         stored_bytes: entries.iter().map(|tensor| tensor.bytes.as_ref().len() as u64).sum(),
         tensors: entries.len(),
         files: files.len(),
+        unused: unused(loaded),
         components: anatomy.components,
         towers: anatomy.towers,
         sites: anatomy.sites,
@@ -133,6 +146,16 @@ pub(crate) fn run(args: &InspectArgs, globals: &Globals, output: &Output) -> Res
         show::show(&inspection, output)?
     }
     Ok(Done::Complete)
+}
+
+fn unused(loaded: &LoadedModel) -> Vec<UnusedRow> {
+    let row = |prefix: &&'static str| {
+        let own = loaded.checkpoint.entries().iter().filter(|tensor| tensor.name.starts_with(prefix));
+        let stored_bytes = own.clone().map(|tensor| tensor.bytes.as_ref().len() as u64).sum();
+        UnusedRow { prefix, tensors: own.count(), stored_bytes }
+    };
+    let rows = loaded.blueprint.naming().unused.iter().map(row);
+    rows.filter(|row| row.tensors > 0).collect()
 }
 
 fn image(loaded: &LoadedModel, size: Size) -> Result<ImageRow, Failure> {

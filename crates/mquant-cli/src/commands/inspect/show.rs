@@ -1,7 +1,7 @@
 //! An inspection for people: equal blocks are one line.
 
-use super::Inspection;
 use super::anatomy::{SiteRow, TowerRow};
+use super::{Inspection, UnusedRow};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -36,7 +36,7 @@ fn facts(inspection: &Inspection) -> String {
     format!(
         "model          {model}\nfamily         {family}\ncontext        {context} tokens\n\
          vocabulary     {vocabulary} rows, {} tokens in the tokenizer\nhead           {}\n\
-         chat template  {}, {} bytes\nend tokens     {}\nweights        {} tensors in {}, {}\n\n",
+         chat template  {}, {} bytes\nend tokens     {}\nweights        {} tensors in {}, {}\n{}\n",
         tokenizer.tokens,
         if inspection.head_tied { "tied to the embedding" } else { "its own" },
         chat_template.file,
@@ -45,7 +45,14 @@ fn facts(inspection: &Inspection) -> String {
         inspection.tensors,
         if inspection.files == 1 { "1 file".to_owned() } else { format!("{} files", inspection.files) },
         size(inspection.stored_bytes),
+        not_used(&inspection.unused),
     )
+}
+
+fn not_used(unused: &[UnusedRow]) -> String {
+    let row = |row: &UnusedRow| format!("{}* ({} tensors, {})", row.prefix, row.tensors, size(row.stored_bytes));
+    let rows: Vec<String> = unused.iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { format!("not used       {}\n", rows.join(", ")) }
 }
 
 /// Equal sites of blocks that follow each other.
