@@ -6,6 +6,8 @@
 
 mod error;
 mod loaded;
+mod placed_media;
+mod read_media;
 mod prompt;
 mod media_batch;
 mod sequence;
@@ -23,7 +25,8 @@ pub use generate::{Finish, GenerateOptions, Generated, Generator, Sink};
 pub use loaded::{LoadOptions, LoadedModel};
 pub use media_batch::{MediaBatch, MediaLimits, MediaPiece};
 pub use packed_batch::MediaRows;
-pub use prompt::{MediaKey, Medium, PlacedMedia, Prompt};
+pub use placed_media::{MediaKey, Medium, PlacedMedia};
+pub use prompt::Prompt;
 pub use row_order::{RowOrder, UnknownRowOrder};
 pub use sampler::{Sampler, SamplerOptions, argmax};
 pub use sequence::Sequence;

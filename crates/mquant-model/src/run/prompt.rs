@@ -1,96 +1,18 @@
 //! A conversation as rows: token ids with placeholders repeated for every media row, positions, modalities, patches.
 
 use std::collections::VecDeque;
-use std::ops::Range;
-use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
+use super::placed_media::{Medium, PlacedMedia, piece_of};
+use super::read_media::{read_audio, read_image, read_video};
 use super::{LoadedModel, RunError};
 use crate::error::Result;
-use crate::input::audio;
 use crate::input::chat_template::AddGenerationPrompt;
-use crate::input::image::{self, RgbImage};
-use crate::input::messages::{Content, FrameRate, MediaSource, Message, Video};
+use crate::input::messages::{Content, Message};
 use crate::input::prompt::RenderedChat;
-use crate::input::video;
 use crate::input::vision_processor::{Patches, ProcessorError};
 use crate::input::{MediaKind, Modality, ModalitySpans};
-use crate::models::{Expanded, MediaLayout, MediaPiece, Piece};
+use crate::models::{Expanded, MediaLayout, Piece};
 use crate::nn::Position;
-
-/// What tells one medium from another: a hash of its patches and their arrangement.
-pub type MediaKey = [u8; 32];
-
-/// One image, video or sound and the rows it takes.
-#[derive(Clone, Debug)]
-pub struct PlacedMedia {
-    /// Image, video or sound.
-    pub kind: MediaKind,
-    /// What its tower reads.
-    pub patches: Arc<Patches>,
-    /// Its rows in the prompt, in the order in which they leave the tower: one range, or several with text between them.
-    pub rows: Vec<Range<usize>>,
-    /// Equal for equal patches.
-    pub key: MediaKey,
-}
-
-impl PlacedMedia {
-    /// A medium that has no rows yet.
-    fn new(kind: MediaKind, patches: Patches) -> Self {
-        let key = media_key(&patches);
-        Self { kind, patches: Arc::new(patches), rows: Vec::new(), key }
-    }
-
-    /// Rows in the prompt.
-    pub fn row_count(&self) -> usize {
-        self.rows.iter().map(Range::len).sum()
-    }
-
-    /// The first row in the prompt, and the one after the last.
-    pub fn extent(&self) -> Range<usize> {
-        self.rows.first().map_or(0, |rows| rows.start)..self.rows.last().map_or(0, |rows| rows.end)
-    }
-
-    /// Whether a row of the prompt is one of its.
-    pub fn has_row(&self, row: usize) -> bool {
-        self.rows.iter().any(|rows| rows.contains(&row))
-    }
-
-    /// Rows of the prompt among `rows`, each with its row of the tower.
-    pub fn rows_in(&self, rows: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
-        let mut first = 0;
-        let each = self.rows.iter().flat_map(move |own| {
-            let of_tower = first;
-            first += own.len();
-            own.clone().enumerate().map(move |(i, row)| (row, of_tower + i))
-        });
-        each.filter(move |(row, _)| rows.contains(row))
-    }
-}
-
-/// A medium on its way into a prompt.
-#[derive(Clone, Debug)]
-pub struct Medium {
-    /// What it is.
-    pub kind: MediaKind,
-    /// What its tower reads.
-    pub patches: Patches,
-    /// The sound of a video.
-    pub sound: Option<Patches>,
-}
-
-impl Medium {
-    fn piece(&self) -> MediaPiece {
-        piece_of(self.kind, &self.patches)
-    }
-}
-
-impl From<(MediaKind, Patches)> for Medium {
-    fn from((kind, patches): (MediaKind, Patches)) -> Self {
-        Self { kind, patches, sound: None }
-    }
-}
 
 /// A conversation, ready to be computed.
 #[derive(Clone, Debug)]
@@ -265,35 +187,6 @@ impl Prompt {
     }
 }
 
-fn piece_of(kind: MediaKind, patches: &Patches) -> MediaPiece {
-    MediaPiece { kind, grid: patches.grid, seconds_per_step: patches.seconds_per_step }
-}
-
-fn read_image(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
-    let image: RgbImage = match source {
-        MediaSource::Path(path) => image::open(path, &loaded.image_limits)?,
-        MediaSource::Bytes(bytes) => image::decode(bytes, &loaded.image_limits)?,
-    };
-    Ok(loaded.processor.image(&image)?)
-}
-
-fn read_video(loaded: &LoadedModel, video: &Video) -> Result<Patches> {
-    let frames = match &video.source {
-        MediaSource::Path(path) => video::open(path, &loaded.video_limits)?,
-        MediaSource::Bytes(bytes) => video::decode(bytes, &loaded.video_limits)?,
-    };
-    let fps = video.fps.map_or_else(|| loaded.layout.frames_per_second(), FrameRate::per_second);
-    Ok(loaded.processor.video(&frames, fps)?)
-}
-
-fn read_audio(loaded: &LoadedModel, source: &MediaSource) -> Result<Patches> {
-    let sound = match source {
-        MediaSource::Path(path) => audio::open(path, &loaded.audio_limits)?,
-        MediaSource::Bytes(bytes) => audio::decode(bytes, &loaded.audio_limits)?,
-    };
-    Ok(loaded.processor.audio(&sound)?)
-}
-
 /// Refuses sounds of a model that reads none, before a template is rendered or a file is opened.
 fn check_heard(layout: &dyn MediaLayout, messages: &[Message]) -> Result<()> {
     let is_sound = |content: &Content| match content {
@@ -308,23 +201,13 @@ fn check_heard(layout: &dyn MediaLayout, messages: &[Message]) -> Result<()> {
     Ok(())
 }
 
-fn media_key(patches: &Patches) -> MediaKey {
-    let mut hash = Sha256::new();
-    for side in [patches.grid.t, patches.grid.h, patches.grid.w] {
-        hash.update((side as u64).to_le_bytes());
-    }
-    hash.update(patches.seconds_per_step.to_le_bytes());
-    hash.update(bytemuck::cast_slice(patches.rows.as_slice()));
-    hash.finalize().into()
-}
-
 #[cfg(test)]
 mod tests {
     use mquant_kernels::Rows;
 
     use super::*;
     use crate::input::vision_processor::Grid;
-    use crate::models::EncoderBatch;
+    use crate::models::{EncoderBatch, MediaPiece};
     use crate::nn::Tower;
 
     /// A family that cuts pictures into slices of one patch row, with a mark after each.

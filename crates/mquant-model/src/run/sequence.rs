@@ -2,8 +2,8 @@
 
 use mquant_kernels::Rows;
 
+use super::MediaKey;
 use super::Prompt;
-use super::prompt::MediaKey;
 use crate::nn::{KvCache, Position};
 
 /// What decides a remembered row: change any of it and the row must be computed anew.

@@ -10,7 +10,7 @@ use super::{Engine, StepStats};
 use crate::input::MediaKind;
 use crate::input::vision_processor::Patches;
 use crate::nn::{ForwardContext, ObserverRef, Tower, reborrow};
-use crate::run::prompt::PlacedMedia;
+use crate::run::PlacedMedia;
 use crate::run::{MediaBatch, MediaLimits};
 
 /// Rows that an encoder takes at once.
