@@ -35,7 +35,7 @@ fn quick_gelu_of(x: f32) -> f32 {
 #[inline(always)]
 fn gelu_tanh_of(x: f32) -> f32 {
     const TWICE_ROOT: f32 = 1.595_769;
-    // Beyond, the result is less than 1e-36 or x itself.
+    // Below, the result is less than 1e-36, and the cube would overflow.
     let near = if x < -10.0 { -10.0 } else { x };
     let u = TWICE_ROOT * (near + 0.044_715 * near * near * near);
     let u = if u < LEAST { LEAST } else { u };

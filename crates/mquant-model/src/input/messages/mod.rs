@@ -85,8 +85,8 @@ impl FrameRate {
 pub struct Video {
     /// Where its frames are.
     pub source: MediaSource,
-    /// How fast the frames follow one another; families with absolute time place its rows by it. None takes the reference's
-    /// [`FRAMES_PER_SECOND`](super::vision_processor::FRAMES_PER_SECOND).
+    /// How fast the frames follow one another; families with absolute time place its rows by it. None takes what the reference
+    /// takes for the family: [`MediaLayout::frames_per_second`](crate::models::MediaLayout::frames_per_second).
     pub fps: Option<FrameRate>,
     /// Where its sound track is.
     pub audio: Option<MediaSource>,
