@@ -42,6 +42,7 @@ fn main() {
                                     weight: &w,
                                     bias: None,
                                     outliers: None,
+                                    branches: &[],
                                     epilogue: Epilogue::Nothing,
                                     output,
                                 }],

@@ -29,7 +29,7 @@ fn main() {
     let x = Rows::from_vec((0..ROWS * INPUTS).map(|i| (i * 7919 % 10_007) as f32 * 1e-3 - 5.0).collect(), INPUTS);
     let mut y = Rows::zeros(ROWS, OUTPUTS);
     let (scales, rotation) = (vec![0.04; ROWS], Hadamard::new(INPUTS).expect("5120 = 20 · 256"));
-    let steps = RowPrologue { norm: None, rotation: Some(&rotation) };
+    let steps = RowPrologue { rotation: Some(&rotation), ..RowPrologue::default() };
     for cpu in Cpu::levels().filter(|cpu| cpu.level() != Level::Scalar) {
         let backend = CpuBackend::new(cpu);
         for bits in [Bits::Eight, Bits::Four] {
@@ -46,7 +46,14 @@ fn main() {
                     let codes = threads.run(|| backend.quantize(source, steps, RowScales::Static(&scales), columns));
                     let before = start.elapsed().as_secs_f64();
                     let (outliers, output) = (outliers.as_ref(), Output::Add(&mut y));
-                    let product = Product { weight: &main, bias: None, outliers, epilogue: Epilogue::Nothing, output };
+                    let product = Product {
+                        weight: &main,
+                        bias: None,
+                        outliers,
+                        branches: &[],
+                        epilogue: Epilogue::Nothing,
+                        output,
+                    };
                     threads.run(|| backend.multiply(&codes, &mut [product]));
                     *least = (least.0.min(start.elapsed().as_secs_f64()), least.1.min(before));
                 }

@@ -37,8 +37,8 @@ fn all(threads: &Threads, backend: &CpuBackend, features: usize) {
     let layer = NormOf { kind: NormStep::Layer { bias: &gain }, ..rms };
     let (plain, as_given) = (RowPrologue::default(), RowScales::Static(&scales));
     let rotation = Hadamard::new(features).expect("a width of a model");
-    let normed = |norm| RowPrologue { norm: Some(norm), rotation: None };
-    let rotated = RowPrologue { norm: None, rotation: Some(&rotation) };
+    let normed = |norm| RowPrologue { norm: Some(norm), ..RowPrologue::default() };
+    let rotated = RowPrologue { rotation: Some(&rotation), ..RowPrologue::default() };
     let (here, gated) = (SiteInput::Rows(&x), SiteInput::Gated(Activation::Silu, &x, &up));
     let quantize = |name: &str, per_value, source, steps, scales| {
         let run = || drop(black_box(backend.quantize(source, steps, scales, None)));

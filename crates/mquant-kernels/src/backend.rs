@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::attention::{AttendJob, HeadShape, Products};
 use crate::data::{Matrix, Rows};
-use crate::int_gemm::Product;
+use crate::int_gemm::{Product, RowBranch};
 use crate::int_weight::PackedWeight;
 use crate::kv_codes::KvCodes;
 use crate::quant_rows::QuantRows;
@@ -37,6 +37,11 @@ pub trait Backend: Send + Sync {
     /// order, nothing fused. Where the rows have outlier columns, so has every product: the outlier product, computed like the
     /// main one but without bias, is added to each result before anything else is done with it.
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]);
+
+    /// The first half of low-rank branches, kept beside the rows: h = x·Aᵀ as [`multiply`](Self::multiply) computes it, each row in
+    /// 8-bit codes by its own largest magnitude. Every later product of these rows adds h·Bᵀ to the results of the branch's rows,
+    /// computed like the outlier product and after it.
+    fn branch(&self, x: &mut QuantRows, branches: &[RowBranch<'_>]);
 
     /// [`linear`](Self::linear) with integer weights and f32 activations: w = code · scale in f32.
     fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows;

@@ -9,7 +9,7 @@ use crate::buffers::Pools;
 use crate::data::{Matrix, Rows};
 use crate::features::Cpu;
 use crate::float_gemm::{self, Scratch};
-use crate::int_gemm::{self, Product};
+use crate::int_gemm::{self, Product, RowBranch};
 use crate::int_weight::PackedWeight;
 use crate::kv_codes::KvCodes;
 use crate::quant_rows::QuantRows;
@@ -60,6 +60,10 @@ impl Backend for CpuBackend {
 
     fn multiply(&self, x: &QuantRows, products: &mut [Product<'_>]) {
         int_gemm::multiply(self.cpu, x, products);
+    }
+
+    fn branch(&self, x: &mut QuantRows, branches: &[RowBranch<'_>]) {
+        int_gemm::attach(self.cpu, x, branches);
     }
 
     fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows {

@@ -1,5 +1,7 @@
 //! Activations in 8-bit codes, with one scale a row.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::buffers::Buffer;
@@ -18,6 +20,23 @@ pub struct QuantRows {
     scales: Buffer<f32>,
     sums: Buffer<i32>,
     outliers: Option<Box<QuantRows>>,
+    branches: Vec<BranchCodes>,
+}
+
+/// The first half of a branch: codes for all rows, of which only some are the branch's.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct BranchCodes {
+    /// Rows × rank.
+    pub(crate) codes: QuantRows,
+    /// Ascending ranges of the branch's rows.
+    pub(crate) rows: Vec<Range<usize>>,
+}
+
+impl BranchCodes {
+    /// Whether some of `rows` are the branch's.
+    pub(crate) fn has_some(&self, rows: &Range<usize>) -> bool {
+        self.rows.iter().any(|own| own.start < rows.end && rows.start < own.end)
+    }
 }
 
 /// One row to be filled in.
@@ -73,7 +92,15 @@ impl QuantRows {
     pub fn zeros(rows: usize, features: usize) -> Self {
         let stride = stride_of(features);
         let (scales, sums) = (Buffer::zeros(rows), Buffer::zeros(rows));
-        Self { codes: Buffer::zeros(rows * stride), features, stride, scales, sums, outliers: None }
+        Self {
+            codes: Buffer::zeros(rows * stride),
+            features,
+            stride,
+            scales,
+            sums,
+            outliers: None,
+            branches: Vec::new(),
+        }
     }
 
     /// `rows × features` arbitrary codes, scales and sums, all to be written before they are read. Padding is 0.
@@ -82,7 +109,7 @@ impl QuantRows {
         let mut codes = Buffer::for_overwrite(rows * stride);
         codes.chunks_exact_mut(stride).for_each(|row| row[features..].fill(0));
         let (scales, sums) = (Buffer::for_overwrite(rows), Buffer::for_overwrite(rows));
-        Self { codes, features, stride, scales, sums, outliers: None }
+        Self { codes, features, stride, scales, sums, outliers: None, branches: Vec::new() }
     }
 
     /// Takes row-major codes and one scale for each row.
@@ -139,6 +166,15 @@ impl QuantRows {
     /// The channels that were split off, if any were: as many rows, with scales of their own.
     pub fn outliers(&self) -> Option<&QuantRows> {
         self.outliers.as_deref()
+    }
+
+    /// First halves of the rows' branches.
+    pub(crate) fn branches(&self) -> &[BranchCodes] {
+        &self.branches
+    }
+
+    pub(crate) fn set_branches(&mut self, branches: Vec<BranchCodes>) {
+        self.branches = branches;
     }
 
     /// Codes from row `i` on, with their padding; rows begin every [`stride`](Self::stride) codes.

@@ -72,15 +72,22 @@ impl Model {
     /// A gated block as a model runs it, with rows in f32 on the way so that `row_prologue` is seen too.
     fn step(&self, x: &mut Rows) {
         let norm = NormOf { kind: NormStep::Rms, gain: &self.gain, eps: 1e-6, repeat: 1 };
-        let normed = self.backend.row_prologue(SiteInput::Rows(x), RowPrologue { norm: Some(norm), rotation: None });
+        let normed =
+            self.backend.row_prologue(SiteInput::Rows(x), RowPrologue { norm: Some(norm), ..RowPrologue::default() });
         let codes = self.backend.quantize(SiteInput::Rows(&normed), RowPrologue::default(), RowScales::PerToken, None);
         let mut gate = Rows::for_overwrite(x.rows(), HIDDEN);
         let mut up = Rows::zeros(x.rows(), HIDDEN);
-        let product =
-            |output| Product { weight: &self.up, bias: None, outliers: None, epilogue: Epilogue::Nothing, output };
+        let product = |output| Product {
+            weight: &self.up,
+            bias: None,
+            outliers: None,
+            branches: &[],
+            epilogue: Epilogue::Nothing,
+            output,
+        };
         self.backend.multiply(&codes, &mut [product(Output::Write(&mut gate)), product(Output::Add(&mut up))]);
         let source = SiteInput::Gated(Activation::Silu, &gate, &up);
-        let steps = RowPrologue { norm: None, rotation: Some(&self.rotation) };
+        let steps = RowPrologue { norm: None, rotation: Some(&self.rotation), ..RowPrologue::default() };
         let codes = self.backend.quantize(source, steps, RowScales::PerToken, None);
         self.backend.multiply(
             &codes,
@@ -88,6 +95,7 @@ impl Model {
                 weight: &self.down,
                 bias: None,
                 outliers: None,
+                branches: &[],
                 epilogue: Epilogue::Nothing,
                 output: Output::Add(x),
             }],

@@ -70,6 +70,13 @@ fn add_group_body(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MAX_RO
 }
 
 #[inline(always)]
+fn add_row_body(sums: &[i32; PANEL], back: i32, row: f32, outputs: &Row, y: &mut Row) {
+    for j in 0..PANEL {
+        y[j] += sums[j].wrapping_sub(back) as f32 * row * outputs[j];
+    }
+}
+
+#[inline(always)]
 fn multiply_body(row: f32, y: &mut Row) {
     y.iter_mut().for_each(|y| *y *= row);
 }
@@ -98,6 +105,10 @@ per_level! {
 per_level! {
     /// y += (sums − back) · outputs: what one group of inputs contributes.
     pub(super) fn add_group(sums: &Sums, back: &[i32], outputs: &Row, y: &mut [Row; MAX_ROWS]) = add_group_body
+}
+per_level! {
+    /// y += (sums − back) · row · output, of one row.
+    pub(super) fn add_row(sums: &[i32; PANEL], back: i32, row: f32, outputs: &Row, y: &mut Row) = add_row_body
 }
 per_level! {
     /// y ← y · row.

@@ -3,11 +3,13 @@
 //! y[i][j] = acc[i][j] · row_scale[i] · col_scale[j] + bias[j] with acc = Σ_k a[i][k]·w[j][k] exact in i32, then f32
 //! products and sums in this order, nothing fused. With groups of inputs: y[i][j] = (Σ_g acc_g[i][j] · col_scale[g][j]) ·
 //! row_scale[i] + bias[j], g ascending. Where the rows have outlier columns, y[i][j] += outlier_acc[i][j] · outlier_row_scale[i] ·
-//! outlier_col_scale[j] follows, before anything else is done with a result. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
+//! outlier_col_scale[j] follows; then, for each branch that the row is of, y[i][j] += branch_acc[i][j] · branch_row_scale[i] ·
+//! branch_col_scale[j]; both before anything else is done with a result. Every kernel gives the bits of the scalar one, whatever the threads and the rows.
 //!
 //! Kernels sum unsigned bytes (code + offset) times signed codes, wrapping; taking `offset · Σ_k a[i][k]` back, wrapping
 //! too, leaves the exact sum, since that fits an i32 (checked when a weight is packed).
 
+mod branch;
 mod epilogue;
 mod product;
 mod task;
@@ -19,6 +21,8 @@ mod avx_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
 
+pub use branch::RowBranch;
+pub(crate) use branch::attach;
 pub(crate) use product::multiply;
 
 use crate::activation::Activation;
@@ -36,6 +40,8 @@ pub struct Product<'a> {
     pub bias: Option<&'a [f32]>,
     /// 8-bit codes for the outlier columns of the rows, one scale an output: there exactly where the rows have such.
     pub outliers: Option<&'a PackedWeight>,
+    /// Outputs × rank, for each branch of the rows; not looked at where the rows have none.
+    pub branches: &'a [PackedWeight],
     /// What is done with each result, f32 in and out.
     pub epilogue: Epilogue<'a>,
     /// Where results go.
@@ -50,7 +56,18 @@ pub enum Epilogue<'a> {
     /// y ← f(y).
     Activate(Activation),
     /// y ← f(g) · y, where g is the same rows times another weight of the same shape; not for rows with outlier columns.
-    Gate(Activation, &'a PackedWeight, Option<&'a [f32]>),
+    Gate(Activation, Gate<'a>),
+}
+
+/// The second weight of a gated product.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// The weight.
+    pub weight: &'a PackedWeight,
+    /// One value an output, added at the end.
+    pub bias: Option<&'a [f32]>,
+    /// As those of the [`Product`].
+    pub branches: &'a [PackedWeight],
 }
 
 /// Where the results of a product go; rows × outputs.

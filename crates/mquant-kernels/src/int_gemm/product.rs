@@ -1,6 +1,7 @@
 //! Whole products: which panels and rows make a task, and where its results go.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -8,7 +9,7 @@ use super::task::Task;
 use super::{Epilogue, Output, Product, select};
 use crate::features::Cpu;
 use crate::int_weight::{PANEL, PackedWeight};
-use crate::quant_rows::{GroupSums, QuantRows};
+use crate::quant_rows::{BranchCodes, GroupSums, QuantRows};
 
 /// Tasks for each thread, so that a slower one can be helped.
 const TASKS_PER_THREAD: usize = 8;
@@ -22,6 +23,26 @@ const MAX_PRODUCTS: usize = 8;
 /// # Panics
 /// If shapes disagree.
 pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
+    multiply_range(cpu, x, 0..x.rows(), Beside::Added, products);
+}
+
+/// [`multiply`] of the rows of a range, without what is computed beside their main codes. Results have all rows of `x`; those of
+/// others stay.
+pub(super) fn multiply_rows(cpu: Cpu, x: &QuantRows, range: Range<usize>, products: &mut [Product<'_>]) {
+    assert!(range.start <= range.end && range.end <= x.rows(), "rows {range:?} of {}", x.rows());
+    if !range.is_empty() {
+        multiply_range(cpu, x, range, Beside::Left, products);
+    }
+}
+
+/// What becomes of outlier columns and branches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Added,
+    Left,
+}
+
+fn multiply_range(cpu: Cpu, x: &QuantRows, range: Range<usize>, beside: Beside, products: &mut [Product<'_>]) {
     for products in products.chunks_mut(MAX_PRODUCTS) {
         let mut ends = [0; MAX_PRODUCTS];
         let mut panels = 0;
@@ -32,21 +53,22 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
         let count = products.len();
         let group_sums = sums_of_groups(cpu, x, products);
         let mut rest = products.iter_mut();
-        let outs: [Option<Out<'_>>; MAX_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x)));
-        let kernel = select(cpu, x.rows());
+        let outs: [Option<Out<'_>>; MAX_PRODUCTS] = std::array::from_fn(|_| rest.next().map(|p| Out::of(p, x, beside)));
+        let kernel = select(cpu, range.len());
         let threads = rayon::current_num_threads();
         // Rows of a task, in whole tiles: they stay in the cache while all panels pass; fewer where panels are few.
         let cached = (ROWS_BYTES / x.stride()).max(kernel.rows());
         let parts = if threads == 1 { 1 } else { (TASKS_PER_THREAD * threads).div_ceil(panels.max(1)) };
-        let parts = parts.max(x.rows().div_ceil(cached));
-        let rows_at_once = x.rows().div_ceil(parts).next_multiple_of(kernel.rows()).max(kernel.rows());
-        let blocks = x.rows().div_ceil(rows_at_once);
+        let parts = parts.max(range.len().div_ceil(cached));
+        let rows_at_once = range.len().div_ceil(parts).next_multiple_of(kernel.rows()).max(kernel.rows());
+        let blocks = range.len().div_ceil(rows_at_once);
         let run = |task: usize| {
             let (block, panel) = (task / panels, task % panels);
             let which = ends[..count].iter().position(|end| panel < *end).expect("a product for each panel");
             let out = outs[which].as_ref().expect("as many results as products");
             let first = if which == 0 { 0 } else { ends[which - 1] };
-            let rows = block * rows_at_once..x.rows().min((block + 1) * rows_at_once);
+            let first_row = range.start + block * rows_at_once;
+            let rows = first_row..range.end.min(first_row + rows_at_once);
             let task = Task { cpu, kernel, x, group_sums: &group_sums, out, panel: panel - first, rows };
             // SAFETY: every task runs once, and no two have the same panel of a product and a row in common. Results are
             // borrowed by `products` as long as `outs` are used, and each product has results of its own.
@@ -71,7 +93,7 @@ pub(crate) fn multiply(cpu: Cpu, x: &QuantRows, products: &mut [Product<'_>]) {
 fn sums_of_groups(cpu: Cpu, x: &QuantRows, products: &[Product<'_>]) -> Vec<GroupSums> {
     let mut all: Vec<GroupSums> = Vec::new();
     for product in products {
-        let gate = if let Epilogue::Gate(_, gate, _) = product.epilogue { gate.group() } else { None };
+        let gate = if let Epilogue::Gate(_, gate) = product.epilogue { gate.weight.group() } else { None };
         for group in product.weight.group().into_iter().chain(gate) {
             if all.iter().all(|sums| sums.group() != group) {
                 all.push(x.group_sums(cpu, group));
@@ -86,6 +108,9 @@ pub(super) struct Out<'a> {
     pub(super) weight: &'a PackedWeight,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) outliers: Option<Outliers<'a>>,
+    /// First halves of branches, and the second halves of the product and of its gate.
+    pub(super) branches: &'a [BranchCodes],
+    pub(super) branch_weights: [&'a [PackedWeight]; 2],
     pub(super) epilogue: Epilogue<'a>,
     pub(super) to: To<'a>,
     _of: PhantomData<&'a mut f32>,
@@ -125,7 +150,7 @@ pub(super) enum To<'a> {
 unsafe impl Sync for Out<'_> {}
 
 impl<'a> Out<'a> {
-    fn of<'p>(product: &'a mut Product<'p>, x: &'a QuantRows) -> Self
+    fn of<'p>(product: &'a mut Product<'p>, x: &'a QuantRows, beside: Beside) -> Self
     where
         'p: 'a,
     {
@@ -139,11 +164,24 @@ impl<'a> Out<'a> {
             assert!(bias.is_none_or(|b| b.len() == w.rows()), "bias and weight outputs");
         };
         fits(weight, product.bias);
-        if let Epilogue::Gate(_, gate, bias) = product.epilogue {
-            fits(gate, bias);
+        let mut branch_weights = [product.branches, &[][..]];
+        if let Epilogue::Gate(_, gate) = product.epilogue {
+            fits(gate.weight, gate.bias);
+            branch_weights[1] = gate.branches;
         }
         let shape = (x.rows(), weight.rows());
-        let outliers = Outliers::of(product, x);
+        let (outliers, branches) = match beside {
+            Beside::Added => (Outliers::of(product, x), x.branches()),
+            Beside::Left => (None, &[][..]),
+        };
+        let halves = if let Epilogue::Gate(..) = product.epilogue { 2 } else { 1 };
+        for weights in branch_weights[..halves].iter().filter(|_| !branches.is_empty()) {
+            assert_eq!(weights.len(), branches.len(), "branches of the rows and of a product");
+            for (weight, branch) in weights.iter().zip(branches) {
+                let found = (weight.rows(), weight.cols(), weight.group());
+                assert_eq!(found, (shape.1, branch.codes.features(), None), "outputs and rank of a branch");
+            }
+        }
         let to = match &mut product.output {
             Output::Write(y) => {
                 assert_eq!((y.rows(), y.features()), shape, "result and product");
@@ -160,6 +198,7 @@ impl<'a> Out<'a> {
                 To::Quantize(scales, codes.as_mut_ptr(), stride)
             }
         };
-        Self { weight, bias: product.bias, outliers, epilogue: product.epilogue, to, _of: PhantomData }
+        let (bias, epilogue) = (product.bias, product.epilogue);
+        Self { weight, bias, outliers, branches, branch_weights, epilogue, to, _of: PhantomData }
     }
 }

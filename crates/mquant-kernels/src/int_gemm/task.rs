@@ -69,7 +69,7 @@ impl Task<'_> {
     pub(super) unsafe fn run(mut self) {
         let main = self.factor(self.out.weight, self.out.bias);
         let gate = match self.out.epilogue {
-            Epilogue::Gate(_, weight, bias) => Some(self.factor(weight, bias)),
+            Epilogue::Gate(_, gate) => Some(self.factor(gate.weight, gate.bias)),
             Epilogue::Nothing | Epilogue::Activate(_) => None,
         };
         let is_large = |f: &Factor<'_>| f.weight.group().is_none() && f.weight.panel(self.panel).len() > BLOCK_BYTES;
@@ -160,6 +160,30 @@ impl Task<'_> {
         epilogue::add_results(self.cpu, sums, factors, results);
     }
 
+    /// Whether a branch has some of these rows.
+    fn has_branch(&self, rows: &Range<usize>) -> bool {
+        self.out.branches.iter().any(|branch| branch.has_some(rows))
+    }
+
+    /// Adds the branches' products to the results of a tile, whose sums are not needed any more: to no row that is of no branch,
+    /// so that results do not depend on the tile.
+    fn add_branches(&self, weights: &[PackedWeight], rows: &Range<usize>, to: &mut Partial) {
+        let Partial { sums, results } = to;
+        for (branch, weight) in self.out.branches.iter().zip(weights).filter(|(branch, _)| branch.has_some(rows)) {
+            let x = &branch.codes;
+            let (codes, panel) = (x.from_row(rows.start), weight.panel(self.panel));
+            let (bits, stride) = (weight.bits(), x.stride());
+            self.kernel.run(Tile { codes, stride, rows: rows.len(), panel, bits, sums: Start::New }, sums);
+            let outputs = weight.panel_scales(self.panel, 0);
+            for ((row, sums), y) in rows.clone().zip(&*sums).zip(&mut *results) {
+                if branch.has_some(&(row..row + 1)) {
+                    let back = x.sums()[row].wrapping_mul(bits.offset());
+                    epilogue::add_row(self.cpu, sums, back, x.scales()[row], outputs, y);
+                }
+            }
+        }
+    }
+
     fn multiply(&self, factor: &Factor<'_>, rows: &Range<usize>, to: &mut Partial) {
         let weight = factor.weight;
         let panel = weight.panel(self.panel);
@@ -201,7 +225,8 @@ impl Task<'_> {
         gate: Option<(&Factor<'_>, &mut Partial)>,
     ) {
         let whole_panel = (self.panel + 1) * PANEL <= self.out.weight.rows();
-        let full = whole_panel && main.0.weight.group().is_none() && self.out.outliers.is_none();
+        let is_plain = self.out.outliers.is_none() && !self.has_branch(&rows);
+        let full = whole_panel && main.0.weight.group().is_none() && is_plain;
         let mut back = [0; MAX_ROWS];
         match (self.out.epilogue, self.out.to) {
             (Epilogue::Nothing, To::Write(to)) if full => {
@@ -218,11 +243,14 @@ impl Task<'_> {
                 if let Some(outliers) = self.out.outliers {
                     self.add_outliers(outliers, &rows, main);
                 }
+                self.add_branches(self.out.branch_weights[0], &rows, main);
                 let y = &mut main.results[..rows.len()];
                 match (epilogue, gate) {
                     (Epilogue::Activate(f), _) => activation::apply(self.cpu, f, y.as_flattened_mut()),
-                    (Epilogue::Gate(f, ..), Some(gate)) => {
-                        let g = self.results(gate, &rows);
+                    (Epilogue::Gate(f, ..), Some((factor, gate))) => {
+                        self.results((factor, &mut *gate), &rows);
+                        self.add_branches(self.out.branch_weights[1], &rows, gate);
+                        let g = &mut gate.results[..rows.len()];
                         activation::apply(self.cpu, f, g.as_flattened_mut());
                         epilogue::times(self.cpu, g.as_flattened(), y.as_flattened_mut());
                     }

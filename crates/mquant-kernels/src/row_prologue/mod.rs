@@ -1,4 +1,4 @@
-//! What happens to a row between a residual stream (or an activation function) and a product: activate, normalise,
+//! What happens to a row between a residual stream (or an activation function) and a product: activate, normalise, multiply,
 //! regroup, rotate, split, quantise. All steps of a row are done while it lies in the cache, and give the same bits at every
 //! level.
 
@@ -42,8 +42,20 @@ pub enum NormStep<'a> {
 pub struct RowPrologue<'a> {
     /// Normalise.
     pub norm: Option<NormOf<'a>>,
+    /// Multiply channel by channel, by other values for some rows than for others.
+    pub gains: Option<RowGains<'a>>,
     /// Rotate, after `repeat` normed rows were put side by side and filled up with zeros to the features of the rotation.
     pub rotation: Option<&'a Hadamard>,
+}
+
+/// Values by which the channels of a row are multiplied, chosen row by row (MASQuant, section 4.2: the smoothing of a
+/// modality, folded into the gain of the norm).
+#[derive(Clone, Copy, Debug)]
+pub struct RowGains<'a> {
+    /// One value a feature. Behind an RMSNorm they take the place of its gain. None: the norm's own gain, or no factor.
+    pub vectors: &'a [Option<&'a [f32]>],
+    /// Of each row that leaves, which of `vectors` it takes.
+    pub of_row: &'a [u8],
 }
 
 /// Some channels of a row that become codes of their own, beside those of the others (MQuant, section 3.2).
@@ -118,6 +130,12 @@ impl<'a> Pipeline<'a> {
             }
         }
         assert!(source.rows().is_multiple_of(repeat), "{} rows in groups of {repeat}", source.rows());
+        if let Some(gains) = steps.gains {
+            assert_eq!((gains.of_row.len(), repeat), (source.rows(), 1), "rows with gains, regrouped rows");
+            assert!(gains.vectors.iter().flatten().all(|gain| gain.len() == features), "gains and features");
+            let is_layer = steps.norm.is_some_and(|norm| matches!(norm.kind, NormStep::Layer { .. }));
+            assert!(!is_layer, "gains behind a LayerNorm");
+        }
         let width = features * repeat;
         let features = steps.rotation.map_or(width, Hadamard::features);
         assert!(features >= width, "a rotation of {features} features of rows of {width}");
@@ -128,18 +146,19 @@ impl<'a> Pipeline<'a> {
     fn row(&self, i: usize, out: &mut [f32]) {
         let features = self.source.features();
         let (row, padding) = out.split_at_mut(self.width);
+        let gain = self.gain(i);
         for (part, out) in row.chunks_exact_mut(features).enumerate() {
             let row = i * self.repeat + part;
             match self.source {
-                SiteInput::Rows(x) => self.norm(x.row(row), out),
+                SiteInput::Rows(x) => self.norm(x.row(row), gain, out),
                 SiteInput::Activated(f, x) => {
                     out.copy_from_slice(x.row(row));
                     activation::apply(self.cpu, f, out);
-                    self.norm_in_place(out);
+                    self.norm_in_place(gain, out);
                 }
                 SiteInput::Gated(f, gate, up) => {
                     activation::apply_gated(self.cpu, f, gate.row(row), up.row(row), out);
-                    self.norm_in_place(out);
+                    self.norm_in_place(gain, out);
                 }
             }
         }
@@ -152,7 +171,9 @@ impl<'a> Pipeline<'a> {
     /// Lends row `i` of what leaves: the source's own where no step changes it.
     fn with_row(&self, i: usize, f: impl FnOnce(&[f32])) {
         match (self.source, self.steps) {
-            (SiteInput::Rows(x), RowPrologue { norm: None, rotation: None }) => f(x.row(i)),
+            (SiteInput::Rows(x), RowPrologue { norm: None, rotation: None, .. }) if self.gain(i).is_none() => {
+                f(x.row(i))
+            }
             _ => self.with_own_row(i, 0, |x, _| f(x)),
         }
     }
@@ -168,20 +189,36 @@ impl<'a> Pipeline<'a> {
         });
     }
 
-    fn norm(&self, x: &[f32], out: &mut [f32]) {
+    /// What row `i` is multiplied by in place of the gain for all.
+    fn gain(&self, i: usize) -> Option<&'a [f32]> {
+        self.steps.gains.and_then(|gains| gains.vectors[usize::from(gains.of_row[i])])
+    }
+
+    fn norm(&self, x: &[f32], of_row: Option<&[f32]>, out: &mut [f32]) {
         match self.steps.norm {
-            None => out.copy_from_slice(x),
-            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => norm::rms(self.cpu, x, gain, eps, out),
+            None => {
+                out.copy_from_slice(x);
+                self.norm_in_place(of_row, out);
+            }
+            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => {
+                norm::rms(self.cpu, x, of_row.unwrap_or(gain), eps, out);
+            }
             Some(NormOf { kind: NormStep::Layer { bias }, gain, eps, .. }) => {
                 norm::layer(self.cpu, x, gain, bias, eps, out);
             }
         }
     }
 
-    fn norm_in_place(&self, out: &mut [f32]) {
+    fn norm_in_place(&self, of_row: Option<&[f32]>, out: &mut [f32]) {
         match self.steps.norm {
-            None => {}
-            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => norm::rms_in_place(self.cpu, out, gain, eps),
+            None => {
+                if let Some(gain) = of_row {
+                    out.iter_mut().zip(gain).for_each(|(out, gain)| *out *= gain);
+                }
+            }
+            Some(NormOf { kind: NormStep::Rms, gain, eps, .. }) => {
+                norm::rms_in_place(self.cpu, out, of_row.unwrap_or(gain), eps);
+            }
             Some(NormOf { kind: NormStep::Layer { bias }, gain, eps, .. }) => {
                 norm::layer_in_place(self.cpu, out, gain, bias, eps);
             }

@@ -75,7 +75,7 @@ fn every_combination(rows: usize, mut f: impl FnMut(SiteInput<'_>, RowPrologue<'
                 if norm.is_none() && repeat > 1 {
                     continue;
                 }
-                let steps = RowPrologue { norm, rotation };
+                let steps = RowPrologue { norm, rotation, ..RowPrologue::default() };
                 f(SiteInput::Rows(&x), steps);
                 for activation in [Activation::Silu, Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
                     f(SiteInput::Activated(activation, &x), steps);
@@ -99,6 +99,46 @@ fn a_row_goes_through_its_steps_in_order() {
                     assert!(bits(&got) == bits(&want), "{} at {}", name_of(source, steps), cpu.level());
                 }
             });
+        }
+    }
+}
+
+/// Rows 0, 3, 6, … take the first vector, 1, 4, 7, … the second, the others none.
+#[test]
+fn rows_take_their_own_gains() {
+    let (x, up) = (noise(7, FEATURES, 5), noise(7, FEATURES, 77));
+    let gain: Vec<f32> = (0..FEATURES).map(|i| 0.4 + i as f32 * 0.03).collect();
+    let own = [0.5, -1.25].map(|first| (0..FEATURES).map(|i| first + i as f32 * 0.07).collect::<Vec<f32>>());
+    let vectors = [Some(&own[0][..]), Some(&own[1][..]), None];
+    let of_row = [0, 1, 2, 0, 1, 2, 0];
+    let rotation = Hadamard::new(FEATURES).unwrap();
+    let norm = |gain| NormOf { kind: NormStep::Rms, gain, eps: 1e-6, repeat: 1 };
+    for rotation in [None, Some(&rotation)] {
+        for has_norm in [false, true] {
+            for source in [SiteInput::Rows(&x), SiteInput::Gated(Activation::Silu, &x, &up)] {
+                let plain = expected(source, RowPrologue::default());
+                let steps = RowPrologue {
+                    norm: has_norm.then_some(norm(&gain)),
+                    gains: Some(RowGains { vectors: &vectors, of_row: &of_row }),
+                    rotation,
+                };
+                for cpu in Cpu::levels() {
+                    let (got, codes) =
+                        (rows(cpu, source, steps), quantized(cpu, source, steps, RowScales::PerToken, None));
+                    assert!(codes == codes_of(&got, RowScales::PerToken), "codes at {}", cpu.level());
+                    for i in 0..7 {
+                        let of = vectors[usize::from(of_row[i])];
+                        let mut row = Rows::from_vec(plain.row(i).to_vec(), FEATURES);
+                        if !has_norm && let Some(of) = of {
+                            row.as_mut_slice().iter_mut().zip(of).for_each(|(v, gain)| *v *= gain);
+                        }
+                        let norm = has_norm.then_some(norm(of.unwrap_or(&gain)));
+                        let want =
+                            expected(SiteInput::Rows(&row), RowPrologue { norm, rotation, ..RowPrologue::default() });
+                        assert_eq!(got.row(i), want.row(0), "row {i} at {}", cpu.level());
+                    }
+                }
+            }
         }
     }
 }

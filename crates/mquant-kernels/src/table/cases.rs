@@ -99,6 +99,7 @@ fn product(bits: Bits, shape: Shape) -> Case {
                     weight: &weights[turn],
                     bias: None,
                     outliers: None,
+                    branches: &[],
                     epilogue: Epilogue::Nothing,
                     output,
                 }],
@@ -146,7 +147,7 @@ pub(super) fn rms_norm(shape: Shape) -> Case {
     let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
     over_rows(shape, 4, 8, move |backend| {
         let norm = NormOf { kind: NormStep::Rms, gain: &gain, eps: 1e-6, repeat: 1 };
-        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), rotation: None });
+        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), ..RowPrologue::default() });
     })
 }
 
@@ -154,7 +155,7 @@ pub(super) fn layer_norm(shape: Shape) -> Case {
     let (x, gain) = (noise(shape.rows, features(shape)), vec![1.0; features(shape)]);
     over_rows(shape, 7, 8, move |backend| {
         let norm = NormOf { kind: NormStep::Layer { bias: &gain }, gain: &gain, eps: 1e-6, repeat: 1 };
-        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), rotation: None });
+        backend.row_prologue(SiteInput::Rows(&x), RowPrologue { norm: Some(norm), ..RowPrologue::default() });
     })
 }
 
@@ -173,7 +174,7 @@ pub(super) fn hadamard_quantize(shape: Shape) -> Case {
     let rotation = Hadamard::new(n).or_else(|_| Hadamard::largest_power_of_two(n)).expect("rows have features");
     // An addition for each doubling of a fast transform; dense factors are counted as if they were fast.
     over_rows(shape, features(shape).ilog2() as usize + 3, 5, move |backend| {
-        let steps = RowPrologue { norm: None, rotation: Some(&rotation) };
+        let steps = RowPrologue { rotation: Some(&rotation), ..RowPrologue::default() };
         backend.quantize(SiteInput::Rows(&x), steps, RowScales::Static(&scales), None);
     })
 }

@@ -83,7 +83,7 @@ impl HeadNorms {
         let features = x.features();
         let heads = Rows::from_vec(x.into_vec(), gain.len());
         let norm = NormOf { kind: NormStep::Rms, gain, eps: self.eps, repeat: 1 };
-        let steps = RowPrologue { norm: Some(norm), rotation: None };
+        let steps = RowPrologue { norm: Some(norm), ..RowPrologue::default() };
         Rows::from_vec(cx.backend.row_prologue(SiteInput::Rows(&heads), steps).into_vec(), features)
     }
 }

@@ -1,6 +1,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
 mod bounds;
+mod branches;
 mod outliers;
 
 use std::sync::Arc;
@@ -126,6 +127,7 @@ fn computed(cpu: Cpu, c: &Case, residual: &[f32]) -> Vec<f32> {
             weight: &weight,
             bias: Some(&c.bias),
             outliers: None,
+            branches: &[],
             epilogue: Epilogue::Nothing,
             output: Output::Add(&mut y),
         }],
@@ -177,6 +179,7 @@ fn every_shape(cpu: Cpu, inputs: std::ops::RangeInclusive<usize>, most_rows: usi
                         weight: &weight,
                         bias: Some(&whole.bias[..n]),
                         outliers: None,
+                        branches: &[],
                         epilogue: Epilogue::Nothing,
                         output: Output::Write(&mut y),
                     };
@@ -295,6 +298,7 @@ fn threads_and_neighbours_do_not_matter() {
                     weight: &weight,
                     bias,
                     outliers: None,
+                    branches: &[],
                     epilogue: Epilogue::Nothing,
                     output: Output::Write(&mut y),
                 },
@@ -302,6 +306,7 @@ fn threads_and_neighbours_do_not_matter() {
                     weight: &weight,
                     bias,
                     outliers: None,
+                    branches: &[],
                     epilogue: Epilogue::Activate(Activation::QuickGelu),
                     output: Output::Write(&mut twice),
                 },
@@ -346,6 +351,7 @@ fn results_can_go_straight_into_the_next_codes() {
                     weight: &up_weight,
                     bias,
                     outliers: None,
+                    branches: &[],
                     epilogue: Epilogue::Nothing,
                     output: Output::Write(&mut u),
                 },
@@ -353,6 +359,7 @@ fn results_can_go_straight_into_the_next_codes() {
                     weight: &gate_weight,
                     bias: None,
                     outliers: None,
+                    branches: &[],
                     epilogue: Epilogue::Nothing,
                     output: Output::Write(&mut g),
                 },
@@ -363,15 +370,26 @@ fn results_can_go_straight_into_the_next_codes() {
             let h = crate::row_prologue::rows(cpu, source, steps);
             let scales: Vec<f32> = (0..15).map(|i| 1.0 + i as f32).collect();
             let want = crate::row_prologue::quantized(cpu, source, steps, crate::RowScales::Static(&scales), None);
-            let epilogue = Epilogue::Gate(Activation::Silu, &gate_weight, None);
+            let epilogue = Epilogue::Gate(Activation::Silu, Gate { weight: &gate_weight, bias: None, branches: &[] });
             let (mut rows, mut codes) = (Rows::zeros(15, 100), QuantRows::zeros(15, 100));
             multiply(
                 cpu,
                 &up.x,
-                &mut [Product { weight: &up_weight, bias, outliers: None, epilogue, output: Output::Write(&mut rows) }],
+                &mut [Product {
+                    weight: &up_weight,
+                    bias,
+                    outliers: None,
+                    branches: &[],
+                    epilogue,
+                    output: Output::Write(&mut rows),
+                }],
             );
             let output = Output::Quantize(&scales, &mut codes);
-            multiply(cpu, &up.x, &mut [Product { weight: &up_weight, bias, outliers: None, epilogue, output }]);
+            multiply(
+                cpu,
+                &up.x,
+                &mut [Product { weight: &up_weight, bias, outliers: None, branches: &[], epilogue, output }],
+            );
             assert!(same_bits(rows.as_slice(), h.as_slice()), "{} {bits} bits, gated rows", cpu.level());
             assert_eq!(codes, want, "{} {bits} bits, gated codes", cpu.level());
         }

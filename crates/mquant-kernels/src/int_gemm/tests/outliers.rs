@@ -41,7 +41,14 @@ fn computed(cpu: Cpu, c: &WithOutliers, epilogue: Epilogue<'_>, output: Output<'
     multiply(
         cpu,
         &c.x,
-        &mut [Product { weight: &weight, bias: Some(&c.main.bias), outliers: Some(&outliers), epilogue, output }],
+        &mut [Product {
+            weight: &weight,
+            bias: Some(&c.main.bias),
+            outliers: Some(&outliers),
+            branches: &[],
+            epilogue,
+            output,
+        }],
     );
 }
 
