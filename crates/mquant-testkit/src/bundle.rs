@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mquant::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
-    WeightFormat, side_weight_name, small_files,
+    WeightFormat, low_rank_a_name, low_rank_b_name, side_weight_name, small_files,
 };
 use mquant::checkpoint::{Checkpoint, NormValue, Role, TensorSpec, Tensors};
 use mquant::input::{MediaKind, Modality};
@@ -137,6 +137,7 @@ impl FloatModel {
                         let format = IntFormat::per_channel(Bits::Eight);
                         write_codes(&mut writer, &side_weight_name(&published.name), &side, format);
                     }
+                    self.write_branches(&mut writer, ours, published, quantization);
                 }
                 (Some(quant), _) if is_transformed(quant) => {
                     write_floats(&mut writer, &published.name, &self.transformed(&ours.name, quantization).0, matrices);
@@ -149,9 +150,45 @@ impl FloatModel {
                 }
             }
         }
-        let scales = StaticScales { input: scales(quantization, scale), side: scales(quantization, 4.0 * scale) };
-        writer.finish(&scales).expect("a finished bundle");
+        let gains = quantization.sites.iter().map(|(site, quant)| (*site, self.gains(*site, quant))).collect();
+        let (input, side) = (scales(quantization, scale), scales(quantization, 4.0 * scale));
+        writer.finish(&StaticScales { input, side, gains }).expect("a finished bundle");
     }
+
+    /// Branches of made-up numbers, small beside the weight.
+    fn write_branches(
+        &self,
+        writer: &mut BundleWriter,
+        ours: &TensorSpec,
+        published: &TensorSpec,
+        quantization: &Quantization,
+    ) {
+        let site = ours.site().expect("the weight of a linear");
+        let SiteQuant { branches, rotation, .. } = &quantization.sites[&site];
+        let (outputs, inputs) = ours.matrix_shape();
+        let inputs = rotation.as_ref().map_or(inputs, |rotation| rotation.features());
+        let format = IntFormat::per_channel(Bits::Eight);
+        for (modality, rank) in branches {
+            let second = made_up(outputs, *rank, 0.02);
+            write_codes(writer, &low_rank_b_name(&published.name, *modality), &second, format);
+        }
+        for (modality, rank) in branches.iter().filter(|_| ours.cuts.iter().any(|cut| cut.linear == 0)) {
+            write_codes(writer, &low_rank_a_name(site, *modality), &made_up(*rank, inputs, 0.2), format);
+        }
+    }
+
+    fn gains(&self, site: SiteId, quant: &SiteQuant) -> BTreeMap<Modality, Vec<f32>> {
+        let inputs = if quant.gains.is_empty() { 0 } else { self.inputs(site) };
+        let gain = |(i, modality): (usize, &Modality)| {
+            (*modality, (0..inputs).map(|c| 0.5 + ((c * 7 + i * 5) % 11) as f32 * 0.1).collect())
+        };
+        quant.gains.iter().enumerate().map(gain).collect()
+    }
+}
+
+fn made_up(rows: usize, cols: usize, size: f32) -> Matrix {
+    let value = |i: usize| ((i * 7919 % 211) as f32 / 105.0 - 1.0) * size;
+    Matrix::from_f32((0..rows * cols).map(value).collect(), rows, cols)
 }
 
 fn write_codes(writer: &mut BundleWriter, name: &str, matrix: &Matrix, format: IntFormat) {

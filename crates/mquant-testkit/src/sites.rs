@@ -15,8 +15,10 @@ pub fn site<const N: usize>(model: &Model, id: SiteId) -> Site<N> {
     Site {
         id,
         norm: site.norm.clone(),
+        gains: site.gains.clone(),
         rotation: site.rotation.clone(),
         split: site.split.clone(),
+        branches: site.branches.clone(),
         input: site.input.clone(),
         linears,
     }

@@ -59,7 +59,7 @@ fn built(preset: &Recipe, rotated: bool, weights: Weights, scales: Scales, split
     recipe.steps.retain(|step| match step {
         Step::FuseNorms(_) | Step::RotateStream(_) | Step::RotateHeads(_) | Step::RotateOnline(_) => rotated,
         Step::SplitColumns(_) => split,
-        Step::Smooth(_) | Step::Quantize(_) => true,
+        Step::Smooth(_) | Step::SmoothModalities(_) | Step::Compensate(_) | Step::Quantize(_) => true,
     });
     for step in &mut recipe.steps {
         let Step::Quantize(Quantize { target: Target::Int { method, clip, input, .. }, .. }) = step else { continue };

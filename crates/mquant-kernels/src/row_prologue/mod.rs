@@ -48,6 +48,13 @@ pub struct RowPrologue<'a> {
     pub rotation: Option<&'a Hadamard>,
 }
 
+impl RowPrologue<'_> {
+    /// Whether rows stay as they are.
+    pub fn is_empty(&self) -> bool {
+        self.norm.is_none() && self.gains.is_none() && self.rotation.is_none()
+    }
+}
+
 /// Values by which the channels of a row are multiplied, chosen row by row (MASQuant, section 4.2: the smoothing of a
 /// modality, folded into the gain of the norm).
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use mquant_kernels::{Bits, IntWeight};
 
 use super::BundleError;
-use super::specs::{self, side_weight_name};
+use super::specs;
 use crate::bundle::IntFormat;
 use crate::checkpoint::{Place, TensorSpec, Tensors};
 use crate::excerpt::excerpt;
@@ -25,7 +25,7 @@ pub(super) enum Zeros {
 }
 
 impl Canonical {
-    /// The codes of a weight, and under the name of its side weight those of its side columns.
+    /// The codes of a weight, and under their own names those of its side columns and low-rank branches.
     ///
     /// # Errors
     /// Codes or scales that the kernels would not accept, or codes that should be 0.
@@ -49,10 +49,9 @@ impl Canonical {
             }
         }
         let mut out = vec![(spec.name.clone(), main)];
-        if !stored.side.is_empty() {
-            let (shape, format) = ((stored.rows, stored.side.len()), IntFormat::per_channel(Bits::Eight));
-            let side = Self::read(tensors, &specs::side_names(&spec.name), shape, format)?;
-            out.push((side_weight_name(&spec.name), side));
+        for beside in stored.beside(spec) {
+            let (shape, format) = ((beside.rows, beside.cols), IntFormat::per_channel(Bits::Eight));
+            out.push((beside.name, Self::read(tensors, &beside.names, shape, format)?));
         }
         Ok(out)
     }

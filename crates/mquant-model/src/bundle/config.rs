@@ -40,7 +40,7 @@ impl Quantization {
             return Err(fields.unsupported("quant_method", handled).into());
         }
         let found = fields.usize("format_version", 1..=usize::MAX)?;
-        if found != FORMAT_VERSION {
+        if found > FORMAT_VERSION {
             let (file, field) = (fields.file().to_owned(), fields.field("format_version"));
             return Err(BundleError::Version { file, field, found });
         }
@@ -51,7 +51,7 @@ impl Quantization {
         let (mut sites, mut unknown) = (BTreeMap::new(), Vec::new());
         for name in table.keys() {
             match SiteId::parse(name) {
-                Some(id) => drop(sites.insert(id, SiteQuant::read(&table.object(name)?)?)),
+                Some(id) => drop(sites.insert(id, SiteQuant::read(&table.object(name)?, id, found)?)),
                 None => unknown.push(excerpt(name)),
             }
         }
@@ -62,11 +62,16 @@ impl Quantization {
         Ok(Some(Self { modalities, kv_cache, sites }))
     }
 
+    /// The first format version that has everything the sites need: older programs read what they can.
+    pub fn version(&self) -> usize {
+        if self.sites.values().any(SiteQuant::needs_version_2) { 2 } else { 1 }
+    }
+
     /// The value of `quantization_config`; [`read`](Self::read) gives the same quantisation back.
     pub fn to_json(&self) -> Value {
         let mut root = Map::new();
         root.insert("quant_method".to_owned(), json!(METHOD));
-        root.insert("format_version".to_owned(), json!(FORMAT_VERSION));
+        root.insert("format_version".to_owned(), json!(self.version()));
         let modalities: Vec<String> = self.modalities.iter().map(ToString::to_string).collect();
         root.insert("modalities".to_owned(), json!(modalities));
         if self.kv_cache == CacheFormat::Codes {
@@ -163,7 +168,7 @@ mod tests {
             (q, "quant_method", json!("gptq"), "FIELD_CHOICE"),
             (q, "quant_method", json!(null), "FIELD_CHOICE"),
             (q, "quant_method", json!(7), "FIELD_CHOICE"),
-            (q, "format_version", json!(2), "BUNDLE_VERSION"),
+            (q, "format_version", json!(3), "BUNDLE_VERSION"),
             (q, "format_version", json!(0), "FIELD_RANGE"),
             (q, "format_version", json!(null), "FIELD_MISSING"),
             (q, "surprise", json!(1), "FIELD_UNKNOWN"),

@@ -29,10 +29,12 @@ pub use manifest::{FileHash, Fingerprint, MANIFEST, Manifest, ManifestError, hex
 pub use packed_cache::{PackedCache, PackedCacheUse};
 pub use site_quant::{InputFormat, NormFormat, SiteQuant, WeightFormat};
 pub use small_files::{SmallFile, small_files};
-pub use specs::{bias_name, input_scale_name, side_input_scale_name, side_weight_name};
+pub use specs::{
+    bias_name, gain_name, input_scale_name, low_rank_a_name, low_rank_b_name, side_input_scale_name, side_weight_name,
+};
 pub use verify::{FileReport, FileState, Report, verify};
 pub use weights::{NormShape, Weights};
 pub use write::{BundleTarget, BundleWriteError, BundleWriter, FloatFormat, StaticScales};
 
-/// The version of the format that is read and written.
-pub const FORMAT_VERSION: usize = 1;
+/// The newest version of the format; every older one is read too.
+pub const FORMAT_VERSION: usize = 2;

@@ -1,5 +1,6 @@
 //! How one site is quantised: its entry in the table of sites.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mquant_kernels::{Bits, Hadamard};
@@ -9,11 +10,14 @@ use super::BundleError;
 use crate::bundle::IntFormat;
 use crate::checkpoint::{FieldError, Fields};
 use crate::input::Modality;
+use crate::nn::{SiteId, Tower};
 
 /// Orders of a Kronecker product at most.
 const MAX_FACTORS: usize = 8;
 /// Input channels beside the main product at most.
 const MAX_SIDE_COLUMNS: usize = 256;
+/// Rank of a low-rank branch at most: inputs of a product with 8-bit codes.
+const MAX_RANK: usize = 131_071;
 
 /// How one site is quantised.
 #[derive(Clone, Debug)]
@@ -28,7 +32,15 @@ pub struct SiteQuant {
     pub rotation: Option<Arc<Hadamard>>,
     /// Input channels with codes of their own, after the rotation: ascending; only where the activation becomes codes.
     pub side_columns: Vec<u32>,
+    /// The modalities whose rows are multiplied by gains of their own; only in blocks of the decoder.
+    pub gains: BTreeSet<Modality>,
+    /// The ranks of low-rank branches by the modality of their rows; only in blocks of the decoder, where weights are codes.
+    pub branches: BTreeMap<Modality, usize>,
 }
+
+/// The modalities by name.
+const MODALITIES: [(&str, Modality); 3] =
+    [("text", Modality::Text), ("vision", Modality::Vision), ("audio", Modality::Audio)];
 
 /// How the weights of a site are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +96,20 @@ impl InputFormat {
 impl SiteQuant {
     /// A site with its norm as published, no rotation and no side columns.
     pub fn new(weight: WeightFormat, input: InputFormat) -> Self {
-        Self { weight, input, norm: NormFormat::Published, rotation: None, side_columns: Vec::new() }
+        Self {
+            weight,
+            input,
+            norm: NormFormat::Published,
+            rotation: None,
+            side_columns: Vec::new(),
+            gains: BTreeSet::new(),
+            branches: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it has something that format version 1 has not.
+    pub(super) fn needs_version_2(&self) -> bool {
+        !(self.gains.is_empty() && self.branches.is_empty())
     }
 
     /// Static scales of side channels that the site stores.
@@ -92,8 +117,11 @@ impl SiteQuant {
         if self.side_columns.is_empty() { 0 } else { self.input.scales(modalities) }
     }
 
-    pub(super) fn read(fields: &Fields) -> Result<Self, BundleError> {
-        fields.only(&["weight_bits", "group_size", "input", "norm", "rotation", "side_columns"])?;
+    /// The entry of a site in a format of `version`.
+    pub(super) fn read(fields: &Fields, id: SiteId, version: usize) -> Result<Self, BundleError> {
+        const KEYS: [&str; 8] =
+            ["weight_bits", "group_size", "input", "norm", "rotation", "side_columns", "gains", "branches"];
+        fields.only(if version == 1 { &KEYS[..6] } else { &KEYS })?;
         let group = fields.opt_usize("group_size", 1..=usize::MAX)?;
         if group.is_some_and(|group| ![32, 64, 128].contains(&group)) {
             return Err(fields.unsupported("group_size", "32, 64, 128 or null").into());
@@ -118,7 +146,17 @@ impl SiteQuant {
         if input == InputFormat::Float && !side_columns.is_empty() {
             return Err(fields.conflict("side_columns", "null where input is \"float\"").into());
         }
-        Ok(Self { weight, input, norm, rotation, side_columns })
+        let (gains, branches) = (gains(fields)?, branches(fields)?);
+        let is_decoder_block = id.tower() == Tower::Language && id.block_index().is_some();
+        for (key, is_absent) in [("gains", gains.is_empty()), ("branches", branches.is_empty())] {
+            if !is_absent && !is_decoder_block {
+                return Err(fields.conflict(key, "null outside the blocks of the decoder").into());
+            }
+        }
+        if weight == WeightFormat::Float && !branches.is_empty() {
+            return Err(fields.conflict("branches", "null where weight_bits is 16").into());
+        }
+        Ok(Self { weight, input, norm, rotation, side_columns, gains, branches })
     }
 
     pub(super) fn to_json(&self) -> Value {
@@ -136,11 +174,43 @@ impl SiteQuant {
             NormFormat::Rms => Some("rms"),
         };
         let side_columns = Some(&self.side_columns).filter(|columns| !columns.is_empty());
-        json!({
+        let mut site = json!({
             "weight_bits": bits, "group_size": group, "input": input, "norm": norm, "rotation": rotation,
             "side_columns": side_columns
-        })
+        });
+        if !self.gains.is_empty() {
+            site["gains"] = self.gains.iter().map(ToString::to_string).collect();
+        }
+        if !self.branches.is_empty() {
+            site["branches"] = self.branches.iter().map(|(modality, rank)| (modality.to_string(), *rank)).collect();
+        }
+        site
     }
+}
+
+/// The modalities with gains of their own.
+fn gains(fields: &Fields) -> Result<BTreeSet<Modality>, FieldError> {
+    let expected = "a list of modalities, each once";
+    let names = fields.opt_string_list("gains", 1..=MODALITIES.len())?.unwrap_or_default();
+    let found: BTreeSet<Modality> = names.iter().filter_map(|name| modality(name)).collect();
+    if found.len() == names.len() { Ok(found) } else { Err(fields.conflict("gains", expected)) }
+}
+
+/// The ranks of low-rank branches.
+fn branches(fields: &Fields) -> Result<BTreeMap<Modality, usize>, FieldError> {
+    let Some(ranks) = fields.opt_object("branches")? else { return Ok(BTreeMap::new()) };
+    ranks.only(&MODALITIES.map(|(name, _)| name))?;
+    let mut found = BTreeMap::new();
+    for (name, modality) in MODALITIES {
+        if let Some(rank) = ranks.opt_usize(name, 1..=MAX_RANK)? {
+            found.insert(modality, rank);
+        }
+    }
+    if found.is_empty() { Err(fields.conflict("branches", "null or at least one modality")) } else { Ok(found) }
+}
+
+fn modality(name: &str) -> Option<Modality> {
+    MODALITIES.into_iter().find(|(known, _)| *known == name).map(|(_, modality)| modality)
 }
 
 /// The online rotation of a site.

@@ -1,6 +1,6 @@
 //! From the tensors of a float checkpoint to those of a bundle: one list for loading, checking and writing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mquant_kernels::Bits;
 
@@ -9,6 +9,7 @@ use super::{BundleError, NormFormat, Quantization, SiteQuant, WeightFormat};
 use crate::bundle::IntFormat;
 use crate::checkpoint::{Elements, Presence, Role, StoredDtype, StoredTensor, TensorSpec};
 use crate::excerpt::excerpt;
+use crate::input::Modality;
 use crate::nn::SiteId;
 
 /// Name of the tensor that holds the static scales of a site's input.
@@ -32,6 +33,31 @@ pub fn side_weight_name(weight: &str) -> String {
 /// Name of the bias of a weight's linear.
 pub fn bias_name(weight: &str) -> String {
     format!("{}.bias", base(weight))
+}
+
+/// Name of the tensor that holds the gains of a site for rows of a modality.
+pub fn gain_name(site: SiteId, modality: Modality) -> String {
+    format!("{site}.gain.{modality}")
+}
+
+/// Name of the tensor that holds the codes of the first half of a site's low-rank branch.
+pub fn low_rank_a_name(site: SiteId, modality: Modality) -> String {
+    format!("{site}.low_rank_a.{modality}")
+}
+
+/// Name of the tensor that holds the codes of the second half of a low-rank branch for a weight's linear.
+pub fn low_rank_b_name(weight: &str, modality: Modality) -> String {
+    format!("{}.low_rank_b.{modality}", base(weight))
+}
+
+/// Names of the tensors that the first half of a branch becomes: codes and scales.
+pub(super) fn low_rank_a_names(site: SiteId, modality: Modality) -> [String; 2] {
+    [low_rank_a_name(site, modality), format!("{site}.low_rank_a_scale.{modality}")]
+}
+
+/// Names of the tensors that the second half of a branch becomes: codes and scales.
+pub(super) fn low_rank_b_names(weight: &str, modality: Modality) -> [String; 2] {
+    [low_rank_b_name(weight, modality), format!("{}.low_rank_b_scale.{modality}", base(weight))]
 }
 
 fn base(weight: &str) -> &str {
@@ -63,7 +89,20 @@ pub(super) struct Stored<'q> {
     pub(super) format: Option<IntFormat>,
     /// Inputs with codes of their own.
     pub(super) side: &'q [u32],
+    /// Ranks of its site's branches.
+    pub(super) branches: &'q BTreeMap<Modality, usize>,
+    /// The site, where the tensor has its first linear: the first halves of branches follow that one.
+    pub(super) first_of: Option<SiteId>,
     pub(super) presence: Presence,
+}
+
+/// 8-bit codes beside a weight: the name, the tensors they become, rows and inputs.
+#[derive(Debug)]
+pub(super) struct Beside {
+    pub(super) name: String,
+    pub(super) names: [String; 2],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
 }
 
 impl<'q> Stored<'q> {
@@ -79,7 +118,35 @@ impl<'q> Stored<'q> {
         // What another tensor holds is neither rotated nor has a norm folded in.
         let is_own = format.is_some() || quant.rotation.is_some() || quant.norm != NormFormat::Published;
         let presence = if is_own { Presence::Required } else { spec.presence };
-        Some(Self { rows, cols, format, side: &quant.side_columns, presence })
+        let first_of = spec.cuts.iter().any(|cut| cut.linear == 0).then_some(spec.site()?);
+        let (side, branches) = (&quant.side_columns, &quant.branches);
+        Some(Self { rows, cols, format, side, branches, first_of, presence })
+    }
+
+    /// What follows the codes of the weight, in this order.
+    pub(super) fn beside(&self, spec: &TensorSpec) -> Vec<Beside> {
+        let weight = &spec.name;
+        let side = (!self.side.is_empty()).then(|| Beside {
+            name: side_weight_name(weight),
+            names: side_names(weight),
+            rows: self.rows,
+            cols: self.side.len(),
+        });
+        let second = self.branches.iter().map(|(modality, rank)| Beside {
+            name: low_rank_b_name(weight, *modality),
+            names: low_rank_b_names(weight, *modality),
+            rows: self.rows,
+            cols: *rank,
+        });
+        let first = self.first_of.into_iter().flat_map(|site| {
+            self.branches.iter().map(move |(modality, rank)| Beside {
+                name: low_rank_a_name(site, *modality),
+                names: low_rank_a_names(site, *modality),
+                rows: *rank,
+                cols: self.cols,
+            })
+        });
+        side.into_iter().chain(second).chain(first).collect()
     }
 
     fn tensors(self, spec: &TensorSpec) -> Vec<TensorSpec> {
@@ -88,19 +155,19 @@ impl<'q> Stored<'q> {
             let shape = if is_padded { vec![self.rows, self.cols] } else { spec.shape.clone() };
             return vec![TensorSpec { shape, presence: self.presence, ..spec.clone() }];
         };
-        let of = |[codes, scale]: [String; 2], (dtype, width), groups| {
-            let weight = TensorSpec { shape: vec![self.rows, width], presence: Presence::Required, ..spec.clone() };
+        let of = |[codes, scale]: [String; 2], rows, (dtype, width), groups| {
+            let weight = TensorSpec { shape: vec![rows, width], presence: Presence::Required, ..spec.clone() };
             let codes = TensorSpec { name: codes, elements: Elements::Exactly(dtype), ..weight };
-            [codes, TensorSpec::required(scale, [self.rows, groups]).of(StoredDtype::F32)]
+            [codes, TensorSpec::required(scale, [rows, groups]).of(StoredDtype::F32)]
         };
         let width = match bits {
             Bits::Four => (StoredDtype::I32, self.cols.div_ceil(8)),
             Bits::Eight => (StoredDtype::I8, self.cols),
         };
         let groups = group.map_or(1, |group| self.cols.div_ceil(group));
-        let mut out = of(weight_names(&spec.name, bits), width, groups).to_vec();
-        if !self.side.is_empty() {
-            out.extend(of(side_names(&spec.name), (StoredDtype::I8, self.side.len()), 1));
+        let mut out = of(weight_names(&spec.name, bits), self.rows, width, groups).to_vec();
+        for Beside { names, rows, cols, .. } in self.beside(spec) {
+            out.extend(of(names, rows, (StoredDtype::I8, cols), 1));
         }
         out
     }
@@ -135,9 +202,18 @@ pub(super) fn stored(specs: &[TensorSpec], quantization: &Quantization) -> Vec<T
             (side_input_scale_name(*site), quant.side_scales(&quantization.modalities)),
         ];
         let scales = scales.into_iter().filter(|(_, count)| *count > 0);
+        let inputs = inputs_of(specs, *site);
+        let gains = quant.gains.iter().map(|modality| (gain_name(*site, *modality), inputs));
+        let scales = scales.chain(gains);
         out.extend(scales.map(|(name, count)| TensorSpec::required(name, [count]).of(StoredDtype::F32)));
     }
     out
+}
+
+/// Features of the activation of a site, before a rotation fills it up.
+pub(super) fn inputs_of(specs: &[TensorSpec], site: SiteId) -> usize {
+    let of_site = specs.iter().find(|spec| spec.site() == Some(site));
+    of_site.map_or(0, |spec| spec.matrix_shape().1)
 }
 
 /// Refuses a quantisation that does not list exactly the sites that `specs` name, or that does not fit their shapes and norms.
@@ -181,8 +257,11 @@ fn check_shape(spec: &TensorSpec, id: SiteId, quant: &SiteQuant) -> Result<(), B
     }
 }
 
-/// Refuses tensors of format version 1 that this version cannot compute with, by name, before they are counted as unexpected.
-pub(super) fn refuse_reserved(tensors: &[StoredTensor]) -> Result<(), BundleError> {
+/// Refuses tensors that format version 1 reserved, by name, before they are counted as unexpected.
+pub(super) fn refuse_reserved(tensors: &[StoredTensor], quantization: &Quantization) -> Result<(), BundleError> {
+    if quantization.version() > 1 {
+        return Ok(());
+    }
     match tensors.iter().find_map(|tensor| Some((tensor, reserved(&tensor.name)?))) {
         None => Ok(()),
         Some((tensor, what)) => {

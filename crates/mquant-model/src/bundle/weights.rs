@@ -10,13 +10,16 @@ use mquant_kernels::{Hadamard, Matrix, PackedWeight, Products};
 
 use super::canonical::{Canonical, Zeros};
 use super::packed_cache::{PackedCache, PackedCacheUse, PackedFile, PanelKey};
-use super::specs::{self, Stored, bias_name, input_scale_name, side_input_scale_name, side_weight_name};
+use super::specs::{
+    self, Stored, bias_name, gain_name, input_scale_name, low_rank_a_name, low_rank_b_name, side_input_scale_name,
+    side_weight_name,
+};
 use super::{BundleError, InputFormat, NormFormat, Quantization, SiteQuant};
 use crate::checkpoint::{Checkpoint, CheckpointError, HeadNormOf, Naming, NormValue, Role, TensorSpec, Tensors};
 use crate::input::Modality;
 use crate::nn::{
-    CacheFormat, ColumnSplit, HeadNorms, InputQuant, Linear, ModalityScales, Norm, NormKind, PartId, Site, SiteId,
-    Weight,
+    Branch, CacheFormat, ColumnSplit, HeadNorms, InputQuant, Linear, ModalityGains, ModalityScales, Norm, NormKind,
+    PartId, Site, SiteId, Weight,
 };
 
 /// Everything a family builds its parts from. Names are the family's own, and those of a float checkpoint.
@@ -49,6 +52,7 @@ struct Codes {
     weights: BTreeMap<String, Canonical>,
     inputs: BTreeMap<SiteId, InputQuant>,
     splits: BTreeMap<SiteId, ColumnSplit>,
+    gains: BTreeMap<SiteId, BTreeMap<Modality, Vec<f32>>>,
     panels: RefCell<Panels>,
 }
 
@@ -87,7 +91,7 @@ impl Weights {
     ) -> Result<Self, BundleError> {
         specs::check_sites(specs, &quantization)?;
         let stored = specs::stored(specs, &quantization);
-        specs::refuse_reserved(checkpoint.entries())?;
+        specs::refuse_reserved(checkpoint.entries(), &quantization)?;
         let tensors = checkpoint.select(naming, &stored)?;
         tensors.check_finite_but_tables()?;
         let kept = match cache {
@@ -106,8 +110,9 @@ impl Weights {
         let tied = tied(specs).filter(|(name, _)| !weights.contains_key(name) && !tensors.has(name)).collect();
         let inputs = inputs(&tensors, &quantization)?;
         let splits = splits(&tensors, &quantization)?;
+        let gains = gains(&tensors, &quantization)?;
         let panels = RefCell::new(Panels { kept, taken: Vec::new(), made: 0 });
-        let codes = Some(Codes { quantization, weights, inputs, splits, panels });
+        let codes = Some(Codes { quantization, weights, inputs, splits, gains, panels });
         Ok(Self { tensors, specs: specs.to_vec(), tied, biases, codes })
     }
 
@@ -134,8 +139,7 @@ impl Weights {
     /// The map behind what writes a part's stream, if a bundle has one.
     pub fn map(&self, part: PartId) -> Option<Linear> {
         let spec = self.specs.iter().find(|spec| spec.role == Role::Map(part))?;
-        let weight = Weight::Float(self.tensors.optional_matrix(&spec.name)?);
-        Some(Linear { weight, bias: None, side: None })
+        Some(Linear::plain(Weight::Float(self.tensors.optional_matrix(&spec.name)?), None))
     }
 
     /// A site without a norm in front, put together from the tensors that the family's table gives it.
@@ -168,7 +172,10 @@ impl Weights {
 
     fn site_with<const N: usize>(&self, id: SiteId, norm: Option<Norm>) -> Site<N> {
         let linears = std::array::from_fn(|i| self.linear(id, i));
-        Site { id, norm, rotation: self.rotation(id), split: self.split(id), input: self.input(id), linears }
+        let gains = self.codes.as_ref().and_then(|codes| codes.gains.get(&id));
+        let gains = gains.map(|factors| ModalityGains::new(factors.clone(), norm.as_ref()));
+        let (rotation, split, branches) = (self.rotation(id), self.split(id), self.branches(id));
+        Site { id, norm, gains, rotation, split, branches, input: self.input(id), linears }
     }
 
     fn norm_value(&self, site: SiteId, value: NormValue) -> Option<(&str, usize)> {
@@ -193,13 +200,28 @@ impl Weights {
             }
         };
         let bias = self.bias(name).map(|bias| bias[rows.clone()].to_vec());
-        Linear { weight, bias, side: self.side(name, rows) }
+        let of = |modality| self.packed(&low_rank_b_name(name, modality), rows.clone());
+        let branches = self.branch_ranks(site).into_keys().filter_map(of).collect();
+        Linear { weight, bias, side: self.packed(&side_weight_name(name), rows.clone()), branches }
     }
 
-    fn side(&self, weight: &str, rows: Range<usize>) -> Option<PackedWeight> {
-        let name = side_weight_name(weight);
-        let (codes, canonical) = self.canonical(&name)?;
-        Some(codes.packed(&name, canonical, rows))
+    /// The first halves of a site's low-rank branches.
+    fn branches(&self, site: SiteId) -> Vec<Branch> {
+        let branch = |(modality, rank)| {
+            Some(Branch { modality, weight: self.packed(&low_rank_a_name(site, modality), 0..rank)? })
+        };
+        self.branch_ranks(site).into_iter().filter_map(branch).collect()
+    }
+
+    fn branch_ranks(&self, site: SiteId) -> BTreeMap<Modality, usize> {
+        let quant = self.codes.as_ref().and_then(|codes| codes.quantization.sites.get(&site));
+        quant.map(|quant| quant.branches.clone()).unwrap_or_default()
+    }
+
+    /// Outputs of the codes of that name, if there are any.
+    fn packed(&self, name: &str, rows: Range<usize>) -> Option<PackedWeight> {
+        let (codes, canonical) = self.canonical(name)?;
+        Some(codes.packed(name, canonical, rows))
     }
 
     fn bias(&self, weight: &str) -> Option<Vec<f32>> {
@@ -307,6 +329,17 @@ fn splits(tensors: &Tensors, quantization: &Quantization) -> Result<BTreeMap<Sit
         Ok((*site, ColumnSplit { channels: quant.side_columns.clone(), input }))
     };
     quantization.sites.iter().filter(|(_, quant)| !quant.side_columns.is_empty()).map(split).collect()
+}
+
+fn gains(
+    tensors: &Tensors,
+    quantization: &Quantization,
+) -> Result<BTreeMap<SiteId, BTreeMap<Modality, Vec<f32>>>, BundleError> {
+    let of = |(site, quant): (&SiteId, &SiteQuant)| {
+        let gain = |modality: &Modality| Ok((*modality, input_scales(tensors, &gain_name(*site, *modality))?));
+        Ok((*site, quant.gains.iter().map(gain).collect::<Result<_, BundleError>>()?))
+    };
+    quantization.sites.iter().filter(|(_, quant)| !quant.gains.is_empty()).map(of).collect()
 }
 
 /// A format with its scales, if they are static: those of tensor `name`.

@@ -12,13 +12,14 @@ use thiserror::Error;
 
 use super::canonical::side_fault;
 use super::config::FIELD;
-use super::specs::{self, Stored, input_scale_name, side_input_scale_name, side_weight_name};
+use super::specs::{self, Beside, Stored, gain_name, input_scale_name, side_input_scale_name};
 use super::{BundleError, Quantization, SmallFile};
 use crate::bundle::IntFormat;
 use crate::checkpoint::{
     Elements, Presence, Role, ShardsWriter, StoredDtype, TensorShape, TensorSpec, UnfinishedFolder, WriteError,
 };
 use crate::error::{Class, Explain};
+use crate::input::Modality;
 use crate::nn::SiteId;
 
 /// What a bundle is to be made of.
@@ -57,6 +58,8 @@ pub struct StaticScales {
     pub input: BTreeMap<SiteId, Vec<f32>>,
     /// Of the channels that are computed beside the main product.
     pub side: BTreeMap<SiteId, Vec<f32>>,
+    /// The gains for rows of single modalities.
+    pub gains: BTreeMap<SiteId, BTreeMap<Modality, Vec<f32>>>,
 }
 
 /// Why a bundle could not be written.
@@ -147,6 +150,8 @@ pub struct BundleWriter {
     current: Option<Unfinished>,
     /// Static scales every site stores: of its activation, and of its side channels.
     inputs: Vec<(SiteId, [usize; 2])>,
+    /// Sites and modalities with gains, and how many values those are.
+    gains: BTreeMap<SiteId, Vec<(Modality, usize)>>,
 }
 
 /// A tensor some rows of which have been written.
@@ -195,7 +200,12 @@ impl BundleWriter {
         let inputs =
             inputs.map(|(site, quant)| (*site, [quant.input.scales(modalities), quant.side_scales(modalities)]));
         let inputs = inputs.collect();
-        Ok(Self { weights, folder, plan: plan.into_iter(), current: None, inputs })
+        let gains = sites.iter().map(|(site, quant)| {
+            let features = specs::inputs_of(target.specs, *site);
+            (*site, quant.gains.iter().map(|modality| (*modality, features)).collect())
+        });
+        let gains = gains.collect();
+        Ok(Self { weights, folder, plan: plan.into_iter(), current: None, inputs, gains })
     }
 
     /// Bytes of all tensors.
@@ -220,7 +230,8 @@ impl BundleWriter {
         self.put_back(current)
     }
 
-    /// Writes an integer weight, a side weight ([`side_weight_name`]), or the next outputs of one.
+    /// Writes an integer weight, a side weight ([`side_weight_name`](super::side_weight_name)), a half of a low-rank branch
+    /// ([`low_rank_b_name`](super::low_rank_b_name), then behind a site's first linear [`low_rank_a_name`](super::low_rank_a_name)), or the next outputs of one.
     ///
     /// # Errors
     /// It is not the next tensor or of another format or shape than planned; it is none the kernels accept, or has codes for
@@ -267,10 +278,14 @@ impl BundleWriter {
             return Err(BundleWriteError::Unplanned { expected: next.name.clone(), found: "the end".to_owned() });
         }
         for (site, [input, side]) in &self.inputs {
-            let each = [
+            let mut each = vec![
                 (input_scale_name(*site), *input, scales.input.get(site)),
                 (side_input_scale_name(*site), *side, scales.side.get(site)),
             ];
+            each.extend(self.gains[site].iter().map(|(modality, features)| {
+                let found = scales.gains.get(site).and_then(|gains| gains.get(modality));
+                (gain_name(*site, *modality), *features, found)
+            }));
             for (tensor, expected, found) in each.into_iter().filter(|(_, expected, _)| *expected > 0) {
                 let found = found.cloned().unwrap_or_default();
                 if found.len() != expected || !found.iter().all(|s| s.is_finite() && *s > 0.0) {
@@ -334,22 +349,19 @@ fn shapes(specs: &[TensorSpec], quantization: &Quantization, floats: FloatFormat
 fn planned(spec: &TensorSpec, target: &BundleTarget<'_>) -> Vec<Planned> {
     let name = spec.name.clone();
     let float = Form::Float(float_dtype(spec, target.floats));
-    let Some(Stored { rows, cols, format, side, .. }) = Stored::of(spec, target.quantization) else {
+    let Some(stored) = Stored::of(spec, target.quantization) else {
         let (rows, cols) = match spec.is_vector() {
             true => (1, spec.shape.iter().product()),
             false => spec.matrix_shape(),
         };
         return vec![Planned { name, rows, cols, form: float, side: Vec::new() }];
     };
-    let beside = Planned {
-        name: side_weight_name(&name),
-        rows,
-        cols: side.len(),
-        form: Form::Int(IntFormat::per_channel(Bits::Eight)),
-        side: Vec::new(),
-    };
+    let Stored { rows, cols, format, side, .. } = stored;
     let main = Planned { name, rows, cols, form: format.map_or(float, Form::Int), side: side.to_vec() };
-    std::iter::once(main).chain((!side.is_empty()).then_some(beside)).collect()
+    let form = Form::Int(IntFormat::per_channel(Bits::Eight));
+    let beside = stored.beside(spec).into_iter();
+    let beside = beside.map(|Beside { name, rows, cols, .. }| Planned { name, rows, cols, form, side: Vec::new() });
+    std::iter::once(main).chain(beside).collect()
 }
 
 fn float_dtype(spec: &TensorSpec, floats: FloatFormat) -> Dtype {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mquant_kernels::{
     AttendJob, Backend, Epilogue, HeadShape, KeyValues, KvCodes, Mask, Matrix, OutlierColumns, PackedWeight, Product,
-    Products, QuantRows, RopeTable, RowPrologue, RowScales, Rows, SiteInput,
+    Products, QuantRows, RopeTable, RowBranch, RowPrologue, RowScales, Rows, SiteInput,
 };
 
 use super::phase::{Kind, Phase, Spent};
@@ -116,7 +116,7 @@ impl Backend for Clocked {
         let (mut ops, mut bytes) = (0, 0);
         for Product { weight, outliers, epilogue, .. } in &*products {
             let gate = match epilogue {
-                Epilogue::Gate(_, gate, _) => Some(*gate),
+                Epilogue::Gate(_, gate) => Some(gate.weight),
                 Epilogue::Nothing | Epilogue::Activate(_) => None,
             };
             for weight in std::iter::once(*weight).chain(*outliers).chain(gate) {
@@ -125,6 +125,15 @@ impl Backend for Clocked {
             }
         }
         self.count(Work { kind: Kind::IntegerProducts, ops, bytes }, |inner| inner.multiply(x, products));
+    }
+
+    fn branch(&self, x: &mut QuantRows, branches: &[RowBranch<'_>]) {
+        let (mut ops, mut bytes) = (0, 0);
+        for RowBranch { weight, rows } in branches {
+            ops += 2 * rows.iter().map(ExactSizeIterator::len).sum::<usize>() * weight.rows() * weight.cols();
+            bytes += weight.byte_len();
+        }
+        self.count(Work { kind: Kind::IntegerProducts, ops, bytes }, |inner| inner.branch(x, branches));
     }
 
     fn linear_weight_only(&self, x: &Rows, w: &PackedWeight, bias: Option<&[f32]>) -> Rows {

@@ -111,6 +111,8 @@ pub struct ForwardContext<'a> {
     pub(super) row_scales: Vec<f32>,
     /// The same for side channels.
     pub(super) side_scales: Vec<f32>,
+    /// Room for the index of each row's modality.
+    pub(super) gain_rows: Vec<u8>,
 }
 
 impl<'a> ForwardContext<'a> {
@@ -124,6 +126,7 @@ impl<'a> ForwardContext<'a> {
             other_rows: None,
             row_scales: Vec::new(),
             side_scales: Vec::new(),
+            gain_rows: Vec::new(),
         }
     }
 

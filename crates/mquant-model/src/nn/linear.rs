@@ -11,6 +11,8 @@ pub struct Linear {
     pub bias: Option<Vec<f32>>,
     /// Codes for the input channels that its site computes beside the main product: out × channels.
     pub side: Option<PackedWeight>,
+    /// Second halves of the site's low-rank branches, in their order: out × rank.
+    pub branches: Vec<PackedWeight>,
 }
 
 /// A weight in the number format it is computed with.
@@ -23,11 +25,15 @@ pub enum Weight {
 }
 
 impl Linear {
+    /// A weight and its bias, with nothing beside them.
+    pub fn plain(weight: Weight, bias: Option<Vec<f32>>) -> Self {
+        Self { weight, bias, side: None, branches: Vec::new() }
+    }
+
     /// y = x, in float.
     pub fn identity(features: usize) -> Self {
         let values = (0..features * features).map(|i| if i % (features + 1) == 0 { 1.0 } else { 0.0 });
-        let weight = Weight::Float(Matrix::from_f32(values.collect(), features, features));
-        Self { weight, bias: None, side: None }
+        Self::plain(Weight::Float(Matrix::from_f32(values.collect(), features, features)), None)
     }
 }
 

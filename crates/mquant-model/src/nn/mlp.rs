@@ -1,6 +1,6 @@
 //! An MLP: down(f(up(x))), gated or plain.
 
-use mquant_kernels::{Activation, Epilogue, Output, QuantRows, Rows, SiteInput};
+use mquant_kernels::{Activation, Epilogue, Gate, Output, QuantRows, Rows, SiteInput};
 
 use super::site::{Read, codes_of, product};
 use super::{ForwardContext, Linear, Site};
@@ -44,7 +44,10 @@ impl Hidden {
                 }
                 Read::Codes(x) => {
                     let [gate, up] = &site.linears;
-                    let epilogue = Epilogue::Gate(*f, codes_of(gate), gate.bias.as_deref());
+                    let epilogue = Epilogue::Gate(
+                        *f,
+                        Gate { weight: codes_of(gate), bias: gate.bias.as_deref(), branches: &gate.branches },
+                    );
                     Self::of_codes(&x, up, epilogue, down, cx)
                 }
             },
@@ -82,6 +85,7 @@ impl Hidden {
             let mut codes = QuantRows::for_overwrite(x.rows(), linear.weight.rows());
             cx.backend.multiply(x, &mut [product(linear, epilogue, Output::Quantize(&scales, &mut codes))]);
             cx.row_scales = scales;
+            down.attach_branches(&mut codes, cx);
             return Self::Codes(codes);
         }
         let mut rows = Rows::for_overwrite(x.rows(), linear.weight.rows());

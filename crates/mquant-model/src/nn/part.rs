@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
-use super::{Attention, ColumnSplit, ForwardContext, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
+use super::{
+    Attention, Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, PartId, Site, SiteId,
+    Tower,
+};
 
 /// A residual stream, named by its tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +23,12 @@ pub struct SiteMut<'p> {
     pub norm: &'p mut Option<Norm>,
     /// Online rotation of what the linears read.
     pub rotation: &'p mut Option<Arc<Hadamard>>,
+    /// What rows of some modalities are multiplied by.
+    pub gains: &'p mut Option<ModalityGains>,
     /// Input channels computed beside the main product.
     pub split: &'p mut Option<ColumnSplit>,
+    /// What is added to the results of some rows.
+    pub branches: &'p mut Vec<Branch>,
     /// How the activation is quantised.
     pub input: &'p mut InputQuant,
     /// What reads the activation.
@@ -31,8 +38,8 @@ pub struct SiteMut<'p> {
 impl<'p> SiteMut<'p> {
     /// Any site.
     pub fn of<const N: usize>(site: &'p mut Site<N>) -> Self {
-        let Site { id, norm, rotation, split, input, linears } = site;
-        Self { id: *id, norm, rotation, split, input, linears }
+        let Site { id, norm, gains, rotation, split, branches, input, linears } = site;
+        Self { id: *id, norm, gains, rotation, split, branches, input, linears }
     }
 }
 

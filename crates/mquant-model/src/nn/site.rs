@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use mquant_kernels::{
-    Epilogue, Hadamard, OutlierColumns, Output, PackedWeight, Product, QuantRows, RowPrologue, Rows, SiteInput,
+    Epilogue, Hadamard, OutlierColumns, Output, PackedWeight, Product, QuantRows, RowBranch, RowGains, RowPrologue,
+    Rows, SiteInput,
 };
 
-use super::{ColumnSplit, ForwardContext, InputQuant, Linear, Norm, SiteId, Weight};
+use super::{Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, SiteId, Weight};
 
 /// One activation and the `N` linears that read it: normalise, rotate, quantise, multiply.
 #[derive(Clone, Debug)]
@@ -16,12 +17,17 @@ pub struct Site<const N: usize> {
     pub id: SiteId,
     /// The norm in front, if the activation comes from a residual stream.
     pub norm: Option<Norm>,
+    /// What rows of some modalities are multiplied by, behind the norm and in front of the rotation; only with an RMSNorm that
+    /// regroups nothing, or without a norm.
+    pub gains: Option<ModalityGains>,
     /// Online rotation of what the linears read (QuaRot's R4). If it has more features than the activation, rows are filled up
     /// with zeros, and the linears have as many inputs.
     pub rotation: Option<Arc<Hadamard>>,
     /// Input channels computed beside the main product; only where the activation is quantised. Every linear then has side
     /// codes for them, and they are nothing in its main product.
     pub split: Option<ColumnSplit>,
+    /// What is added to the results of some rows; every linear has a second half for each. Only where weights are codes.
+    pub branches: Vec<Branch>,
     /// How the activation is quantised; if it is, every linear has integer weights.
     pub input: InputQuant,
     /// What reads the activation; all have the same inputs.
@@ -37,7 +43,16 @@ pub(super) enum Read<'a> {
 impl<const N: usize> Site<N> {
     /// A site in f32 without rotation.
     pub fn float(id: SiteId, norm: Option<Norm>, linears: [Linear; N]) -> Self {
-        Self { id, norm, rotation: None, split: None, input: InputQuant::Float, linears }
+        Self {
+            id,
+            norm,
+            gains: None,
+            rotation: None,
+            split: None,
+            branches: Vec::new(),
+            input: InputQuant::Float,
+            linears,
+        }
     }
 
     /// Rows × features in, rows × outputs of each linear out.
@@ -61,19 +76,40 @@ impl<const N: usize> Site<N> {
 
     /// Results of an activation that is in f32 and has passed all steps.
     pub(super) fn of_rows(&self, x: &Rows, cx: &ForwardContext<'_>) -> [Rows; N] {
-        self.linears.each_ref().map(|linear| on_rows(linear, x, cx))
-    }
-
-    fn steps(&self) -> RowPrologue<'_> {
-        RowPrologue { norm: self.norm.as_ref().map(Norm::step), rotation: self.rotation.as_deref() }
+        let mut results = self.linears.each_ref().map(|linear| on_rows(linear, x, cx));
+        for (i, branch) in self.branches.iter().enumerate() {
+            for rows in branch.rows(cx.spans()) {
+                let own = Rows::from_vec(x.range(rows.clone()).to_vec(), x.features());
+                let hidden = cx.backend.linear_weight_only(&own, &branch.weight, None);
+                for (linear, result) in self.linears.iter().zip(&mut results) {
+                    let added = cx.backend.linear_weight_only(&hidden, &linear.branches[i], None);
+                    for (row, added) in rows.clone().zip((0..added.rows()).map(|row| added.row(row))) {
+                        result.row_mut(row).iter_mut().zip(added).for_each(|(y, added)| *y += added);
+                    }
+                }
+            }
+        }
+        results
     }
 
     /// The activation as the linears read it.
     pub(super) fn read<'s>(&self, source: SiteInput<'s>, cx: &mut ForwardContext<'_>) -> Read<'s> {
-        let steps = self.steps();
+        let (norm, rotation) = (self.norm.as_ref().map(Norm::step), self.rotation.as_deref());
+        let Some(gains) = self.gains.as_ref().filter(|gains| gains.has_some(cx.spans())) else {
+            return self.read_through(source, RowPrologue { norm, gains: None, rotation }, cx);
+        };
+        let mut of_row = std::mem::take(&mut cx.gain_rows);
+        ModalityGains::fill(cx.spans(), &mut of_row);
+        let gains = Some(RowGains { vectors: &gains.vectors(), of_row: &of_row });
+        let read = self.read_through(source, RowPrologue { norm, gains, rotation }, cx);
+        cx.gain_rows = of_row;
+        read
+    }
+
+    fn read_through<'s>(&self, source: SiteInput<'s>, steps: RowPrologue<'_>, cx: &mut ForwardContext<'_>) -> Read<'s> {
         if self.input == InputQuant::Float || cx.is_watched() {
             let x = match source {
-                SiteInput::Rows(x) if steps.norm.is_none() && steps.rotation.is_none() => Cow::Borrowed(x),
+                SiteInput::Rows(x) if steps.is_empty() => Cow::Borrowed(x),
                 _ => Cow::Owned(cx.backend.row_prologue(source, steps)),
             };
             cx.observe(self.id, &x);
@@ -93,9 +129,21 @@ impl<const N: usize> Site<N> {
             input.fill(rows, cx.spans(), &mut side_scales);
             OutlierColumns { channels, scales: input.scales(&side_scales) }
         });
-        let codes = cx.backend.quantize(source, steps, self.input.scales(&row_scales), split);
+        let mut codes = cx.backend.quantize(source, steps, self.input.scales(&row_scales), split);
         (cx.row_scales, cx.side_scales) = (row_scales, side_scales);
+        self.attach_branches(&mut codes, cx);
         codes
+    }
+
+    /// Computes the first halves of the branches that have rows.
+    pub(super) fn attach_branches(&self, x: &mut QuantRows, cx: &ForwardContext<'_>) {
+        if !Branch::any_of(&self.branches, cx.spans()) {
+            return;
+        }
+        let rows: Vec<_> = self.branches.iter().map(|branch| branch.rows(cx.spans())).collect();
+        let branches = self.branches.iter().zip(&rows);
+        let branches: Vec<_> = branches.map(|(branch, rows)| RowBranch { weight: &branch.weight, rows }).collect();
+        cx.backend.branch(x, &branches);
     }
 
     /// The static scale of each of the `rows` the linears read, in room taken from `cx`; nothing where scales are not static.
@@ -109,6 +157,7 @@ impl<const N: usize> Site<N> {
     pub(super) fn takes_codes(&self, cx: &ForwardContext<'_>) -> bool {
         let is_static = matches!(self.input, InputQuant::PerTensor(_) | InputQuant::PerModality(_));
         let is_plain = self.norm.is_none() && self.rotation.is_none() && self.split.is_none();
+        let is_plain = is_plain && self.gains.as_ref().is_none_or(|gains| !gains.has_some(cx.spans()));
         is_static && is_plain && !cx.is_watched()
     }
 }
@@ -122,9 +171,11 @@ impl Site<1> {
 
     /// Adds what [`one`](Self::one) gives to `sum`, a residual stream.
     pub fn add_to(&self, source: SiteInput<'_>, sum: &mut Rows, cx: &mut ForwardContext<'_>) {
-        let [linear] = &self.linears;
         match self.read(source, cx) {
-            Read::Float(x) => sum.add(&on_rows(linear, &x, cx)),
+            Read::Float(x) => {
+                let [y] = self.of_rows(&x, cx);
+                sum.add(&y);
+            }
             Read::Codes(x) => self.add_codes(&x, sum, cx),
         }
     }
@@ -150,7 +201,8 @@ fn on_rows(linear: &Linear, x: &Rows, cx: &ForwardContext<'_>) -> Rows {
 }
 
 pub(super) fn product<'a>(linear: &'a Linear, epilogue: Epilogue<'a>, output: Output<'a>) -> Product<'a> {
-    Product { weight: codes_of(linear), bias: linear.bias.as_deref(), outliers: linear.side.as_ref(), epilogue, output }
+    let (bias, outliers, branches) = (linear.bias.as_deref(), linear.side.as_ref(), &linear.branches);
+    Product { weight: codes_of(linear), bias, outliers, branches, epilogue, output }
 }
 
 pub(super) fn codes_of(linear: &Linear) -> &PackedWeight {

@@ -6,7 +6,7 @@ use mquant_kernels::{Backend, Rows};
 
 use super::histogram::Histogram;
 use crate::quantize::Hessian;
-use mquant_model::input::Modality;
+use mquant_model::input::{Modality, ModalitySpans};
 use mquant_model::nn::{SiteId, SiteObserver, SiteRows};
 
 /// What is to be noted of a site.
@@ -14,8 +14,12 @@ use mquant_model::nn::{SiteId, SiteObserver, SiteRows};
 pub struct Wanted {
     /// Σ x·xᵀ over all rows.
     pub hessian: bool,
+    /// The same over the rows of each modality.
+    pub moments: bool,
     /// The distribution of magnitudes, without these channels.
     pub histogram: Option<Vec<u32>>,
+    /// What the rows of a modality are multiplied by before anything of them is noted, channel by channel.
+    pub factors: BTreeMap<Modality, Vec<f32>>,
 }
 
 /// What was seen of one site.
@@ -40,6 +44,8 @@ pub struct SeenRows {
     pub other_tokens: f32,
     /// Magnitudes, if they were wanted.
     pub histogram: Option<Histogram>,
+    /// Second moments, if they were wanted.
+    pub moments: Option<Hessian>,
 }
 
 /// An activation that is not a number.
@@ -103,6 +109,8 @@ impl SiteObserver for Statistics<'_> {
     fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
         let Some(wanted) = self.wanted.get(&site) else { return };
         let seen = self.sites.entry(site).or_default();
+        let scaled = scaled(x, rows.spans, &wanted.factors);
+        let x = scaled.as_ref().unwrap_or(x);
         for (modality, range) in rows.spans.iter() {
             let seen_rows = seen.modalities.entry(modality).or_default();
             seen_rows.rows += range.len() as u64;
@@ -125,13 +133,32 @@ impl SiteObserver for Statistics<'_> {
             }
             if let Some(excluded) = &wanted.histogram {
                 let histogram = seen_rows.histogram.get_or_insert_with(Histogram::default);
-                add(histogram, x, range, excluded);
+                add(histogram, x, range.clone(), excluded);
+            }
+            if wanted.moments {
+                let own = Rows::from_vec(x.range(range).to_vec(), x.features());
+                seen_rows.moments.get_or_insert_with(|| Hessian::new(x.features())).add(self.backend, &own);
             }
         }
         if wanted.hessian {
             seen.hessian.get_or_insert_with(|| Hessian::new(x.features())).add(self.backend, x);
         }
     }
+}
+
+/// The rows times the factors of their modality; None where no row has any.
+pub fn scaled(x: &Rows, spans: &ModalitySpans, factors: &BTreeMap<Modality, Vec<f32>>) -> Option<Rows> {
+    if !spans.iter().any(|(modality, _)| factors.contains_key(&modality)) {
+        return None;
+    }
+    let mut out = x.clone();
+    for (modality, range) in spans.iter() {
+        let Some(factors) = factors.get(&modality) else { continue };
+        for row in range {
+            out.row_mut(row).iter_mut().zip(factors).for_each(|(v, factor)| *v *= factor);
+        }
+    }
+    Some(out)
 }
 
 fn add(histogram: &mut Histogram, x: &Rows, rows: std::ops::Range<usize>, excluded: &[u32]) {

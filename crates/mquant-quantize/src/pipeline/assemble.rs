@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::quantize::IntFormat;
 use mquant_model::bundle::{
     BundleTarget, BundleWriter, FloatFormat, InputFormat, NormFormat, Quantization, SiteQuant, StaticScales,
-    WeightFormat, bias_name, side_weight_name, small_files,
+    WeightFormat, bias_name, low_rank_a_name, low_rank_b_name, side_weight_name, small_files,
 };
 use mquant_model::checkpoint::{HeadNormOf, NormValue, Presence, Role, TensorSpec};
 use mquant_model::error::{Error, Result};
@@ -69,7 +69,14 @@ impl Collected {
         if let Some(split) = &site.split {
             self.scales.side.insert(site.id, stored(&split.input, &self.modalities).1);
         }
-        let quant = SiteQuant { weight, input, norm, rotation: site.rotation.clone(), side_columns };
+        let factors = site.gains.as_ref().map(|gains| gains.factors().clone()).unwrap_or_default();
+        let gains = factors.keys().copied().collect();
+        if !factors.is_empty() {
+            self.scales.gains.insert(site.id, factors);
+        }
+        let branches = site.branches.iter().map(|branch| (branch.modality, branch.weight.rows)).collect();
+        let rotation = site.rotation.clone();
+        let quant = SiteQuant { weight, input, norm, rotation, side_columns, gains, branches };
         self.sites.insert(site.id, quant);
         self.biases.insert(site.id, site.linears.iter().map(|linear| linear.bias.is_some()).collect());
     }
@@ -206,6 +213,15 @@ fn write(
             }
             for side in linears.iter().filter_map(|linear| linear.side.as_ref()) {
                 writer.weight(&side_weight_name(name), side)?;
+            }
+            let site = units.site(*id)?;
+            for (i, branch) in site.branches.iter().enumerate() {
+                for linear in linears_of(spec, site)? {
+                    writer.weight(&low_rank_b_name(name, branch.modality), &linear.branches[i])?;
+                }
+            }
+            for branch in site.branches.iter().filter(|_| spec.cuts.iter().any(|cut| cut.linear == 0)) {
+                writer.weight(&low_rank_a_name(*id, branch.modality), &branch.weight)?;
             }
         }
         Role::Bias(id) => {

@@ -10,6 +10,7 @@
 
 mod assemble;
 mod card;
+mod compensation;
 mod rounding;
 mod error;
 mod fingerprint;
@@ -22,6 +23,7 @@ mod result;
 mod calibration_batches;
 mod site;
 mod site_error;
+mod smoothing;
 mod spread;
 mod transform_history;
 mod steps;
@@ -52,7 +54,7 @@ use mquant_model::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
-pub use report::{SiteReport, Spread, StageReport, UnitReport};
+pub use report::{BranchReport, SiteReport, SmoothingReport, Spread, StageReport, UnitReport};
 pub use restore::{Restored, Restorer};
 
 use assemble::Collected;

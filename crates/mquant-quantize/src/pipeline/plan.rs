@@ -168,7 +168,7 @@ impl Cost {
 
 /// How often the float unit is run.
 fn passes(recipe: &Recipe, sites: usize) -> usize {
-    let smooth = recipe.steps.iter().filter(|step| matches!(step, Step::Smooth(_))).count();
+    let smooth = recipe.steps.iter().filter(|step| matches!(step, Step::Smooth(_) | Step::SmoothModalities(_))).count();
     let each = match recipe.calibration.sequential {
         Sequential::Block => 1,
         Sequential::Site => sites.max(1),

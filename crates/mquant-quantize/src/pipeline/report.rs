@@ -48,6 +48,41 @@ pub struct SiteReport {
     /// site was given the same floats. Left out where weights stay float, or there is no signal or no noise.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub output_sqnr_db: BTreeMap<String, f64>,
+    /// The same without low-rank branches, of modalities that have one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_sqnr_db_without_branch: BTreeMap<String, f64>,
+    /// What smoothing by modality multiplies rows by.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub smoothing: BTreeMap<String, SmoothingReport>,
+    /// Low-rank branches by the modality of their rows.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub branches: BTreeMap<String, BranchReport>,
+}
+
+/// What rows of a modality are multiplied by, relative to those of text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SmoothingReport {
+    /// The least factor of a channel.
+    #[serde(serialize_with = "shortest")]
+    pub least: f32,
+    /// The largest.
+    #[serde(serialize_with = "shortest")]
+    pub most: f32,
+}
+
+/// A low-rank branch for the rows of a modality.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BranchReport {
+    /// Its rank.
+    pub rank: usize,
+    /// Bytes of both halves with their scales, of all linears.
+    pub bytes: u64,
+    /// Squared error of the outputs without it, of weights alone, in parts of the outputs' energy.
+    pub lacked: f64,
+    /// The share of that which the branch takes away.
+    pub taken: f64,
+    /// The first singular values of the whitened error, in parts of the root of the outputs' energy.
+    pub spectrum: Vec<f64>,
 }
 
 /// What the linears of a site read and are after a step.

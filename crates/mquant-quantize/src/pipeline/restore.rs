@@ -7,7 +7,7 @@ use std::fmt;
 use mquant_kernels::{Bits, Cpu, Dtype, PackedWeight};
 
 use super::site::part;
-use super::steps::ChangingStep;
+use super::steps::{Change, ChangingStep};
 use super::unit::Working;
 use super::{PipelineError, sites, steps};
 use crate::quantize::{IntFormat, rtn};
@@ -85,7 +85,7 @@ impl<'a> Restorer<'a> {
     pub fn new(float: &'a LoadedModel, recipe: &Recipe, cpu: Cpu) -> Result<Self> {
         let plan = recipe.check(&sites(&float.model))?;
         let steps = steps::of(recipe, &plan, &float.model)?;
-        if steps.iter().any(|step| step.transform.needs_activations()) {
+        if steps.iter().any(|step| step.change.needs_activations()) {
             return Err(PipelineError::Restore { recipe: recipe.name.clone() }.into());
         }
         Ok(Self { float, cpu, steps, dtype: float.model.decoder.embedding.0.dtype() })
@@ -126,7 +126,8 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         for step in &self.steps {
-            step.transform.apply(self.cpu, working.part(), &SeenChannels::new())?;
+            let Change::Transform(transform) = &step.change else { continue };
+            transform.apply(self.cpu, working.part(), &SeenChannels::new())?;
         }
         let sites = working.part().sites();
         floats.extend(sites.iter().filter(|site| wanted.contains(&site.id)).map(|site| (site.id, FloatSite::of(site))));
@@ -150,11 +151,14 @@ impl FloatSite {
     fn put(self, site: SiteMut<'_>, dtype: Dtype) {
         for (linear, float) in site.linears.iter_mut().zip(self.linears) {
             let weight = float.weight.float().expect("a float model's").to_dtype(dtype);
-            *linear = Linear { weight: Weight::Float(weight), bias: float.bias, side: None };
+            *linear = Linear::plain(Weight::Float(weight), float.bias);
         }
         *site.norm = self.norm;
         *site.rotation = self.rotation;
+        // Float rows of every modality read what text reads: the text vector alone is folded, which changes nothing.
+        *site.gains = None;
         *site.split = None;
+        site.branches.clear();
         *site.input = InputQuant::Float;
     }
 

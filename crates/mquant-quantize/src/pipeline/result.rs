@@ -5,7 +5,9 @@ use std::sync::Arc;
 use mquant_kernels::{Dtype, Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
 
 use super::report::{SiteReport, UnitReport};
-use mquant_model::nn::{ColumnSplit, InputQuant, Linear, Norm, Output, Part, SiteId, SiteMut, Weight};
+use mquant_model::nn::{
+    Branch, ColumnSplit, InputQuant, Linear, Modality, ModalityGains, Norm, Output, Part, SiteId, SiteMut, Weight,
+};
 
 /// A unit, quantised.
 #[derive(Clone, Debug)]
@@ -26,10 +28,20 @@ pub(super) struct QuantizedSite {
     pub(super) linears: Vec<QuantizedLinear>,
     /// The norm in front, as it is now.
     pub(super) norm: Option<Norm>,
+    pub(super) gains: Option<ModalityGains>,
     pub(super) rotation: Option<Arc<Hadamard>>,
     pub(super) input: InputQuant,
     pub(super) split: Option<ColumnSplit>,
+    pub(super) branches: Vec<QuantizedBranch>,
     pub(super) report: SiteReport,
+}
+
+/// The first half of a low-rank branch.
+#[derive(Clone, Debug)]
+pub(super) struct QuantizedBranch {
+    pub(super) modality: Modality,
+    /// Rank × inputs.
+    pub(super) weight: IntWeight,
 }
 
 /// A linear, quantised.
@@ -39,6 +51,8 @@ pub(super) struct QuantizedLinear {
     pub(super) bias: Option<Vec<f32>>,
     /// Codes of the channels that are computed beside the main product.
     pub(super) side: Option<IntWeight>,
+    /// Second halves of the site's branches, in their order: out × rank.
+    pub(super) branches: Vec<IntWeight>,
 }
 
 /// A weight in the form it is stored in.
@@ -57,13 +71,26 @@ impl QuantizedSite {
                 QuantizedWeight::Int(codes) => Weight::Int(PackedWeight::pack(codes)?),
             };
             let side = quantized.side.as_ref().map(PackedWeight::pack).transpose()?;
-            *linear = Linear { weight, bias: quantized.bias.clone(), side };
+            let branches = quantized.branches.iter().map(PackedWeight::pack).collect::<Result<_, _>>()?;
+            *linear = Linear { weight, bias: quantized.bias.clone(), side, branches };
         }
         *site.norm = self.norm.clone();
+        *site.gains = self.gains.clone();
         *site.rotation = self.rotation.clone();
         *site.input = self.input.clone();
         *site.split = self.split.clone();
+        *site.branches = self.packed_branches()?;
         Ok(())
+    }
+}
+
+impl QuantizedSite {
+    /// The first halves of its branches as the kernels take them.
+    pub(super) fn packed_branches(&self) -> Result<Vec<Branch>, PackError> {
+        let packed = |branch: &QuantizedBranch| {
+            Ok(Branch { modality: branch.modality, weight: PackedWeight::pack(&branch.weight)? })
+        };
+        self.branches.iter().map(packed).collect()
     }
 }
 
@@ -84,7 +111,7 @@ impl QuantizedUnit {
         if let Some(matrix) = &self.map {
             for writer in part.writers() {
                 if let Output::Map { map, .. } = writer.output {
-                    *map = Some(Linear { weight: Weight::Float(matrix.clone()), bias: None, side: None });
+                    *map = Some(Linear::plain(Weight::Float(matrix.clone()), None));
                 }
             }
         }

@@ -1,10 +1,13 @@
 //! One site from floats to integers: which channels are split off, scales, codes.
 
+use std::collections::BTreeMap;
+
 use mquant_kernels::{Bits, Cpu, IntWeight, Matrix, SMALLEST_SCALE, scale_of};
 
 use super::PipelineError;
 use super::report::SiteReport;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
+use super::smoothing;
 use crate::calibrate::statistics::{SeenRows, SiteStatistics};
 use crate::quantize::{
     Clip, DampingOutcome, GptqOptions, HessianFactor, IntFormat, NearestReason, gptq, relative_error, rtn, rtn_clipped,
@@ -13,7 +16,7 @@ use crate::recipe::{Observer, Sinks, SitePlan, Target, WeightMethod};
 use crate::transform::columns_to_split;
 use mquant_model::bundle::InputFormat;
 use mquant_model::input::Modality;
-use mquant_model::nn::{ColumnSplit, InputQuant, Linear, ModalityScales, SiteMut};
+use mquant_model::nn::{ColumnSplit, InputQuant, Linear, ModalityGains, ModalityScales, SiteMut};
 
 /// A first token's activation this many times as large as all others is an attention sink.
 const SINK: f32 = 8.0;
@@ -56,9 +59,10 @@ pub(super) fn quantize(
     seen: Option<&SiteStatistics>,
     side: Vec<u32>,
     rules: Rules,
+    Smoothed { factors, report }: Smoothed,
 ) -> Result<QuantizedSite, PipelineError> {
     let seen = seen.filter(|seen| seen.rows() > 0);
-    let mut report = SiteReport { weight_bits: plan.target.bits(), ..SiteReport::default() };
+    let mut report = SiteReport { weight_bits: plan.target.bits(), ..report };
     let (input, split) = match plan.target {
         Target::Float => (InputQuant::Float, None),
         Target::Int { input, .. } => inputs(input, seen, side, rules, &mut report),
@@ -74,7 +78,17 @@ pub(super) fn quantize(
     report.input = name_of(&input).to_owned();
     report.side_columns = channels.to_vec();
     let (norm, rotation) = (site.norm.clone(), site.rotation.clone());
-    Ok(QuantizedSite { id: site.id, linears, norm, rotation, input, split, report })
+    let is_codes = !factors.is_empty() && plan.target != Target::Float;
+    let gains = is_codes.then(|| ModalityGains::new(factors, site.norm.as_ref()));
+    let branches = Vec::new();
+    Ok(QuantizedSite { id: site.id, linears, norm, gains, rotation, input, split, branches, report })
+}
+
+/// What smoothing by modality left to a site, and what a report is to say of it.
+#[derive(Debug, Default)]
+pub(super) struct Smoothed {
+    pub(super) factors: BTreeMap<Modality, Vec<f32>>,
+    pub(super) report: SiteReport,
 }
 
 #[derive(Clone, Copy)]
@@ -87,7 +101,8 @@ struct Method {
 
 fn as_float(linear: &Linear, dtype: mquant_kernels::Dtype) -> QuantizedLinear {
     let matrix = linear.weight.float().expect("a site is quantised once").to_dtype(dtype);
-    QuantizedLinear { weight: QuantizedWeight::Float(matrix), bias: linear.bias.clone(), side: None }
+    let weight = QuantizedWeight::Float(matrix);
+    QuantizedLinear { weight, bias: linear.bias.clone(), side: None, branches: Vec::new() }
 }
 
 fn integer_linears(
@@ -98,7 +113,9 @@ fn integer_linears(
     report: &mut SiteReport,
 ) -> Result<Vec<QuantizedLinear>, PipelineError> {
     let wrong = |source| PipelineError::Weight { site: site.id, source };
-    let factor = match (method, seen.and_then(|seen| seen.hessian.as_ref())) {
+    let all = seen.and_then(smoothing::all_moments);
+    let hessian = seen.and_then(|seen| seen.hessian.as_ref().or(all.as_ref()));
+    let factor = match (method, hessian) {
         (WeightMethod::Gptq { damping, act_order }, Some(hessian)) => {
             let excluded: Vec<usize> = channels.iter().map(|c| *c as usize).collect();
             let factor = HessianFactor::new(hessian, &GptqOptions { damping, act_order }, &excluded).map_err(wrong)?;
@@ -124,7 +141,8 @@ fn integer_linears(
         least = Some(least.map_or(sqnr, |least| least.min(sqnr)));
         let side = beside.map(|beside| rtn(&beside, IntFormat::per_channel(Bits::Eight)));
         let side: Option<IntWeight> = side.transpose().map_err(wrong)?;
-        Ok(QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias.clone(), side })
+        let (weight, bias) = (QuantizedWeight::Int(codes), linear.bias.clone());
+        Ok(QuantizedLinear { weight, bias, side, branches: Vec::new() })
     };
     let linears = site.linears.iter().map(linear).collect();
     report.weight_sqnr_db = least;
@@ -277,7 +295,7 @@ mod tests {
     /// Rows whose channels reach these magnitudes.
     fn seen(channels: [f32; 3], first_token: f32) -> SeenRows {
         let other_tokens = channels.iter().copied().fold(0.0, f32::max);
-        SeenRows { rows: 100, channels: channels.to_vec(), first_token, other_tokens, histogram: None }
+        SeenRows { rows: 100, channels: channels.to_vec(), first_token, other_tokens, ..SeenRows::default() }
     }
 
     fn made(

@@ -9,9 +9,12 @@ use rayon::prelude::*;
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
 use super::rounding::rounded;
 use super::sampled_rows::SampledByModality;
+use crate::calibrate::statistics::scaled;
 use mquant_model::input::{Modality, ModalitySpans};
 use mquant_model::measure::ClippedShare;
-use mquant_model::nn::{ForwardBatch, ForwardContext, InputQuant, Linear, Site, SiteMut, SiteObserver, Weight};
+use mquant_model::nn::{
+    ForwardBatch, ForwardContext, InputQuant, Linear, ModalityGains, Site, SiteMut, SiteObserver, Weight,
+};
 
 /// Values of results that are held at once, in floats and on integers.
 const VALUES: usize = 1 << 20;
@@ -39,15 +42,23 @@ pub(super) fn measure(
     let mut report = std::mem::take(&mut made.report);
     for (modality, x) in rows {
         let name = modality.to_string();
+        let spans = ModalitySpans::uniform(*modality, x.rows());
+        let multiplied = made.gains.as_ref().and_then(|gains| scaled(x, &spans, gains.factors()));
+        let coded = multiplied.as_ref().unwrap_or(x);
         report.measured_rows.insert(name.clone(), x.rows() as u64);
         if made.input != InputQuant::Float {
             report
                 .input_sqnr_db
-                .extend(input_squares(backend, made, *modality, x).decibels().map(|db| (name.clone(), db)));
-            report.clipped.insert(name.clone(), rounded(clipped(made, *modality, x), SHARE_STEPS));
+                .extend(input_squares(backend, made, *modality, coded).decibels().map(|db| (name.clone(), db)));
+            report.clipped.insert(name.clone(), rounded(clipped(made, *modality, coded), SHARE_STEPS));
         }
         let output = output_squares(backend, float, made, *modality, x)?;
-        report.output_sqnr_db.extend(output.decibels().map(|db| (name, db)));
+        report.output_sqnr_db.extend(output.decibels().map(|db| (name.clone(), db)));
+        if made.branches.iter().any(|branch| branch.modality == *modality) {
+            let bare = without_branches(made);
+            let output = output_squares(backend, float, &bare, *modality, x)?;
+            report.output_sqnr_db_without_branch.extend(output.decibels().map(|db| (name, db)));
+        }
     }
     made.report = report;
     Ok(())
@@ -110,6 +121,12 @@ fn input_squares(backend: &dyn Backend, made: &QuantizedSite, modality: Modality
     })
 }
 
+fn without_branches(made: &QuantizedSite) -> QuantizedSite {
+    let mut bare = QuantizedSite { branches: Vec::new(), ..made.clone() };
+    bare.linears.iter_mut().for_each(|linear| linear.branches.clear());
+    bare
+}
+
 fn of_rows(scales: Option<&[f32]>) -> RowScales<'_> {
     scales.map_or(RowScales::PerToken, RowScales::Static)
 }
@@ -130,18 +147,23 @@ fn output_squares(
 ) -> Result<Squares, PackError> {
     let pass = pass_of(modality, x.rows());
     let at_once = (VALUES / x.rows().max(1)).max(OUTPUTS);
+    // The rows come from behind the norm.
+    let gains = made.gains.as_ref().map(|gains| ModalityGains::new(gains.factors().clone(), None));
+    let branches = made.packed_branches()?;
     let mut all = Squares::default();
     for (linear, quantized) in float.linears.iter().zip(&made.linears) {
         let (Some(weight), QuantizedWeight::Int(codes)) = (linear.weight.float(), &quantized.weight) else { continue };
         for first in (0..weight.rows()).step_by(at_once) {
             let outputs = first..weight.rows().min(first + at_once);
             let bias = linear.bias.as_ref().map(|bias| bias[outputs.clone()].to_vec());
-            let exact = Linear { weight: Weight::Float(weight.row_range(outputs.clone())), bias, side: None };
+            let exact = Linear::plain(Weight::Float(weight.row_range(outputs.clone())), bias);
             let exact =
                 Site::float(made.id, None, [exact]).one(SiteInput::Rows(x), &mut ForwardContext::new(backend, &pass));
             let found = Site {
                 input: made.input.clone(),
                 split: made.split.clone(),
+                gains: gains.clone(),
+                branches: branches.clone(),
                 ..Site::float(made.id, None, [packed(codes, quantized, outputs)?])
             };
             let found = found.one(SiteInput::Rows(x), &mut ForwardContext::new(backend, &pass));
@@ -157,7 +179,10 @@ fn output_squares(
 fn packed(codes: &IntWeight, linear: &QuantizedLinear, outputs: std::ops::Range<usize>) -> Result<Linear, PackError> {
     let weight = PackedWeight::pack(&codes.row_range(outputs.clone()))?;
     let side = linear.side.as_ref().map(|side| PackedWeight::pack(&side.row_range(outputs.clone()))).transpose()?;
-    Ok(Linear { weight: Weight::Int(weight), bias: linear.bias.as_ref().map(|bias| bias[outputs].to_vec()), side })
+    let branches = linear.branches.iter().map(|branch| PackedWeight::pack(&branch.row_range(outputs.clone())));
+    let branches = branches.collect::<Result<_, _>>()?;
+    let bias = linear.bias.as_ref().map(|bias| bias[outputs].to_vec());
+    Ok(Linear { weight: Weight::Int(weight), bias, side, branches })
 }
 
 /// Rows of one modality; what only attention asks for is left empty.
@@ -198,6 +223,7 @@ mod tests {
             weight: Weight::Float(Matrix::from_f32(noise(OUTPUTS * INPUTS, seed), OUTPUTS, INPUTS)),
             bias: Some(noise(OUTPUTS, seed + 10)),
             side: None,
+            branches: Vec::new(),
         })
     }
 
@@ -216,11 +242,23 @@ mod tests {
             let side: Vec<f32> = main.iter_mut().skip(BESIDE).step_by(INPUTS).map(std::mem::take).collect();
             let codes = rtn(&Matrix::from_f32(main, OUTPUTS, INPUTS), IntFormat::per_channel(bits)).unwrap();
             let side = rtn(&Matrix::from_f32(side, OUTPUTS, 1), IntFormat::per_channel(Bits::Eight)).unwrap();
-            QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: linear.bias, side: Some(side) }
+            let weight = QuantizedWeight::Int(codes);
+            QuantizedLinear { weight, bias: linear.bias, side: Some(side), branches: Vec::new() }
         });
         let split = Some(ColumnSplit { channels: vec![BESIDE as u32], input: beside });
         let (id, report) = (SiteId::HEAD, super::super::SiteReport::default());
-        QuantizedSite { id, linears: linears.into(), norm: None, rotation: None, input, split, report }
+        bare(id, linears.into(), input, split, report)
+    }
+
+    fn bare(
+        id: SiteId,
+        linears: Vec<QuantizedLinear>,
+        input: InputQuant,
+        split: Option<ColumnSplit>,
+        report: super::super::SiteReport,
+    ) -> QuantizedSite {
+        let (norm, gains, rotation, branches) = (None, None, None, Vec::new());
+        QuantizedSite { id, linears, norm, gains, rotation, input, split, branches, report }
     }
 
     fn measured(mut site: QuantizedSite) -> QuantizedSite {
@@ -348,15 +386,16 @@ mod tests {
             weight: Weight::Float(Matrix::from_f32(values, outputs, 8)),
             bias: None,
             side: None,
+            branches: Vec::new(),
         };
         let weights = noise(outputs * 8, 3);
         let mut float = Site::float(SiteId::HEAD, None, [linear(weights.clone())]);
         let codes = rtn(&Matrix::from_f32(weights, outputs, 8), IntFormat::per_channel(Bits::Eight)).unwrap();
-        let linears = vec![QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: None, side: None }];
+        let linears =
+            vec![QuantizedLinear { weight: QuantizedWeight::Int(codes), bias: None, side: None, branches: Vec::new() }];
         let report = super::super::SiteReport::default();
         let input = InputQuant::Float;
-        let mut made =
-            QuantizedSite { id: SiteId::HEAD, linears, norm: None, rotation: None, input, split: None, report };
+        let mut made = bare(SiteId::HEAD, linears, input, None, report);
         let kept = SampledByModality::from([(Modality::Text, Rows::from_vec(noise(rows * 8, 4), 8))]);
         let backend = CpuBackend::new(Cpu::detect());
         measure(&backend, &SiteMut::of(&mut float), &mut made, &kept).unwrap();

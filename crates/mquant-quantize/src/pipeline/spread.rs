@@ -175,7 +175,7 @@ mod tests {
         let all = outlier();
         let linear = |rows: std::ops::Range<usize>| {
             let matrix = Matrix::from_f32(all.range(rows.clone()).to_vec(), rows.len(), 100);
-            Linear { weight: Weight::Float(matrix), bias: None, side: None }
+            Linear::plain(Weight::Float(matrix), None)
         };
         let linears = [linear(0..3), linear(3..140), linear(140..300)];
         let expected = spread_of(&all, &[]);

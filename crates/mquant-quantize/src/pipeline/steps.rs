@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::recipe::{Plan, Recipe, Step, Towers};
 use crate::transform::{
-    FuseNorms, RotateHeads, RotateOnline, RotateStream, Smooth, Streams, Transform, TransformError,
+    FuseNorms, RotateHeads, RotateOnline, RotateStream, Smooth, SmoothModalities, Streams, Transform, TransformError,
 };
 use mquant_model::models::Model;
 use mquant_model::nn::Tower;
@@ -13,7 +13,25 @@ use mquant_model::nn::Tower;
 pub(super) struct ChangingStep {
     /// As a recipe names it.
     pub(super) name: &'static str,
-    pub(super) transform: Box<dyn Transform>,
+    pub(super) change: Change,
+}
+
+/// What it does.
+pub(super) enum Change {
+    /// Changes weights, and nothing else.
+    Transform(Box<dyn Transform>),
+    /// Folds the vectors of text, and leaves factors for the rows of other modalities.
+    Modalities(SmoothModalities),
+}
+
+impl Change {
+    /// Whether it must be shown activations.
+    pub(super) fn needs_activations(&self) -> bool {
+        match self {
+            Change::Transform(transform) => transform.needs_activations(),
+            Change::Modalities(_) => true,
+        }
+    }
 }
 
 /// What is applied to every unit, in order. Weights are not touched.
@@ -27,6 +45,11 @@ pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<Chan
     for (step, named) in recipe.steps.iter().zip(&plan.steps) {
         let sites = || -> BTreeSet<_> { named.iter().copied().collect() };
         let transform: Box<dyn Transform> = match step {
+            Step::SmoothModalities(smooth) => {
+                let change = Change::Modalities(SmoothModalities::new(sites(), smooth.alpha, smooth.vectors));
+                steps.push(ChangingStep { name: step.name(), change });
+                continue;
+            }
             Step::FuseNorms(fuse) => Box::new(FuseNorms::new(&streams, there(&fuse.towers))?),
             Step::RotateStream(rotate) => {
                 Box::new(RotateStream::new(&streams, there(&rotate.towers), rotate.kind, recipe.seed)?)
@@ -34,9 +57,9 @@ pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<Chan
             Step::RotateHeads(rotate) => Box::new(RotateHeads::new(there(&rotate.towers), recipe.seed)),
             Step::RotateOnline(rotate) => Box::new(RotateOnline::new(sites(), rotate.otherwise)),
             Step::Smooth(smooth) => Box::new(Smooth::new(sites(), smooth.alpha)),
-            Step::SplitColumns(_) | Step::Quantize(_) => continue,
+            Step::Compensate(_) | Step::SplitColumns(_) | Step::Quantize(_) => continue,
         };
-        steps.push(ChangingStep { name: step.name(), transform });
+        steps.push(ChangingStep { name: step.name(), change: Change::Transform(transform) });
     }
     Ok(steps)
 }

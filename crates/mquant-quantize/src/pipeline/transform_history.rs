@@ -99,7 +99,7 @@ mod tests {
     /// Two outputs that read three channels.
     fn head(weights: [f32; 6]) -> Head {
         let weight = Weight::Float(Matrix::from_f32(weights.to_vec(), 2, 3));
-        Head(Site::float(SiteId::HEAD, None, [Linear { weight, bias: None, side: None }]))
+        Head(Site::float(SiteId::HEAD, None, [Linear::plain(weight, None)]))
     }
 
     /// A step: its name, the weights it leaves, what it divided the channels read by.

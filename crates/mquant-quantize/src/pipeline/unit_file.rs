@@ -1,6 +1,6 @@
 //! A quantised unit as bytes and back: a safetensors file whose metadata say what its tensors are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mquant_kernels::{Bits, Bytes, Dtype, Hadamard, IntWeight, Matrix, Values};
@@ -9,8 +9,9 @@ use safetensors::{Dtype as StDtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use super::report::{SiteReport, UnitReport};
-use super::result::{QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeight};
-use mquant_model::nn::{ColumnSplit, InputQuant, ModalityScales, Norm, NormKind, SiteId};
+use super::result::{QuantizedBranch, QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeight};
+use crate::quantize::IntFormat;
+use mquant_model::nn::{ColumnSplit, InputQuant, Modality, ModalityGains, ModalityScales, Norm, NormKind, SiteId};
 
 /// The key of the metadata.
 const KEY: &str = "unit";
@@ -34,6 +35,12 @@ struct SiteHead {
     rotation: Option<(usize, Vec<usize>)>,
     input: InputHead,
     split: Option<(Vec<u32>, InputHead)>,
+    /// Modalities with gains.
+    #[serde(default)]
+    gains: Vec<String>,
+    /// Modalities and ranks of low-rank branches.
+    #[serde(default)]
+    branches: Vec<(String, usize)>,
     report: SiteReport,
 }
 
@@ -142,8 +149,21 @@ fn site_head(site: &QuantizedSite) -> SiteHead {
         rotation: site.rotation.as_ref().map(|rotation| rotation.parts()),
         input: InputHead::of(&site.input),
         split: site.split.as_ref().map(|split| (split.channels.clone(), InputHead::of(&split.input))),
+        gains: site.gains.iter().flat_map(|gains| gains.factors().keys()).map(ToString::to_string).collect(),
+        branches: site.branches.iter().map(|branch| (branch.modality.to_string(), branch.weight.rows)).collect(),
         report: site.report.clone(),
     }
+}
+
+fn codes<'a>(name: String, weight: &'a IntWeight, tensors: &mut Vec<Stored<'a>>) {
+    let bytes = weight.codes.as_ref();
+    let scales = floats(format!("{name}_scales"), &weight.scales);
+    tensors.push(Stored { name, dtype: StDtype::U8, shape: vec![bytes.len()], bytes });
+    tensors.push(scales);
+}
+
+fn modality_of(name: &str) -> Option<Modality> {
+    [Modality::Text, Modality::Vision, Modality::Audio].into_iter().find(|modality| modality.to_string() == name)
 }
 
 fn floats(name: String, values: &[f32]) -> Stored<'_> {
@@ -162,17 +182,14 @@ fn matrix(name: String, matrix: &Matrix) -> Stored<'_> {
 fn store_site<'a>(site: &'a QuantizedSite, tensors: &mut Vec<Stored<'a>>) {
     let id = site.id;
     for (i, linear) in site.linears.iter().enumerate() {
-        let mut codes = |what: &str, weight: &'a IntWeight| {
-            let bytes = weight.codes.as_ref();
-            let name = format!("{id}/{i}/{what}");
-            tensors.push(Stored { name, dtype: StDtype::U8, shape: vec![bytes.len()], bytes });
-            tensors.push(floats(format!("{id}/{i}/{what}_scales"), &weight.scales));
-        };
         if let QuantizedWeight::Int(weight) = &linear.weight {
-            codes("codes", weight);
+            codes(format!("{id}/{i}/codes"), weight, tensors);
         }
         if let Some(side) = &linear.side {
-            codes("side", side);
+            codes(format!("{id}/{i}/side"), side, tensors);
+        }
+        for (branch, weight) in site.branches.iter().zip(&linear.branches) {
+            codes(format!("{id}/{i}/branch/{}", branch.modality), weight, tensors);
         }
         if let QuantizedWeight::Float(weight) = &linear.weight {
             tensors.push(matrix(format!("{id}/{i}/weight"), weight));
@@ -180,6 +197,12 @@ fn store_site<'a>(site: &'a QuantizedSite, tensors: &mut Vec<Stored<'a>>) {
         if let Some(bias) = &linear.bias {
             tensors.push(floats(format!("{id}/{i}/bias"), bias));
         }
+    }
+    for branch in &site.branches {
+        codes(format!("{id}/branch/{}", branch.modality), &branch.weight, tensors);
+    }
+    for (modality, factors) in site.gains.iter().flat_map(ModalityGains::factors) {
+        tensors.push(floats(format!("{id}/gains/{modality}"), factors));
     }
     if let Some(norm) = &site.norm {
         tensors.push(floats(format!("{id}/gain"), &norm.gain));
@@ -246,15 +269,25 @@ impl AsRef<[u8]> for Words {
     }
 }
 
+fn load_codes(
+    file: &SafeTensors<'_>,
+    name: &str,
+    (rows, cols): (usize, usize),
+    IntFormat { bits, group }: IntFormat,
+) -> Option<IntWeight> {
+    let codes = file.tensor(name).ok()?.data().to_vec();
+    let scales = load_floats(file, &format!("{name}_scales"))?;
+    let weight = IntWeight { bits, rows, cols, codes: Bytes::new(Arc::new(codes)), scales, group };
+    weight.check().ok()?;
+    Some(weight)
+}
+
 fn load_site(head: SiteHead, file: &SafeTensors<'_>) -> Option<QuantizedSite> {
     let id = SiteId::parse(&head.id)?;
+    let site_head = &head;
     let linear = |(i, head): (usize, &LinearHead)| {
         let codes = |what: &str, bits: Bits, cols: usize, group: Option<usize>| {
-            let codes = file.tensor(&format!("{id}/{i}/{what}")).ok()?.data().to_vec();
-            let scales = load_floats(file, &format!("{id}/{i}/{what}_scales"))?;
-            let weight = IntWeight { bits, rows: head.rows, cols, codes: Bytes::new(Arc::new(codes)), scales, group };
-            weight.check().ok()?;
-            Some(weight)
+            load_codes(file, &format!("{id}/{i}/{what}"), (head.rows, cols), IntFormat { bits, group })
         };
         let weight = match head.bits {
             None => QuantizedWeight::Float(load_matrix(file, &format!("{id}/{i}/weight"), head.rows, head.cols)?),
@@ -271,7 +304,10 @@ fn load_site(head: SiteHead, file: &SafeTensors<'_>) -> Option<QuantizedSite> {
             false => None,
             true => Some(load_floats(file, &format!("{id}/{i}/bias"))?),
         };
-        Some(QuantizedLinear { weight, bias, side })
+        let branch =
+            |(modality, rank): &(String, usize)| codes(&format!("branch/{modality}"), Bits::Eight, *rank, None);
+        let branches = site_head.branches.iter().map(branch).collect::<Option<Vec<_>>>()?;
+        Some(QuantizedLinear { weight, bias, side, branches })
     };
     let linears = head.linears.iter().enumerate().map(linear).collect::<Option<Vec<_>>>()?;
     let norm = match &head.norm {
@@ -289,6 +325,17 @@ fn load_site(head: SiteHead, file: &SafeTensors<'_>) -> Option<QuantizedSite> {
         None => None,
         Some((blocks, factors)) => Some(Arc::new(Hadamard::from_parts(blocks, &factors).ok()?)),
     };
+    let inputs = head.linears.first().map_or(0, |linear| linear.cols);
+    let branch = |(modality, rank): &(String, usize)| {
+        let format = IntFormat::per_channel(Bits::Eight);
+        let weight = load_codes(file, &format!("{id}/branch/{modality}"), (*rank, inputs), format)?;
+        Some(QuantizedBranch { modality: modality_of(modality)?, weight })
+    };
+    let branches = head.branches.iter().map(branch).collect::<Option<Vec<_>>>()?;
+    let factors = |name: &String| Some((modality_of(name)?, load_floats(file, &format!("{id}/gains/{name}"))?));
+    let factors = head.gains.iter().map(factors).collect::<Option<BTreeMap<_, _>>>()?;
+    let gains = (!factors.is_empty()).then(|| ModalityGains::new(factors, norm.as_ref()));
     let split = head.split.map(|(channels, input)| ColumnSplit { channels, input: input.input() });
-    Some(QuantizedSite { id, linears, norm, rotation, input: head.input.input(), split, report: head.report })
+    let (input, report) = (head.input.input(), head.report);
+    Some(QuantizedSite { id, linears, norm, gains, rotation, input, split, branches, report })
 }

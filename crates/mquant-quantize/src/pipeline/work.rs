@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use mquant_kernels::Rows;
 
 use super::calibration_batches::{Batch, CalibrationPrompt, Runner};
+use super::compensation;
+use super::report::SiteReport;
 use super::result::{self, QuantizedSite, QuantizedUnit};
 use super::sampled_rows::{Both, SampledRows};
-use super::site::{self, Rules};
+use super::site::{self, Rules, Smoothed};
 use super::site_error;
-use super::steps::ChangingStep;
+use super::smoothing;
+use super::steps::{Change, ChangingStep};
 use super::transform_history::History;
 use super::unit::Working;
 use super::{Event, PipelineError, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
-use crate::recipe::{Observer, Plan, Recipe, Sequential};
-use crate::transform::{SeenChannels, TransformError};
+use crate::recipe::{Observer, Plan, Recipe, Sequential, SitePlan, Target};
+use crate::transform::{ModalityVectors, SeenChannels, TransformError};
 use mquant_model::error::Result;
+use mquant_model::input::Modality;
 use mquant_model::nn::{CacheFormat, ObserverRef, PartId, SiteId};
 use mquant_model::run::LoadedModel;
 
@@ -61,7 +65,7 @@ impl Worker<'_> {
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let unit = shown.unit;
         let mut working = Working::of(unit, &self.loaded.model);
-        let history = self.transform(shown, &mut working)?;
+        let (history, mut factors) = self.transform(shown, &mut working)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
@@ -84,8 +88,9 @@ impl Worker<'_> {
         for (i, group) in groups.into_iter().enumerate() {
             let leaves = if i == 0 { floats.as_mut() } else { None };
             let mut rows = SampledRows::new(looked_at, group.iter().copied());
-            let asked = Asked { wanted: self.wanted(&group), leaves, rows: Some(&mut rows) };
-            let seen = self.show(shown, &working, asked)?;
+            let asked = Asked { wanted: self.wanted(&group, &factors), leaves, rows: Some(&mut rows) };
+            let mut seen = self.show(shown, &working, asked)?;
+            let mut smoothed = self.balance(&mut working, &group, &mut factors, &mut seen);
             let side: BTreeMap<SiteId, Vec<u32>> = working
                 .part()
                 .sites()
@@ -95,18 +100,30 @@ impl Worker<'_> {
                     Some((site.id, site::side_channels(site, plan, seen.get(&site.id))))
                 })
                 .collect();
-            let seen = self.histograms(shown, &working, seen, &side)?;
+            let seen = self.histograms(shown, &working, (seen, &factors), &side)?;
+            let mut made = Vec::new();
             for (id, side) in side {
                 let plan = self.plan.site(id).expect("a plan decides every site");
-                let rows = rows.take(id);
-                let quantized = self.runner.threads.run(|| {
+                let smoothed = smoothed.remove(&id).unwrap_or_default();
+                made.push(self.runner.threads.run(|| {
                     let sites = working.part().sites();
                     let site = sites.iter().find(|site| site.id == id).expect("listed just now");
-                    let mut quantized = site::quantize(site, plan, seen.get(&id), side, rules)?;
+                    site::quantize(site, plan, seen.get(&id), side, rules, smoothed)
+                })?);
+            }
+            self.runner.threads.run(|| {
+                let compensated = compensation::compensate(&working.part().sites(), &mut made, &seen, self.plan);
+                compensated.map_err(|(site, source)| PipelineError::Weight { site, source })
+            })?;
+            for mut quantized in made {
+                let id = quantized.id;
+                let rows = rows.take(id);
+                self.runner.threads.run(|| {
+                    let sites = working.part().sites();
+                    let site = sites.iter().find(|site| site.id == id).expect("listed just now");
                     quantized.report.stages = history.stages(cpu, site, &rows, &quantized.report.side_columns);
                     site_error::measure(self.runner.backend, site, &mut quantized, &rows)
-                        .map_err(|source| PipelineError::Unit { unit, source })?;
-                    Ok::<_, PipelineError>(quantized)
+                        .map_err(|source| PipelineError::Unit { unit, source })
                 })?;
                 if self.recipe.calibration.sequential == Sequential::Site {
                     let sites = working.part().sites();
@@ -156,34 +173,75 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Applies the transforms; those that ask for it are shown what the part as it is then reads. Returns what they did.
-    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<History> {
+    /// Applies the transforms; those that ask for it are shown what the part as it is then reads. Returns what they did, and
+    /// what rows of other modalities than text are to be multiplied by.
+    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<(History, ModalityVectors)> {
         let threads = self.runner.threads;
         let mut history = threads.run(|| History::of(working.part()));
+        let mut factors = ModalityVectors::new();
         for step in self.steps {
             let mut channels = SeenChannels::new();
-            if step.transform.needs_activations() && !matches!(working, Working::Embedding(_)) {
+            if step.change.needs_activations() && !matches!(working, Working::Embedding(_)) {
                 let wanted = working.part().sites().iter().map(|site| (site.id, Wanted::default())).collect();
                 let seen = self.show(shown, working, Asked { wanted, ..Asked::default() })?;
-                channels = seen.into_iter().map(|(id, seen)| (id, seen.channels())).collect();
+                let by_modality = |seen: SiteStatistics| {
+                    seen.modalities.into_iter().map(|(modality, seen)| (modality, seen.channels)).collect()
+                };
+                channels = seen.into_iter().map(|(id, seen)| (id, by_modality(seen))).collect();
                 for site in working.part().sites() {
                     // Where no row was seen, zeros leave everything as it is.
                     let inputs = site.linears.first().map_or(0, |linear| linear.weight.cols());
-                    channels.entry(site.id).or_insert_with(|| vec![0.0; inputs]);
+                    let nothing = || BTreeMap::from([(Modality::Text, vec![0.0; inputs])]);
+                    channels.entry(site.id).or_insert_with(nothing);
                 }
             }
             threads.run(|| {
-                let changes = step.transform.apply(self.runner.cpu, working.part(), &channels)?;
+                let changes = match &step.change {
+                    Change::Transform(transform) => transform.apply(self.runner.cpu, working.part(), &channels)?,
+                    Change::Modalities(smooth) => {
+                        let vectors = smooth.initial(working.part(), &channels)?;
+                        let (changes, left) = smooth.fold(working.part(), &vectors)?;
+                        factors.extend(left);
+                        changes
+                    }
+                };
                 history.note(step.name, working.part(), changes);
                 Ok::<_, TransformError>(())
             })?;
         }
-        Ok(history)
+        Ok((history, factors))
     }
 
-    fn wanted(&self, group: &[SiteId]) -> BTreeMap<SiteId, Wanted> {
+    fn wanted(&self, group: &[SiteId], factors: &ModalityVectors) -> BTreeMap<SiteId, Wanted> {
         let plans = group.iter().filter_map(|id| self.plan.site(*id));
-        plans.map(|plan| (plan.id, Wanted { hessian: site::wants_hessian(plan), histogram: None })).collect()
+        let wanted = |plan: &SitePlan| {
+            let factors = factors.get(&plan.id).cloned().unwrap_or_default();
+            let moments = plan.target != Target::Float && (plan.compensation.is_some() || !factors.is_empty());
+            let hessian = site::wants_hessian(plan) && !moments;
+            (plan.id, Wanted { hessian, moments, histogram: None, factors })
+        };
+        plans.map(wanted).collect()
+    }
+
+    /// Balances the factors of the sites of a group, and takes them for the integer sites.
+    fn balance(
+        &self,
+        working: &mut Working,
+        group: &[SiteId],
+        factors: &mut ModalityVectors,
+        seen: &mut BTreeMap<SiteId, SiteStatistics>,
+    ) -> BTreeMap<SiteId, Smoothed> {
+        let mut smoothed = BTreeMap::new();
+        let sites = working.part().sites();
+        for site in sites.iter().filter(|site| group.contains(&site.id)) {
+            let Some(factors) = factors.get_mut(&site.id) else { continue };
+            let mut report = SiteReport::default();
+            if let Some(seen) = seen.get_mut(&site.id) {
+                self.runner.threads.run(|| smoothing::balance(site, factors, seen, &mut report));
+            }
+            smoothed.insert(site.id, Smoothed { factors: factors.clone(), report });
+        }
+        smoothed
     }
 
     /// What was seen, with distributions where the observer asks for them: they leave out the channels that are split off,
@@ -192,7 +250,7 @@ impl Worker<'_> {
         &self,
         shown: Shown<'_>,
         working: &Working,
-        mut seen: BTreeMap<SiteId, SiteStatistics>,
+        (mut seen, factors): (BTreeMap<SiteId, SiteStatistics>, &ModalityVectors),
         side: &BTreeMap<SiteId, Vec<u32>>,
     ) -> Result<BTreeMap<SiteId, SiteStatistics>> {
         let observer = self.recipe.calibration.observer;
@@ -201,8 +259,12 @@ impl Worker<'_> {
         }
         let wanted =
             side.iter().filter(|(id, _)| self.plan.site(**id).is_some_and(|p| site::wants_histogram(p, observer)));
-        let wanted: BTreeMap<SiteId, Wanted> =
-            wanted.map(|(id, side)| (*id, Wanted { hessian: false, histogram: Some(side.clone()) })).collect();
+        let wanted: BTreeMap<SiteId, Wanted> = wanted
+            .map(|(id, side)| {
+                let factors = factors.get(id).cloned().unwrap_or_default();
+                (*id, Wanted { histogram: Some(side.clone()), factors, ..Wanted::default() })
+            })
+            .collect();
         let again = self.show(shown, working, Asked { wanted, ..Asked::default() })?;
         for (id, statistics) in again {
             for (modality, rows) in statistics.modalities {

@@ -38,6 +38,9 @@ pub enum QuantizeError {
         /// Number of columns.
         columns: usize,
     },
+    /// Eigenvalues that were not found.
+    #[error("the eigenvalues of second moments were not found")]
+    Decomposition,
     /// The damping is no positive finite number.
     #[error("the damping is {found}, expected a positive finite number")]
     Damping {
@@ -79,7 +82,7 @@ impl std::fmt::Display for Count {
 impl Explain for QuantizeError {
     fn class(&self) -> Class {
         match self {
-            QuantizeError::NotFinite { .. } => Class::Numeric,
+            QuantizeError::NotFinite { .. } | QuantizeError::Decomposition => Class::Numeric,
             QuantizeError::Shape(_) => Class::Unsupported,
             QuantizeError::Damping { .. } => Class::Usage,
             QuantizeError::Moments { .. } | QuantizeError::Excluded { .. } | QuantizeError::Compared { .. } => {
@@ -94,6 +97,7 @@ impl Explain for QuantizeError {
             QuantizeError::Shape(_) => "WEIGHT_SHAPE",
             QuantizeError::Moments { .. } => "HESSIAN_SHAPE",
             QuantizeError::Excluded { .. } => "HESSIAN_COLUMN",
+            QuantizeError::Decomposition => "HESSIAN_EIGENVALUES",
             QuantizeError::Damping { .. } => "HESSIAN_DAMPING",
             QuantizeError::Compared { .. } => "WEIGHT_COMPARED",
         }

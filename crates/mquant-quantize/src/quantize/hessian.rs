@@ -43,6 +43,21 @@ impl Hessian {
         self.rows += x.rows() as u64;
     }
 
+    /// Adds what other rows summed up to.
+    ///
+    /// # Panics
+    /// If columns differ.
+    pub fn merge(&mut self, other: &Self) {
+        assert_eq!(self.columns, other.columns, "columns of second moments");
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, more)| *sum += more);
+        self.rows += other.rows;
+    }
+
+    /// Multiplies every moment: rows that were `by`^½ as large would have summed up to that.
+    pub fn scale(&mut self, by: f32) {
+        self.sum.iter_mut().for_each(|sum| *sum *= by);
+    }
+
     /// Inputs of the site.
     pub fn columns(&self) -> usize {
         self.columns

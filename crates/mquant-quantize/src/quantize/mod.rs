@@ -11,6 +11,7 @@ mod rtn;
 mod hessian;
 mod factor;
 mod gptq;
+mod low_rank;
 mod weight_error;
 #[cfg(test)]
 mod reference;
@@ -20,6 +21,7 @@ pub use error::{Count, QuantizeError};
 pub use factor::{ActOrder, DampingOutcome, GptqOptions, HessianFactor, NearestReason};
 pub use gptq::gptq;
 pub use hessian::Hessian;
+pub use low_rank::{LowRank, Residual, WeightRows, energy};
 pub use rtn::{rtn, rtn_clipped};
 pub use weight_error::{WeightError, relative_error};
 

@@ -2,7 +2,7 @@
 
 use super::order::Done;
 use super::place::Origin;
-use super::{Depths, Place, Plan, Quantize, Recipe, RecipeError, SitePlan, SiteSelector, Step, ranges};
+use super::{Depths, Place, Plan, Quantize, Recipe, RecipeError, SitePlan, SiteSelector, Step, Target, ranges};
 use mquant_model::excerpt::excerpt;
 use mquant_model::nn::{SiteId, SiteKind, Stage, Tower};
 
@@ -26,6 +26,7 @@ impl Recipe {
             plan.steps.push(matched);
         }
         self.refuse_without_effect(&plan)?;
+        self.refuse_float_branches(&plan)?;
         Ok(plan)
     }
 
@@ -58,6 +59,20 @@ impl Recipe {
         Place { file, at: self.origin.steps.get(step).copied(), step: numbered }
     }
 
+    /// A branch makes good what codes lack: it has no effect where a weight stays float.
+    fn refuse_float_branches(&self, plan: &Plan) -> Result<(), RecipeError> {
+        let steps = self.steps.iter().zip(&plan.steps).enumerate();
+        for (i, (_, sites)) in steps.filter(|(_, (step, _))| matches!(step, Step::Compensate(_))) {
+            let is_float = |site: &&SiteId| plan.site(**site).is_some_and(|plan| plan.target == Target::Float);
+            if let Some(site) = sites.iter().find(is_float) {
+                let place = Box::new(self.place(i));
+                let expected = "sites whose weights become codes";
+                return Err(RecipeError::Site { place, expected, found: format!("{site}, which stays float") });
+            }
+        }
+        Ok(())
+    }
+
     /// A quantising step of which nothing is left is a mistake.
     fn refuse_without_effect(&self, plan: &Plan) -> Result<(), RecipeError> {
         for (i, step) in self.steps.iter().enumerate() {
@@ -80,6 +95,8 @@ fn decide(site: &mut SitePlan, index: usize, step: &Step) {
         Step::FuseNorms(_) | Step::RotateStream(_) | Step::RotateHeads(_) => {}
         Step::RotateOnline(rotate) => site.rotation = Some(rotate.otherwise),
         Step::Smooth(smooth) => site.smoothing = Some(smooth.alpha),
+        Step::SmoothModalities(smooth) => site.modalities = Some(smooth.vectors),
+        Step::Compensate(compensate) => site.compensation = Some(compensate.rank),
         Step::SplitColumns(split) => site.split = Some(split.limits),
         Step::Quantize(Quantize { target, .. }) => {
             site.target = *target;
@@ -113,6 +130,14 @@ fn matched(step: &Step, sites: &[SiteId], place: &Place) -> Result<Vec<SiteId>, 
         }
     }
     let matched: Vec<SiteId> = sites.iter().filter(|site| selector.matches(**site, &depths)).copied().collect();
+    if let Step::SmoothModalities(_) | Step::Compensate(_) = step {
+        let is_of_decoder = |site: &SiteId| site.tower() == Tower::Language && site.block_index().is_some();
+        if let Some(site) = matched.iter().find(|site| !is_of_decoder(site)) {
+            let expected =
+                "sites of the decoder's blocks, such as \"language.*.qkv\": all rows of others are of one modality";
+            return Err(RecipeError::Site { place: Box::new(place.clone()), expected, found: site.to_string() });
+        }
+    }
     if let Step::Smooth(_) = step {
         let before = |site: &&SiteId| {
             matches!(

@@ -27,12 +27,12 @@ pub use plan::{Plan, SitePlan};
 pub use presets::{PRESETS, Preset};
 pub use selector::{BlockPattern, BlockRange, Depths, PatternError, SitePattern, SiteSelector};
 pub use step::{
-    FuseNorms, Quantize, RotateHeads, RotateOnline, RotateStream, Smooth, SplitColumns, Step, Target, Towers,
-    WeightMethod,
+    Compensate, FuseNorms, Quantize, Rank, RotateHeads, RotateOnline, RotateStream, Smooth, SmoothModalities,
+    SplitColumns, Step, Target, Towers, WeightMethod,
 };
 
 pub use crate::quantize::{ActOrder, Clip};
-pub use crate::transform::{ColumnLimits, HadamardFallback, RotationKind};
+pub use crate::transform::{ColumnLimits, HadamardFallback, RotationKind, SmoothingVectors};
 
 use std::fs::File;
 use std::io::Read;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::check::{has_norm, stream_of};
 use super::{Place, RecipeError, RotationKind, Step};
-use mquant_model::nn::{SiteId, Tower};
+use mquant_model::nn::{SiteId, SiteKind, Tower};
 
 /// What earlier steps have done, by the index of the step.
 #[derive(Default)]
@@ -14,6 +14,8 @@ pub(super) struct Done {
     heads: DoneTowers,
     online: Sites,
     smoothed: Sites,
+    modalities: Sites,
+    compensated: Sites,
     split: Sites,
     quantised: Option<usize>,
 }
@@ -50,6 +52,8 @@ impl Done {
             Step::RotateHeads(_) => self.heads.extend(towers),
             Step::RotateOnline(_) => self.online.extend(named),
             Step::Smooth(_) => self.smoothed.extend(named),
+            Step::SmoothModalities(_) => self.modalities.extend(named),
+            Step::Compensate(_) => self.compensated.extend(named),
             Step::SplitColumns(_) => self.split.extend(named),
             Step::Quantize(_) => self.quantised = Some(index),
         }
@@ -68,6 +72,8 @@ impl Done {
             Step::RotateHeads(_) => tower(&self.heads),
             Step::RotateOnline(_) => site(&self.online),
             Step::Smooth(_) => site(&self.smoothed),
+            Step::SmoothModalities(_) => site(&self.modalities),
+            Step::Compensate(_) => site(&self.compensated),
             Step::SplitColumns(_) => site(&self.split),
             Step::Quantize(_) => None,
         };
@@ -89,6 +95,9 @@ impl Done {
                 hint: "put steps that quantize after all others",
             });
         }
+        if let Some(broken) = self.mixes_smoothed_channels(step, sites) {
+            return Some(broken);
+        }
         match step {
             Step::FuseNorms(_) => step.towers().iter().find_map(|tower| self.fuse(*tower)),
             Step::RotateStream(rotate) => {
@@ -103,8 +112,34 @@ impl Done {
                 })
             }),
             Step::Smooth(_) => sites.iter().find_map(|site| self.smooth(*site)),
-            Step::RotateHeads(_) | Step::SplitColumns(_) | Step::Quantize(_) => None,
+            Step::SmoothModalities(_) => sites.iter().find_map(|site| {
+                let (expected, first) = match (self.online.get(site), self.split.get(site)) {
+                    (Some(first), _) => ("its activation not to be rotated while running", first),
+                    (None, first) => ("its columns not to be split yet", first?),
+                };
+                let (subject, found) = (site.to_string(), format!("done by step {}", first + 1));
+                let hint = "smooth by modality what is not rotated online: the text vector is folded into what makes the activation";
+                Some(Broken { subject, expected, found, hint })
+            }),
+            Step::Compensate(_) | Step::RotateHeads(_) | Step::SplitColumns(_) | Step::Quantize(_) => None,
         }
+    }
+
+    /// A step that would mix or scale anew the channels that each modality divides by its own vector.
+    fn mixes_smoothed_channels(&self, step: &Step, sites: &[SiteId]) -> Option<Broken> {
+        let is_mixed = |site: &SiteId| match step {
+            Step::FuseNorms(_) | Step::RotateStream(_) => step.towers().contains(&site.tower()) && has_norm(*site),
+            Step::RotateHeads(_) => step.towers().contains(&site.tower()) && site.kind == SiteKind::Out,
+            Step::RotateOnline(_) | Step::Smooth(_) => sites.contains(site),
+            _ => false,
+        };
+        let (site, first) = self.modalities.iter().find(|(site, _)| is_mixed(site))?;
+        Some(Broken {
+            subject: site.to_string(),
+            expected: "not to be smoothed by modality yet",
+            found: format!("smoothed by step {}", first + 1),
+            hint: "put smooth_modalities after rotations, fused norms and other smoothing: its vectors are of single channels",
+        })
     }
 
     fn fuse(&self, tower: Tower) -> Option<Broken> {

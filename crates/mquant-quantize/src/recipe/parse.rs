@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
-    ActOrder, Calibration, Clip, ColumnLimits, FuseNorms, HadamardFallback, Observer, Place, Quantize, Recipe,
-    RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector, Smooth,
-    SplitColumns, Step, Target, Towers, WeightMethod,
+    ActOrder, Calibration, Clip, ColumnLimits, Compensate, FuseNorms, HadamardFallback, Observer, Place, Quantize,
+    Rank, Recipe, RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector,
+    Smooth, SmoothModalities, SmoothingVectors, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
@@ -76,6 +76,24 @@ struct RawSmooth {
     sites: SiteSelector,
     #[serde(default = "half")]
     alpha: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSmoothModalities {
+    sites: SiteSelector,
+    #[serde(default = "half")]
+    alpha: f64,
+    vectors: Option<Spelled<SmoothingVectors>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCompensate {
+    sites: SiteSelector,
+    rank_ratio: Option<f64>,
+    rank: Option<usize>,
+    budget: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -301,7 +319,7 @@ impl RawQuantize {
 type Reader = fn(&Source<'_>, Spanned<DeValue<'_>>, (usize, &'static str)) -> Result<Step, RecipeError>;
 
 /// Every `do`.
-const READERS: [(&str, Reader); 7] = [
+const READERS: [(&str, Reader); 9] = [
     ("fuse_norms", |source, value, step| {
         let raw: RawTowers = source.read(value, Some(step))?;
         Ok(Step::FuseNorms(FuseNorms { towers: towers(&raw.towers) }))
@@ -321,6 +339,32 @@ const READERS: [(&str, Reader); 7] = [
     ("smooth", |source, value, step| {
         let raw: RawSmooth = source.read(value, Some(step))?;
         Ok(Step::Smooth(Smooth { sites: raw.sites, alpha: raw.alpha }))
+    }),
+    ("smooth_modalities", |source, value, step| {
+        let raw: RawSmoothModalities = source.read(value, Some(step))?;
+        let vectors = raw.vectors.map_or(SmoothingVectors::PerModality, |word| word.0);
+        Ok(Step::SmoothModalities(SmoothModalities { sites: raw.sites, alpha: raw.alpha, vectors }))
+    }),
+    ("compensate", |source, value, step| {
+        let place = source.place(Some(value.span()), Some(step));
+        let raw: RawCompensate = source.read(value, Some(step))?;
+        let given = [
+            raw.rank_ratio.map(|ratio| ("rank_ratio", ratio.to_string(), Rank::Ratio(ratio))),
+            raw.rank.map(|rank| ("rank", rank.to_string(), Rank::Absolute(rank))),
+            raw.budget.map(|share| ("budget", share.to_string(), Rank::Budget(share))),
+        ];
+        let mut given = given.into_iter().flatten();
+        let expected = "one of rank_ratio, rank and budget".to_owned();
+        match (given.next(), given.next()) {
+            (Some((.., rank)), None) => Ok(Step::Compensate(Compensate { sites: raw.sites, rank })),
+            (None, _) => {
+                let found = "none of them".to_owned();
+                Err(RecipeError::Conflict { place: Box::new(place), field: "rank_ratio", expected, found })
+            }
+            (Some(_), Some((field, found, _))) => {
+                Err(RecipeError::Conflict { place: Box::new(place), field, expected, found: format!("{found} too") })
+            }
+        }
     }),
     ("split_columns", |source, value, step| {
         let raw: RawSplitColumns = source.read(value, Some(step))?;

@@ -1,6 +1,6 @@
 //! What a recipe decides for each site of a model.
 
-use super::{ColumnLimits, HadamardFallback, Target};
+use super::{ColumnLimits, HadamardFallback, Rank, SmoothingVectors, Target};
 use mquant_model::nn::SiteId;
 
 /// What a recipe decides for a model.
@@ -21,6 +21,10 @@ pub struct SitePlan {
     pub rotation: Option<HadamardFallback>,
     /// The strength of smoothing, if there is any.
     pub smoothing: Option<f64>,
+    /// Whether each modality has a smoothing vector of its own, or all share one; None of a site that is not smoothed so.
+    pub modalities: Option<SmoothingVectors>,
+    /// How large a low-rank branch for other modalities than text may be, if there is any.
+    pub compensation: Option<Rank>,
     /// Which columns may be split off, if any.
     pub split: Option<ColumnLimits>,
     /// What becomes of weights and input.
@@ -38,6 +42,15 @@ impl Plan {
 
 impl SitePlan {
     pub(super) fn untouched(id: SiteId) -> Self {
-        Self { id, rotation: None, smoothing: None, split: None, target: Target::Float, decided_by: None }
+        Self {
+            id,
+            rotation: None,
+            smoothing: None,
+            modalities: None,
+            compensation: None,
+            split: None,
+            target: Target::Float,
+            decided_by: None,
+        }
     }
 }

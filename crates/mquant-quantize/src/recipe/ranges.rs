@@ -1,7 +1,8 @@
 //! Numbers and lists of a recipe within their bounds, whoever made it.
 
 use super::{
-    Observer, Place, Quantize, Recipe, RecipeError, SiteSelector, Smooth, SplitColumns, Step, Target, WeightMethod,
+    Compensate, Observer, Place, Quantize, Rank, Recipe, RecipeError, SiteSelector, Smooth, SmoothModalities,
+    SplitColumns, Step, Target, WeightMethod,
 };
 use mquant_model::excerpt::quoted;
 
@@ -61,6 +62,10 @@ fn refuse(bounds: Vec<Bound>, place: impl Fn() -> Place) -> Result<(), RecipeErr
     }
 }
 
+fn is_share(value: f64) -> bool {
+    value > 0.0 && value <= 1.0
+}
+
 fn of_step(step: &Step) -> Vec<Bound> {
     let mut bounds = Vec::new();
     if let Some(SiteSelector::AnyOf(patterns)) = step.sites() {
@@ -77,6 +82,14 @@ fn of_step(step: &Step) -> Vec<Bound> {
         Step::Smooth(Smooth { alpha, .. }) => {
             bounds.push(("alpha", "0 to 1", alpha.to_string(), (0.0..=1.0).contains(alpha)));
         }
+        Step::SmoothModalities(SmoothModalities { alpha, .. }) => {
+            bounds.push(("alpha", "0 to 1", alpha.to_string(), (0.0..=1.0).contains(alpha)));
+        }
+        Step::Compensate(Compensate { rank, .. }) => bounds.push(match rank {
+            Rank::Ratio(ratio) => ("rank_ratio", "above 0, at most 1", ratio.to_string(), is_share(*ratio)),
+            Rank::Absolute(rank) => ("rank", "1 to 65536", rank.to_string(), (1..=65536).contains(rank)),
+            Rank::Budget(share) => ("budget", "above 0, at most 1", share.to_string(), is_share(*share)),
+        }),
         Step::SplitColumns(SplitColumns { limits, .. }) => {
             let (ratio, at_most) = (limits.ratio, limits.at_most);
             bounds.push(("ratio", "1 to 1000000", ratio.to_string(), (1.0..=1e6).contains(&ratio)));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::SiteSelector;
 use crate::quantize::{ActOrder, Clip, IntFormat};
-use crate::transform::{ColumnLimits, HadamardFallback, RotationKind};
+use crate::transform::{ColumnLimits, HadamardFallback, RotationKind, SmoothingVectors};
 use mquant_model::bundle::InputFormat;
 use mquant_model::nn::Tower;
 
@@ -21,6 +21,10 @@ pub enum Step {
     RotateOnline(RotateOnline),
     /// Outliers of activations move into weights.
     Smooth(Smooth),
+    /// Each modality divides an activation by a vector of its own (MAS).
+    SmoothModalities(SmoothModalities),
+    /// A low-rank branch makes good what the shared weight lacks for other modalities than text (CMC).
+    Compensate(Compensate),
     /// Input channels with outliers are computed beside the others.
     SplitColumns(SplitColumns),
     /// Weights become codes, inputs get scales.
@@ -87,6 +91,38 @@ pub struct Smooth {
     pub alpha: f64,
 }
 
+/// Modality-aware smoothing (MASQuant, section 4.2): a vector for each modality, of which that of text is folded into the
+/// weights and what makes the activation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SmoothModalities {
+    /// Which activations, all in blocks of the decoder.
+    pub sites: SiteSelector,
+    /// From 0, weights decide where learning begins, to 1, activations do.
+    pub alpha: f64,
+    /// Whether modalities share a vector.
+    pub vectors: SmoothingVectors,
+}
+
+/// Cross-modal compensation (MASQuant, section 4.3): low-rank branches for the rows of other modalities than text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compensate {
+    /// Which sites, all in blocks of the decoder.
+    pub sites: SiteSelector,
+    /// How large.
+    pub rank: Rank,
+}
+
+/// The rank of a low-rank branch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rank {
+    /// This share of the inputs or, where those are fewer, of all outputs of the site; rounded up.
+    Ratio(f64),
+    /// As many.
+    Absolute(usize),
+    /// Branches of the block take at most this share of the bytes of its integer weights, where they take most error away.
+    Budget(f64),
+}
+
 /// Input channels with outliers are computed beside the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SplitColumns {
@@ -147,6 +183,8 @@ impl Step {
             Step::RotateHeads(_) => "rotate_heads",
             Step::RotateOnline(_) => "rotate_online",
             Step::Smooth(_) => "smooth",
+            Step::SmoothModalities(_) => "smooth_modalities",
+            Step::Compensate(_) => "compensate",
             Step::SplitColumns(_) => "split_columns",
             Step::Quantize(_) => "quantize",
         }
@@ -158,6 +196,8 @@ impl Step {
             Step::FuseNorms(_) | Step::RotateStream(_) | Step::RotateHeads(_) => None,
             Step::RotateOnline(RotateOnline { sites, .. })
             | Step::Smooth(Smooth { sites, .. })
+            | Step::SmoothModalities(SmoothModalities { sites, .. })
+            | Step::Compensate(Compensate { sites, .. })
             | Step::SplitColumns(SplitColumns { sites, .. })
             | Step::Quantize(Quantize { sites, .. }) => Some(sites),
         }

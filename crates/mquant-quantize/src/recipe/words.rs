@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::{ActOrder, Clip, HadamardFallback, RotationKind, Sequential, Sinks, SitePattern, SiteSelector};
+use super::{
+    ActOrder, Clip, HadamardFallback, RotationKind, Sequential, Sinks, SitePattern, SiteSelector, SmoothingVectors,
+};
 use mquant_model::bundle::InputFormat;
 use mquant_model::excerpt::quoted;
 use mquant_model::nn::{CacheFormat, Tower};
@@ -33,6 +35,7 @@ words!(Sequential { "block" = Sequential::Block, "site" = Sequential::Site });
 words!(Sinks { "keep" = Sinks::Keep, "per_token" = Sinks::PerToken });
 words!(CacheFormat { "int8" = CacheFormat::Codes, "float" = CacheFormat::Float });
 words!(RotationKind { "hadamard" = RotationKind::Hadamard, "ones_preserving" = RotationKind::OnesPreserving });
+words!(SmoothingVectors { "per_modality" = SmoothingVectors::PerModality, "uniform" = SmoothingVectors::Uniform });
 words!(HadamardFallback { "pad" = HadamardFallback::Pad, "blocks" = HadamardFallback::Blocks });
 words!(Clip { "none" = Clip::None, "search" = Clip::Search });
 words!(InputFormat {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::words::{ObserverName, Word};
 use super::{
-    ActOrder, FuseNorms, Observer, Quantize, Recipe, RotateHeads, RotateOnline, RotateStream, SiteSelector, Smooth,
-    SplitColumns, Step, Target, Towers, WeightMethod,
+    ActOrder, Compensate, FuseNorms, Observer, Quantize, Rank, Recipe, RotateHeads, RotateOnline, RotateStream,
+    SiteSelector, Smooth, SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 
 impl Recipe {
@@ -101,6 +101,19 @@ impl Lines {
             Step::Smooth(Smooth { sites, alpha }) => {
                 self.sites(sites);
                 self.number("alpha", *alpha);
+            }
+            Step::SmoothModalities(SmoothModalities { sites, alpha, vectors }) => {
+                self.sites(sites);
+                self.number("alpha", *alpha);
+                self.text("vectors", vectors.word());
+            }
+            Step::Compensate(Compensate { sites, rank }) => {
+                self.sites(sites);
+                match rank {
+                    Rank::Ratio(ratio) => self.number("rank_ratio", *ratio),
+                    Rank::Absolute(rank) => self.line("rank", rank),
+                    Rank::Budget(share) => self.number("budget", *share),
+                }
             }
             Step::SplitColumns(SplitColumns { sites, limits }) => {
                 self.sites(sites);

@@ -10,6 +10,7 @@
 //! To add a step: a file here and a line in this list.
 
 mod error;
+mod fold_scales;
 mod fuse_norms;
 mod read_change;
 mod rotate_heads;
@@ -17,6 +18,7 @@ mod rotate_online;
 mod rotate_stream;
 mod rotation;
 mod smooth;
+mod smooth_modalities;
 mod split_columns;
 mod streams;
 mod wide;
@@ -24,7 +26,7 @@ mod wide;
 use std::collections::BTreeMap;
 
 use mquant_kernels::Cpu;
-use mquant_model::nn::{Part, SiteId};
+use mquant_model::nn::{Modality, Part, SiteId};
 
 pub use error::TransformError;
 pub use fuse_norms::FuseNorms;
@@ -34,11 +36,26 @@ pub use rotate_online::{HadamardFallback, RotateOnline};
 pub use rotate_stream::RotateStream;
 pub use rotation::{Rotation, RotationKind};
 pub use smooth::Smooth;
+pub use smooth_modalities::{ModalityVectors, SmoothModalities, SmoothingVectors};
 pub use split_columns::{ColumnLimits, columns_to_split};
 pub use streams::{StreamNorm, Streams};
 
-/// The largest magnitude of every channel of sites' activations, as samples showed them.
-pub type SeenChannels = BTreeMap<SiteId, Vec<f32>>;
+/// The largest magnitude of every channel of sites' activations in the rows of each modality, as samples showed them.
+pub type SeenChannels = BTreeMap<SiteId, BTreeMap<Modality, Vec<f32>>>;
+
+/// The largest magnitude of every channel, whatever the modality.
+fn largest(seen: &BTreeMap<Modality, Vec<f32>>) -> Vec<f32> {
+    let mut all = vec![0f32; seen.values().map(Vec::len).max().unwrap_or(0)];
+    for seen in seen.values() {
+        all.iter_mut().zip(seen).for_each(|(most, v)| *most = most.max(*v));
+    }
+    all
+}
+
+/// [`largest`] of a site.
+fn largest_seen(seen: &SeenChannels, site: SiteId) -> Result<Vec<f32>, TransformError> {
+    seen.get(&site).map(largest).ok_or(TransformError::NotSeen { site })
+}
 
 /// One step, applied to every part of a model.
 pub trait Transform: Send + Sync {

@@ -107,7 +107,7 @@ mod tests {
     fn linear(rows: usize, cols: usize) -> Linear {
         let values = (0..rows * cols).map(|i| ((i * 37) % 23) as f32 - 11.0).collect();
         let bias = Some((0..rows).map(|i| i as f32).collect());
-        Linear { weight: Weight::Float(Matrix::from_f32(values, rows, cols)), bias, side: None }
+        Linear::plain(Weight::Float(Matrix::from_f32(values, rows, cols)), bias)
     }
 
     #[test]

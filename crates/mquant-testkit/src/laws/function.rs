@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use mquant::kernels::{Cpu, Rows};
 use mquant::models::Model;
-use mquant::nn::{SiteId, SiteKind, SiteObserver, SiteRows, Tower};
+use mquant::nn::{Part, SiteId, SiteKind, SiteObserver, SiteRows, Tower};
 use mquant::run::LoadedModel;
 use mquant::transform::{
-    FuseNorms, HadamardFallback, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels, Smooth, Streams,
-    Transform,
+    FuseNorms, HadamardFallback, ReadChanges, RotateHeads, RotateOnline, RotateStream, RotationKind, SeenChannels,
+    Smooth, SmoothModalities, SmoothingVectors, Streams, Transform, TransformError,
 };
 
 use super::{distance, engine, prepare};
@@ -78,6 +78,11 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
     };
     let heads = || within(RotateHeads::new(towers.iter().copied(), 7));
     let online = |otherwise| within(RotateOnline::new(of_kind(&[SiteKind::Down]), otherwise));
+    let every = [SiteKind::Qkv, SiteKind::Out, SiteKind::Up, SiteKind::Down];
+    let text_vectors = |sites: &BTreeSet<SiteId>| {
+        let of_decoder = sites.iter().copied().filter(|site| site.tower() == Tower::Language).collect();
+        TextVectors(SmoothModalities::new(of_decoder, 0.5, SmoothingVectors::PerModality))
+    };
     let (hadamard, ones) = (RotationKind::Hadamard, RotationKind::OnesPreserving);
     vec![
         ("fuse_norms", vec![within(FuseNorms::new(&streams, [Tower::Language]).expect("a stream"))]),
@@ -96,8 +101,24 @@ fn combinations(loaded: &LoadedModel) -> Vec<(&'static str, Vec<Step>)> {
         ("rotate_online", vec![online(HadamardFallback::Pad)]),
         ("rotate_online in blocks", vec![online(HadamardFallback::Blocks)]),
         ("smooth", vec![within(Smooth::new(of_kind(&[SiteKind::Qkv, SiteKind::Out, SiteKind::Up]), 0.5))]),
+        ("smooth_modalities", vec![within(text_vectors(&of_kind(&every)))]),
+        (
+            "smooth_modalities, rotated",
+            vec![fuse(), rotate(&towers, hadamard, 4), heads(), within(text_vectors(&of_kind(&every)))],
+        ),
         ("all of MQuant", vec![fuse(), rotate(&towers, hadamard, 3), heads(), online(HadamardFallback::Pad)]),
     ]
+}
+
+/// Smoothing by modality as far as floats know it: the vectors of text are folded. What is left for the rows of other
+/// modalities belongs to integer sites.
+struct TextVectors(SmoothModalities);
+
+impl Transform for TextVectors {
+    fn apply(&self, _: Cpu, part: &mut dyn Part, seen: &SeenChannels) -> Result<ReadChanges, TransformError> {
+        let vectors = self.0.initial(part, seen)?;
+        Ok(self.0.fold(part, &vectors)?.0)
+    }
 }
 
 /// Applies the steps to all parts but perhaps one; says which streams that one reads or writes.
@@ -116,15 +137,17 @@ fn apply(model: &mut Model, steps: &[Step], seen: &SeenChannels, skipped: Option
     touched
 }
 
-/// Notes the largest magnitude of every channel.
+/// Notes the largest magnitude of every channel in the rows of each modality.
 #[derive(Default)]
 struct Seen(SeenChannels);
 
 impl SiteObserver for Seen {
-    fn observe(&mut self, site: SiteId, x: &Rows, _: SiteRows<'_>) {
-        let channels = self.0.entry(site).or_insert_with(|| vec![0.0; x.features()]);
-        for row in 0..x.rows() {
-            channels.iter_mut().zip(x.row(row)).for_each(|(most, v)| *most = most.max(v.abs()));
+    fn observe(&mut self, site: SiteId, x: &Rows, rows: SiteRows<'_>) {
+        for (modality, range) in rows.spans.iter() {
+            let channels = self.0.entry(site).or_default().entry(modality).or_insert_with(|| vec![0.0; x.features()]);
+            for row in range {
+                channels.iter_mut().zip(x.row(row)).for_each(|(most, v)| *most = most.max(v.abs()));
+            }
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Law 5: integer sites give the same bits on every kernel, with any number of threads, chunk and batch; whole models do so
 //! at one instruction level, and come close across levels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use mquant::bundle::{InputFormat, NormFormat, SiteQuant, WeightFormat};
+use mquant::input::Modality;
 use mquant::kernels::{
     AttendJob, Backend, Bits, Cpu, CpuBackend, Hadamard, HeadShape, KvCodes, Level, Matrix, OutlierColumns,
-    PackedWeight, Product, Products, QuantRows, RopeTable, RowPrologue, RowScales, Rows, SiteInput,
+    PackedWeight, Product, Products, QuantRows, RopeTable, RowBranch, RowPrologue, RowScales, Rows, SiteInput,
 };
 use mquant::nn::{SiteId, SiteKind, Tower};
 use mquant::quantize::IntFormat;
@@ -68,6 +69,10 @@ impl Backend for SitesAt {
         self.sites.multiply(x, products);
     }
 
+    fn branch(&self, x: &mut QuantRows, branches: &[RowBranch<'_>]) {
+        self.sites.branch(x, branches);
+    }
+
     fn rope(&self, x: &mut Rows, table: &RopeTable) {
         self.sites.rope(x, table);
     }
@@ -111,7 +116,16 @@ fn mixture(model: &FloatModel, site: SiteId) -> SiteQuant {
         (None, SiteKind::Patch) => (NormFormat::Published, None, vec![0, 1175]),
         _ => (NormFormat::Published, None, Vec::new()),
     };
-    SiteQuant { norm, rotation: rotation.map(Arc::new), side_columns, ..SiteQuant::new(weight, input) }
+    let is_decoder_block = site.tower() == Tower::Language && site.block_index().is_some();
+    let others = [Modality::Vision, Modality::Audio];
+    let (gains, branches) = match (is_decoder_block, site.kind) {
+        (true, SiteKind::Out) => (others.into(), BTreeMap::from(others.map(|modality| (modality, 9)))),
+        (true, SiteKind::Up) => (others.into(), BTreeMap::new()),
+        (true, SiteKind::Down) => (BTreeSet::new(), BTreeMap::from([(Modality::Vision, 3)])),
+        _ => (BTreeSet::new(), BTreeMap::new()),
+    };
+    let rotation = rotation.map(Arc::new);
+    SiteQuant { norm, rotation, side_columns, gains, branches, ..SiteQuant::new(weight, input) }
 }
 
 /// A bundle of the model in `dir`, loaded.

@@ -1,5 +1,7 @@
 //! Law 4: rows may be computed in any order; positions, masks and caches follow the original index.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mquant::bundle::{InputFormat, SiteQuant, WeightFormat};
 use mquant::input::{Modality, ModalitySpans};
 use mquant::kernels::{Bits, Cpu, CpuBackend, Rows};
@@ -59,7 +61,14 @@ fn per_modality(site: SiteId) -> SiteQuant {
         (Tower::Language, _) => (Bits::Four, InputFormat::PerModality),
         _ => (Bits::Eight, InputFormat::PerTensor),
     };
-    SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input)
+    let quant = SiteQuant::new(WeightFormat::Int(IntFormat::per_channel(bits)), input);
+    if site.tower() != Tower::Language || site.block_index().is_none() {
+        return quant;
+    }
+    // The input of `down` comes as codes from the product before it: no gains there.
+    let others = [Modality::Vision, Modality::Audio];
+    let gains = if site.kind == SiteKind::Down { BTreeSet::new() } else { others.into() };
+    SiteQuant { gains, branches: BTreeMap::from(others.map(|modality| (modality, 5))), ..quant }
 }
 
 /// What a different place in a matrix of floats may cost: the product of few rows sums a row at its end in another order.

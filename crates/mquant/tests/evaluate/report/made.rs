@@ -237,6 +237,7 @@ fn site(seed: u64, kind: &str, modalities: &[&str]) -> SiteReport {
         clipped: of(&|s| if s.is_multiple_of(3) { 0.0 } else { 1e-5 * 10f64.powf(3.0 * chance(s + 4)) }),
         output_sqnr_db: of(&|s| 17.0 + 14.0 * chance(s + 5)),
         measured_rows: rows,
+        ..SiteReport::default()
     }
 }
 

@@ -54,7 +54,7 @@ fn head() -> SiteQuant {
 
 fn scales(side: &[f32]) -> StaticScales {
     let of = |scales: &[f32]| BTreeMap::from([(SiteId::HEAD, scales.to_vec())]);
-    StaticScales { input: of(&[0.1, 0.2]), side: of(side) }
+    StaticScales { input: of(&[0.1, 0.2]), side: of(side), ..StaticScales::default() }
 }
 
 const MAIN: &str = "lm_head.weight";
