@@ -216,7 +216,7 @@ fn write_floats(writer: &mut BundleWriter, name: &str, matrix: &Matrix, dtype: D
 
 fn scales(quantization: &Quantization, scale: f32) -> BTreeMap<SiteId, Vec<f32>> {
     let of = |site: &SiteQuant| match site.input {
-        InputFormat::Float | InputFormat::PerToken => Vec::new(),
+        InputFormat::Float | InputFormat::PerToken | InputFormat::PerTokenSix => Vec::new(),
         InputFormat::PerTensor => vec![scale],
         InputFormat::PerModality => (1..=quantization.modalities.len()).map(|i| scale * i as f32).collect(),
     };

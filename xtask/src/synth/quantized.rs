@@ -78,7 +78,7 @@ pub(super) fn input_scales(quantization: &Quantization) -> BTreeMap<SiteId, Vec<
         largest / LARGEST
     };
     let of = |(id, site): (&SiteId, &SiteQuant)| match site.input {
-        InputFormat::Float | InputFormat::PerToken => None,
+        InputFormat::Float | InputFormat::PerToken | InputFormat::PerTokenSix => None,
         InputFormat::PerTensor => Some((*id, vec![scale(id)])),
         InputFormat::PerModality => {
             let factor = |modality: &Modality| if *modality == Modality::Text { 1.0 } else { MEDIA };

@@ -130,6 +130,7 @@ impl PartReport {
             InputFormat::PerTensor => "per_tensor",
             InputFormat::PerModality => "per_modality",
             InputFormat::PerToken => "per_token",
+            InputFormat::PerTokenSix => "per_token_6bit",
         };
         Self { weight_bits: target.bits(), group_size, input }
     }

@@ -26,6 +26,8 @@ pub enum RowScales<'a> {
     Static(&'a [f32]),
     /// The largest magnitude of each row maps to 127.
     PerToken,
+    /// The largest magnitude of each row maps to 31: 6 bits, in 8-bit codes.
+    PerTokenSix,
 }
 
 /// The scale that maps magnitudes up to `absmax` to codes of at most `largest`: absmax / largest, at least 1e-8 and finite.

@@ -303,6 +303,7 @@ fn quantize(cpu: Cpu, x: &[f32], i: usize, scales: RowScales<'_>, to: RowCodes<'
     *to.scale = match scales {
         RowScales::Static(scales) => scales[i],
         RowScales::PerToken => quantize_rows::scale_of(quantize_rows::absmax(cpu, x), 127.0),
+        RowScales::PerTokenSix => quantize_rows::scale_of(quantize_rows::absmax(cpu, x), 31.0),
     };
     *to.sum = quantize_rows::quantize(cpu, x, 1.0 / *to.scale, to.codes);
 }

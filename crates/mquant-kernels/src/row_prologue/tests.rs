@@ -151,7 +151,7 @@ fn codes_are_those_of_the_rows_in_f32() {
             every_combination(n, |source, steps| {
                 let x = expected(source, steps);
                 let given: Vec<f32> = (0..x.rows()).map(|i| 0.01 + i as f32 * 0.003).collect();
-                for scales in [RowScales::Static(&given), RowScales::PerToken] {
+                for scales in [RowScales::Static(&given), RowScales::PerToken, RowScales::PerTokenSix] {
                     let want = codes_of(&x, scales);
                     for cpu in Cpu::levels() {
                         let got = threads.run(|| quantized(cpu, source, steps, scales, None));
@@ -165,9 +165,11 @@ fn codes_are_those_of_the_rows_in_f32() {
 
 /// The codes of rows with scales: those of the definition, one by one.
 fn codes_of(x: &Rows, scales: RowScales<'_>) -> QuantRows {
+    let largest = |i: usize, code: f32| (x.row(i).iter().fold(0f32, |most, v| most.max(v.abs())) / code).max(1e-8);
     let scale = |i: usize| match scales {
         RowScales::Static(given) => given[i],
-        RowScales::PerToken => (x.row(i).iter().fold(0f32, |most, v| most.max(v.abs())) / 127.0).max(1e-8),
+        RowScales::PerToken => largest(i, 127.0),
+        RowScales::PerTokenSix => largest(i, 31.0),
     };
     let scales: Vec<f32> = (0..x.rows()).map(scale).collect();
     let code =

@@ -20,7 +20,7 @@ pub enum BundleError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Field(#[from] FieldError),
-    #[error("{file}: {field} is {found}, this version reads format version {FORMAT_VERSION}")]
+    #[error("{file}: {field} is {found}, this version reads format versions up to {FORMAT_VERSION}")]
     Version { file: String, field: String, found: usize },
     #[error(
         "{file}: {field} does not list the sites of the model{}{}",

@@ -72,21 +72,24 @@ pub enum InputFormat {
     PerModality,
     /// Each row by its own largest magnitude.
     PerToken,
+    /// The same in 6 bits.
+    PerTokenSix,
 }
 
 /// Every way an input is quantised, by its name.
-const INPUTS: [(&str, InputFormat); 4] = [
+const INPUTS: [(&str, InputFormat); 5] = [
     ("float", InputFormat::Float),
     ("per_tensor", InputFormat::PerTensor),
     ("per_modality", InputFormat::PerModality),
     ("per_token", InputFormat::PerToken),
+    ("per_token_6bit", InputFormat::PerTokenSix),
 ];
 
 impl InputFormat {
     /// Static scales a site stores.
     pub fn scales(self, modalities: &[Modality]) -> usize {
         match self {
-            InputFormat::Float | InputFormat::PerToken => 0,
+            InputFormat::Float | InputFormat::PerToken | InputFormat::PerTokenSix => 0,
             InputFormat::PerTensor => 1,
             InputFormat::PerModality => modalities.len(),
         }
@@ -109,7 +112,7 @@ impl SiteQuant {
 
     /// Whether it has something that format version 1 has not.
     pub(super) fn needs_version_2(&self) -> bool {
-        !(self.gains.is_empty() && self.branches.is_empty())
+        !(self.gains.is_empty() && self.branches.is_empty()) || self.input == InputFormat::PerTokenSix
     }
 
     /// Static scales of side channels that the site stores.
@@ -132,7 +135,9 @@ impl SiteQuant {
             16 => WeightFormat::Float,
             _ => return Err(fields.unsupported("weight_bits", "4, 8 or 16").into()),
         };
-        let input = fields.choice("input", &INPUTS)?;
+        // The last one came with version 2.
+        let inputs = if version == 1 { &INPUTS[..4] } else { &INPUTS };
+        let input = fields.choice("input", inputs)?;
         if weight == WeightFormat::Float {
             if group.is_some() {
                 return Err(fields.conflict("group_size", "null where weight_bits is 16").into());

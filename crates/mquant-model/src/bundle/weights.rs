@@ -352,6 +352,7 @@ fn input(
     Ok(match format {
         InputFormat::Float => InputQuant::Float,
         InputFormat::PerToken => InputQuant::PerToken,
+        InputFormat::PerTokenSix => InputQuant::PerTokenSix,
         InputFormat::PerTensor => InputQuant::PerTensor(input_scales(tensors, name)?[0]),
         InputFormat::PerModality => {
             let scales = input_scales(tensors, name)?;

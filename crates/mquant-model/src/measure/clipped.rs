@@ -76,7 +76,7 @@ impl SiteObserver for ClippedShare {
             let scale = match input {
                 InputQuant::PerTensor(scale) => *scale,
                 InputQuant::PerModality(scales) => scales.of(modality),
-                InputQuant::Float | InputQuant::PerToken => continue,
+                InputQuant::Float | InputQuant::PerToken | InputQuant::PerTokenSix => continue,
             };
             let seen = self.seen.entry((site, modality)).or_default();
             for row in range {

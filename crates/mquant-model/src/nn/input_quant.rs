@@ -15,6 +15,8 @@ pub enum InputQuant {
     PerModality(ModalityScales),
     /// Each row by its own largest magnitude, found while running.
     PerToken,
+    /// The same in 6 bits, which run as 8-bit codes from −31 to 31.
+    PerTokenSix,
 }
 
 /// One static scale for each modality.
@@ -32,7 +34,7 @@ impl InputQuant {
     /// The static scale of each of `rows` rows; nothing where scales are not static.
     pub(super) fn fill(&self, rows: usize, spans: &ModalitySpans, out: &mut Vec<f32>) {
         match self {
-            InputQuant::Float | InputQuant::PerToken => {}
+            InputQuant::Float | InputQuant::PerToken | InputQuant::PerTokenSix => {}
             InputQuant::PerTensor(scale) => {
                 out.clear();
                 out.resize(rows, *scale);
@@ -41,10 +43,11 @@ impl InputQuant {
         }
     }
 
-    /// Where the scales of rows come from, `filled` being what [`fill`](Self::fill) left.
-    pub(super) fn scales<'f>(&self, filled: &'f [f32]) -> RowScales<'f> {
+    /// Where the scales of rows come from, `filled` being the static scale of each row where there are static ones.
+    pub fn scales<'f>(&self, filled: &'f [f32]) -> RowScales<'f> {
         match self {
             InputQuant::Float | InputQuant::PerToken => RowScales::PerToken,
+            InputQuant::PerTokenSix => RowScales::PerTokenSix,
             InputQuant::PerTensor(_) | InputQuant::PerModality(_) => RowScales::Static(filled),
         }
     }

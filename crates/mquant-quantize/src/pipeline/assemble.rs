@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::report::{SiteReport, UnitReport};
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedUnit, QuantizedWeight};
+use super::smoothing_file::{self, Smoothing};
 use super::{PipelineError, QuantizeOptions, Summary, card, unit_file};
 use crate::job::Job;
 use crate::quantize::IntFormat;
@@ -34,6 +35,8 @@ pub(super) struct Collected {
     biases: BTreeMap<SiteId, Vec<bool>>,
     /// Parts with a map behind what writes their stream.
     maps: BTreeSet<PartId>,
+    /// What smoothing folded.
+    smoothing: Smoothing,
 }
 
 impl Collected {
@@ -49,6 +52,7 @@ impl Collected {
 
     pub(super) fn note_unit(&mut self, id: PartId, unit: &QuantizedUnit) {
         unit.sites.iter().for_each(|site| self.note(site));
+        self.smoothing.extend(unit.smoothing.clone());
         if unit.map.is_some() {
             self.maps.insert(id);
         }
@@ -87,6 +91,7 @@ fn stored(input: &InputQuant, modalities: &[Modality]) -> (InputFormat, Vec<f32>
     match input {
         InputQuant::Float => (InputFormat::Float, Vec::new()),
         InputQuant::PerToken => (InputFormat::PerToken, Vec::new()),
+        InputQuant::PerTokenSix => (InputFormat::PerTokenSix, Vec::new()),
         InputQuant::PerTensor(scale) => (InputFormat::PerTensor, vec![*scale]),
         InputQuant::PerModality(scales) => {
             (InputFormat::PerModality, modalities.iter().map(|modality| scales.of(*modality)).collect())
@@ -133,6 +138,9 @@ pub(super) fn finish(
         }
         let (folder, written) = writer.finish_tensors(&collected.scales)?;
         bytes = written;
+        if !collected.smoothing.is_empty() {
+            folder.write(smoothing_file::FILE, &smoothing_file::to_bytes(&collected.smoothing))?;
+        }
         Ok(folder)
     })?;
     Ok(bytes)

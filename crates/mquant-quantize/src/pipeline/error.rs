@@ -63,11 +63,15 @@ pub enum PipelineError {
         /// Why.
         source: PackError,
     },
-    /// What a recipe does to floats before rounding is not known without its samples.
-    #[error("recipe {recipe} smooths by what it has seen: its floats cannot be made again from the model alone")]
+    /// What a recipe does to floats before rounding is not known without what it folded.
+    #[error("recipe {recipe} smooths by what it has seen: {bundle} has no {file} that says by what")]
     Restore {
         /// Which.
         recipe: String,
+        /// The bundle that was made by it.
+        bundle: String,
+        /// The file that is missing or damaged.
+        file: &'static str,
     },
     /// 8 bits at all of the sites that have 4 are not as near to the float model as was asked for.
     #[error(

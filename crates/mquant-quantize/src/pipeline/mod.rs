@@ -24,6 +24,7 @@ mod calibration_batches;
 mod site;
 mod site_error;
 mod smoothing;
+mod smoothing_file;
 mod spread;
 mod transform_history;
 mod steps;

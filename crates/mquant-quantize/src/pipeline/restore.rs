@@ -7,12 +7,13 @@ use std::fmt;
 use mquant_kernels::{Bits, Cpu, Dtype, PackedWeight};
 
 use super::site::part;
+use super::smoothing_file::{self, Smoothing};
 use super::steps::{Change, ChangingStep};
 use super::unit::Working;
 use super::{PipelineError, sites, steps};
 use crate::quantize::{IntFormat, rtn};
 use crate::recipe::{Recipe, Target};
-use crate::transform::SeenChannels;
+use crate::transform::{SeenChannels, fold_known_scales};
 use mquant_model::bundle::InputFormat;
 use mquant_model::error::Result;
 use mquant_model::models::Model;
@@ -47,7 +48,7 @@ impl fmt::Display for Restored {
 impl Restored {
     /// What a recipe would have to decide for it.
     pub fn of(self, target: Target) -> Target {
-        let Target::Int { format, method, clip, input } = target else { return target };
+        let Target::Int { format, method, clip, input, input_bits } = target else { return target };
         let format = match self {
             Restored::EightBits | Restored::EightBitsPerToken => IntFormat { bits: Bits::Eight, ..format },
             Restored::Float | Restored::PerToken => format,
@@ -58,7 +59,7 @@ impl Restored {
         };
         match self {
             Restored::Float => Target::Float,
-            _ => Target::Int { format, method, clip, input },
+            _ => Target::Int { format, method, clip, input, input_bits },
         }
     }
 }
@@ -68,6 +69,8 @@ pub struct Restorer<'a> {
     float: &'a LoadedModel,
     cpu: Cpu,
     steps: Vec<ChangingStep>,
+    /// What smoothing folded when the model was quantised.
+    smoothing: Smoothing,
     dtype: Dtype,
 }
 
@@ -78,17 +81,25 @@ impl std::fmt::Debug for Restorer<'_> {
 }
 
 impl<'a> Restorer<'a> {
-    /// Of the float model that was quantised by the recipe; transforms run with the instructions of `cpu`.
+    /// Of the float model that was quantised by the recipe into the bundle `quantised`; transforms run with the instructions of
+    /// `cpu`.
     ///
     /// # Errors
-    /// The recipe does not fit the model, or what it does to floats depends on calibration samples.
-    pub fn new(float: &'a LoadedModel, recipe: &Recipe, cpu: Cpu) -> Result<Self> {
+    /// The recipe does not fit the model, or it smooths and the bundle does not say by what.
+    pub fn new(float: &'a LoadedModel, quantised: &LoadedModel, recipe: &Recipe, cpu: Cpu) -> Result<Self> {
         let plan = recipe.check(&sites(&float.model))?;
         let steps = steps::of(recipe, &plan, &float.model)?;
+        let mut smoothing = Smoothing::new();
         if steps.iter().any(|step| step.change.needs_activations()) {
-            return Err(PipelineError::Restore { recipe: recipe.name.clone() }.into());
+            let bundle = quantised.checkpoint.dir();
+            let missing = || PipelineError::Restore {
+                recipe: recipe.name.clone(),
+                bundle: bundle.display().to_string(),
+                file: smoothing_file::FILE,
+            };
+            smoothing = smoothing_file::read(bundle).ok_or_else(missing)?;
         }
-        Ok(Self { float, cpu, steps, dtype: float.model.decoder.embedding.0.dtype() })
+        Ok(Self { float, cpu, steps, smoothing, dtype: float.model.decoder.embedding.0.dtype() })
     }
 
     /// Changes sites of the quantised model.
@@ -126,8 +137,16 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         for step in &self.steps {
-            let Change::Transform(transform) = &step.change else { continue };
-            transform.apply(self.cpu, working.part(), &SeenChannels::new())?;
+            match &step.change {
+                Change::Transform(transform) if !transform.needs_activations() => {
+                    transform.apply(self.cpu, working.part(), &SeenChannels::new())?;
+                }
+                _ => {
+                    let of_step = self.smoothing.iter().filter(|((index, _), _)| *index == step.index);
+                    let scales = of_step.map(|((_, site), scales)| (*site, scales.clone())).collect();
+                    fold_known_scales(working.part(), &scales)?;
+                }
+            }
         }
         let sites = working.part().sites();
         floats.extend(sites.iter().filter(|site| wanted.contains(&site.id)).map(|site| (site.id, FloatSite::of(site))));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mquant_kernels::{Dtype, Hadamard, IntWeight, Matrix, PackError, PackedWeight, Products};
 
 use super::report::{SiteReport, UnitReport};
+use super::smoothing_file::Smoothing;
 use mquant_model::nn::{
     Branch, ColumnSplit, InputQuant, Linear, Modality, ModalityGains, Norm, Output, Part, SiteId, SiteMut, Weight,
 };
@@ -18,6 +19,8 @@ pub(super) struct QuantizedUnit {
     pub(super) table: Option<Matrix>,
     /// The map behind what writes its stream.
     pub(super) map: Option<Matrix>,
+    /// What smoothing folded.
+    pub(super) smoothing: Smoothing,
     pub(super) report: UnitReport,
 }
 

@@ -65,7 +65,7 @@ pub(super) fn quantize(
     let mut report = SiteReport { weight_bits: plan.target.bits(), ..report };
     let (input, split) = match plan.target {
         Target::Float => (InputQuant::Float, None),
-        Target::Int { input, .. } => inputs(input, seen, side, rules, &mut report),
+        Target::Int { .. } => inputs(plan.target, seen, side, rules, &mut report),
     };
     let channels = split.as_ref().map_or(&[][..], |split| &split.channels);
     let linears = match plan.target {
@@ -183,18 +183,23 @@ pub(super) fn part(weight: &Matrix, channels: &[u32]) -> (Matrix, Option<Matrix>
 
 /// How the activation and its split channels become codes.
 fn inputs(
-    format: InputFormat,
+    target: Target,
     seen: Option<&SiteStatistics>,
     side: Vec<u32>,
     rules: Rules,
     report: &mut SiteReport,
 ) -> (InputQuant, Option<ColumnSplit>) {
+    let (format, largest) = (target.input(), target.input_bits().largest());
     let is_static = matches!(format, InputFormat::PerTensor | InputFormat::PerModality);
     let Some(seen) = seen else {
         if is_static {
             report.notes.push("no activation was seen: scales are found while running, one a row".to_owned());
         }
-        let input = if format == InputFormat::Float { InputQuant::Float } else { InputQuant::PerToken };
+        let input = match format {
+            InputFormat::Float => InputQuant::Float,
+            InputFormat::PerTokenSix => InputQuant::PerTokenSix,
+            _ => InputQuant::PerToken,
+        };
         return (input, None);
     };
     note_rows(seen, is_static, report);
@@ -203,11 +208,11 @@ fn inputs(
         Sinks::PerToken if is_static && has_sink => InputFormat::PerToken,
         _ => format,
     };
-    let main = |rows: &SeenRows| range(rows, rules.observer, &side);
+    let main = |rows: &SeenRows| range(rows, rules.observer, &side, largest);
     for (modality, rows) in &seen.modalities {
         report.absmax.insert(modality.to_string(), rows.absmax(|c| !side.contains(&c)));
     }
-    let input = scales(format, seen, main);
+    let input = scales((format, largest), seen, main);
     match &input {
         InputQuant::PerTensor(scale) => {
             report.scales.extend(seen.modalities.keys().map(|m| (m.to_string(), *scale)));
@@ -215,12 +220,12 @@ fn inputs(
         InputQuant::PerModality(s) => {
             report.scales.extend(seen.modalities.keys().map(|m| (m.to_string(), s.of(*m))));
         }
-        InputQuant::Float | InputQuant::PerToken => {}
+        InputQuant::Float | InputQuant::PerToken | InputQuant::PerTokenSix => {}
     }
     if side.is_empty() {
         return (input, None);
     }
-    let of_side = scales(format, seen, |rows| rows.absmax(|c| side.contains(&c)));
+    let of_side = scales((format, largest), seen, |rows| rows.absmax(|c| side.contains(&c)));
     (input, Some(ColumnSplit { channels: side, input: of_side }))
 }
 
@@ -243,21 +248,22 @@ fn note_rows(seen: &SiteStatistics, is_static: bool, report: &mut SiteReport) {
 }
 
 /// The largest magnitude that is to have a code of its own.
-fn range(rows: &SeenRows, observer: Observer, side: &[u32]) -> f32 {
+fn range(rows: &SeenRows, observer: Observer, side: &[u32], most: f32) -> f32 {
     match (observer, &rows.histogram) {
         (Observer::Percentile(share), Some(histogram)) => histogram.percentile(share),
-        (Observer::Mse, Some(histogram)) => histogram.mse_scale(127) * 127.0,
+        (Observer::Mse, Some(histogram)) => histogram.mse_scale(most as u32) * most,
         _ => rows.absmax(|channel| !side.contains(&channel)),
     }
 }
 
 /// A modality that was never seen takes the largest range of the others: it clips the least of whatever may come.
-fn scales(format: InputFormat, seen: &SiteStatistics, range: impl Fn(&SeenRows) -> f32) -> InputQuant {
+fn scales((format, code): (InputFormat, f32), seen: &SiteStatistics, range: impl Fn(&SeenRows) -> f32) -> InputQuant {
     let largest = seen.modalities.values().map(&range).fold(0.0, f32::max);
-    let scale = |range: f32| scale_of(range, 127.0).max(SMALLEST_SCALE);
+    let scale = |range: f32| scale_of(range, code).max(SMALLEST_SCALE);
     match format {
         InputFormat::Float => InputQuant::Float,
         InputFormat::PerToken => InputQuant::PerToken,
+        InputFormat::PerTokenSix => InputQuant::PerTokenSix,
         InputFormat::PerTensor => InputQuant::PerTensor(scale(largest)),
         InputFormat::PerModality => {
             let of = |modality| scale(seen.modalities.get(&modality).map_or(largest, &range));
@@ -273,6 +279,7 @@ fn name_of(input: &InputQuant) -> &'static str {
         InputQuant::PerTensor(_) => "per_tensor",
         InputQuant::PerModality(_) => "per_modality",
         InputQuant::PerToken => "per_token",
+        InputQuant::PerTokenSix => "per_token_6bit",
     }
 }
 
@@ -290,7 +297,7 @@ pub(super) fn wants_histogram(plan: &SitePlan, observer: Observer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Sinks;
+    use crate::recipe::{InputBits, Sinks};
 
     /// Rows whose channels reach these magnitudes.
     fn seen(channels: [f32; 3], first_token: f32) -> SeenRows {
@@ -306,7 +313,10 @@ mod tests {
         let seen = SiteStatistics { modalities: modalities.iter().cloned().collect(), hessian: None };
         let cpu = Cpu::detect();
         let rules = Rules { cpu, observer: Observer::MinMax, sinks, floats: mquant_kernels::Dtype::F32 };
-        inputs(format, Some(&seen), vec![1], rules, &mut SiteReport::default())
+        let (format, input) = (IntFormat::per_channel(Bits::Four), format);
+        let (method, clip, input_bits) = (WeightMethod::Rtn, Clip::None, InputBits::Eight);
+        let target = Target::Int { format, method, clip, input, input_bits };
+        inputs(target, Some(&seen), vec![1], rules, &mut SiteReport::default())
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! How far a site on integers is from itself in floats, on rows of one modality at a time: its activation in codes, and
 //! what its linears make of them. Both are the engine's: the same kernels, by the same [`Site`].
 
-use mquant_kernels::{
-    Backend, IntWeight, OutlierColumns, PackError, PackedWeight, RowPrologue, RowScales, Rows, SiteInput,
-};
+use mquant_kernels::{Backend, IntWeight, OutlierColumns, PackError, PackedWeight, RowPrologue, Rows, SiteInput};
 use rayon::prelude::*;
 
 use super::result::{QuantizedLinear, QuantizedSite, QuantizedWeight};
@@ -97,18 +95,17 @@ impl Squares {
 }
 
 fn input_squares(backend: &dyn Backend, made: &QuantizedSite, modality: Modality, x: &Rows) -> Squares {
-    let scale_of = |input: &InputQuant| match input {
-        InputQuant::PerTensor(scale) => Some(vec![*scale; x.rows()]),
-        InputQuant::PerModality(scales) => Some(vec![scales.of(modality); x.rows()]),
-        InputQuant::Float | InputQuant::PerToken => None,
+    let filled = |input: &InputQuant| match input {
+        InputQuant::PerTensor(scale) => vec![*scale; x.rows()],
+        InputQuant::PerModality(scales) => vec![scales.of(modality); x.rows()],
+        InputQuant::Float | InputQuant::PerToken | InputQuant::PerTokenSix => Vec::new(),
     };
-    let main = scale_of(&made.input);
-    let beside = made.split.as_ref().and_then(|split| scale_of(&split.input));
-    let split = made
-        .split
+    let main = filled(&made.input);
+    let beside = made.split.as_ref().map(|split| (split, filled(&split.input)));
+    let split = beside
         .as_ref()
-        .map(|split| OutlierColumns { channels: &split.channels, scales: of_rows(beside.as_deref()) });
-    let codes = backend.quantize(SiteInput::Rows(x), RowPrologue::default(), of_rows(main.as_deref()), split);
+        .map(|(split, filled)| OutlierColumns { channels: &split.channels, scales: split.input.scales(filled) });
+    let codes = backend.quantize(SiteInput::Rows(x), RowPrologue::default(), made.input.scales(&main), split);
     let channels = made.split.as_ref().map_or(&[][..], |split| &split.channels);
     Squares::of(x, |row, values| {
         let scale = f64::from(codes.scales()[row]);
@@ -125,10 +122,6 @@ fn without_branches(made: &QuantizedSite) -> QuantizedSite {
     let mut bare = QuantizedSite { branches: Vec::new(), ..made.clone() };
     bare.linears.iter_mut().for_each(|linear| linear.branches.clear());
     bare
-}
-
-fn of_rows(scales: Option<&[f32]>) -> RowScales<'_> {
-    scales.map_or(RowScales::PerToken, RowScales::Static)
 }
 
 fn clipped(made: &QuantizedSite, modality: Modality, x: &Rows) -> f64 {

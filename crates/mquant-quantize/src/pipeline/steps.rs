@@ -13,6 +13,8 @@ use mquant_model::nn::Tower;
 pub(super) struct ChangingStep {
     /// As a recipe names it.
     pub(super) name: &'static str,
+    /// Its place in the recipe, from 0.
+    pub(super) index: usize,
     pub(super) change: Change,
 }
 
@@ -42,12 +44,12 @@ pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<Chan
         towers.as_slice().iter().copied().filter(|tower| streams.width(*tower).is_ok()).collect()
     };
     let mut steps: Vec<ChangingStep> = Vec::new();
-    for (step, named) in recipe.steps.iter().zip(&plan.steps) {
+    for (index, (step, named)) in recipe.steps.iter().zip(&plan.steps).enumerate() {
         let sites = || -> BTreeSet<_> { named.iter().copied().collect() };
         let transform: Box<dyn Transform> = match step {
             Step::SmoothModalities(smooth) => {
                 let change = Change::Modalities(SmoothModalities::new(sites(), smooth.alpha, smooth.vectors));
-                steps.push(ChangingStep { name: step.name(), change });
+                steps.push(ChangingStep { name: step.name(), index, change });
                 continue;
             }
             Step::FuseNorms(fuse) => Box::new(FuseNorms::new(&streams, there(&fuse.towers))?),
@@ -59,7 +61,7 @@ pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<Chan
             Step::Smooth(smooth) => Box::new(Smooth::new(sites(), smooth.alpha)),
             Step::Compensate(_) | Step::SplitColumns(_) | Step::Quantize(_) => continue,
         };
-        steps.push(ChangingStep { name: step.name(), change: Change::Transform(transform) });
+        steps.push(ChangingStep { name: step.name(), index, change: Change::Transform(transform) });
     }
     Ok(steps)
 }

@@ -24,6 +24,9 @@ struct Head {
     /// The same of its map.
     #[serde(default)]
     map: Option<(String, usize, usize)>,
+    /// Steps and sites of what smoothing folded.
+    #[serde(default)]
+    smoothing: Vec<(usize, String)>,
     report: UnitReport,
 }
 
@@ -71,6 +74,7 @@ enum InputHead {
     PerTensor(u32),
     PerModality([u32; 3]),
     PerToken,
+    PerTokenSix,
 }
 
 impl InputHead {
@@ -80,6 +84,7 @@ impl InputHead {
             InputQuant::PerTensor(scale) => Self::PerTensor(scale.to_bits()),
             InputQuant::PerModality(s) => Self::PerModality([s.text, s.vision, s.audio].map(f32::to_bits)),
             InputQuant::PerToken => Self::PerToken,
+            InputQuant::PerTokenSix => Self::PerTokenSix,
         }
     }
 
@@ -92,6 +97,7 @@ impl InputHead {
                 InputQuant::PerModality(ModalityScales { text, vision, audio })
             }
             Self::PerToken => InputQuant::PerToken,
+            Self::PerTokenSix => InputQuant::PerTokenSix,
         }
     }
 }
@@ -118,7 +124,12 @@ pub(super) fn to_bytes(unit: &QuantizedUnit) -> Vec<u8> {
             (floats.dtype().to_string(), floats.rows(), floats.cols())
         })
     });
-    let head = Head { sites, table, map, report: unit.report.clone() };
+    let smoothing: Vec<(usize, String)> = unit.smoothing.keys().map(|(step, site)| (*step, site.to_string())).collect();
+    for ((step, site), scales) in &unit.smoothing {
+        let (name, bytes) = (format!("smoothing/{step}/{site}"), bytemuck::cast_slice(scales));
+        tensors.push(Stored { name, dtype: StDtype::F64, shape: vec![scales.len()], bytes });
+    }
+    let head = Head { sites, table, map, smoothing, report: unit.report.clone() };
     let head = serde_json::to_string(&head).expect("numbers and strings");
     let views = tensors.iter().map(|t| {
         let view = TensorView::new(t.dtype, t.shape.clone(), t.bytes).expect("as many bytes as the shape says");
@@ -236,7 +247,13 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Option<QuantizedUnit> {
         Some((_, rows, cols)) => load_matrix(&file, name, rows, cols).map(Some),
     };
     let (table, map) = (kept("table", head.table)?, kept("map", head.map)?);
-    Some(QuantizedUnit { sites, table, map, report: head.report })
+    let vector = |(step, site): (usize, String)| {
+        let tensor = file.tensor(&format!("smoothing/{step}/{site}")).ok()?;
+        let scales = (tensor.dtype() == StDtype::F64).then(|| bytemuck::pod_collect_to_vec(tensor.data()))?;
+        Some(((step, SiteId::parse(&site)?), scales))
+    };
+    let smoothing = head.smoothing.into_iter().map(vector).collect::<Option<_>>()?;
+    Some(QuantizedUnit { sites, table, map, smoothing, report: head.report })
 }
 
 fn load_floats(file: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {

@@ -12,13 +12,14 @@ use super::sampled_rows::{Both, SampledRows};
 use super::site::{self, Rules, Smoothed};
 use super::site_error;
 use super::smoothing;
+use super::smoothing_file::Smoothing;
 use super::steps::{Change, ChangingStep};
 use super::transform_history::History;
 use super::unit::Working;
 use super::{Event, PipelineError, UnitReport, Watch};
 use crate::calibrate::statistics::{SiteStatistics, Statistics, Wanted};
 use crate::recipe::{Observer, Plan, Recipe, Sequential, SitePlan, Target};
-use crate::transform::{ModalityVectors, SeenChannels, TransformError};
+use crate::transform::{ModalityVectors, ReadChange, SeenChannels, TransformError};
 use mquant_model::error::Result;
 use mquant_model::input::Modality;
 use mquant_model::nn::{CacheFormat, ObserverRef, PartId, SiteId};
@@ -46,6 +47,14 @@ pub(super) struct Shown<'a> {
     pub(super) prompts: &'a [CalibrationPrompt],
 }
 
+/// What the transforms of a unit did.
+struct Transformed {
+    history: History,
+    /// What rows of other modalities than text are to be multiplied by.
+    factors: ModalityVectors,
+    smoothing: Smoothing,
+}
+
 /// What a pass is to tell.
 #[derive(Default)]
 struct Asked<'a> {
@@ -65,7 +74,7 @@ impl Worker<'_> {
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let unit = shown.unit;
         let mut working = Working::of(unit, &self.loaded.model);
-        let (history, mut factors) = self.transform(shown, &mut working)?;
+        let Transformed { history, mut factors, smoothing } = self.transform(shown, &mut working)?;
         let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
@@ -73,7 +82,7 @@ impl Worker<'_> {
         let rules = Rules { cpu, observer: calibration.observer, sinks: calibration.sinks, floats };
         if let Working::Embedding(embedding) = &working {
             let table = Some(embedding.0.to_dtype(rules.floats));
-            return Ok(Some((QuantizedUnit { sites: Vec::new(), table, map: None, report }, Vec::new())));
+            return Ok(Some((QuantizedUnit { sites: Vec::new(), table, map: None, smoothing, report }, Vec::new())));
         }
         let (table, map) = result::kept_floats(working.part(), rules.floats);
         let ids: Vec<SiteId> = working.part().sites().iter().map(|site| site.id).collect();
@@ -136,7 +145,7 @@ impl Worker<'_> {
                 }
             }
         }
-        Ok(Some((QuantizedUnit { sites: done, table, map, report }, floats.unwrap_or_default())))
+        Ok(Some((QuantizedUnit { sites: done, table, map, smoothing, report }, floats.unwrap_or_default())))
     }
 
     /// Takes the samples through the integer unit: what enters becomes what leaves. Notes how far that is from `floats`,
@@ -173,12 +182,11 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Applies the transforms; those that ask for it are shown what the part as it is then reads. Returns what they did, and
-    /// what rows of other modalities than text are to be multiplied by.
-    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<(History, ModalityVectors)> {
+    /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
+    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<Transformed> {
         let threads = self.runner.threads;
         let mut history = threads.run(|| History::of(working.part()));
-        let mut factors = ModalityVectors::new();
+        let (mut factors, mut smoothing) = (ModalityVectors::new(), Smoothing::new());
         for step in self.steps {
             let mut channels = SeenChannels::new();
             if step.change.needs_activations() && !matches!(working, Working::Embedding(_)) {
@@ -205,11 +213,16 @@ impl Worker<'_> {
                         changes
                     }
                 };
+                for (site, change) in changes.iter().filter(|_| step.change.needs_activations()) {
+                    if let ReadChange::Channels { scale, .. } = change {
+                        smoothing.insert((step.index, *site), scale.clone());
+                    }
+                }
                 history.note(step.name, working.part(), changes);
                 Ok::<_, TransformError>(())
             })?;
         }
-        Ok((history, factors))
+        Ok(Transformed { history, factors, smoothing })
     }
 
     fn wanted(&self, group: &[SiteId], factors: &ModalityVectors) -> BTreeMap<SiteId, Wanted> {

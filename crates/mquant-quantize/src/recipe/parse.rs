@@ -10,9 +10,9 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
-    ActOrder, Calibration, Clip, ColumnLimits, Compensate, FuseNorms, HadamardFallback, Observer, Place, Quantize,
-    Rank, Recipe, RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks, SiteSelector,
-    Smooth, SmoothModalities, SmoothingVectors, SplitColumns, Step, Target, Towers, WeightMethod,
+    ActOrder, Calibration, Clip, ColumnLimits, Compensate, FuseNorms, HadamardFallback, InputBits, Observer, Place,
+    Quantize, Rank, Recipe, RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks,
+    SiteSelector, Smooth, SmoothModalities, SmoothingVectors, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
@@ -115,6 +115,7 @@ struct RawQuantize {
     damping: Option<f64>,
     act_order: Option<bool>,
     input: Option<Spelled<InputFormat>>,
+    input_bits: Option<u32>,
 }
 
 fn half() -> f64 {
@@ -270,6 +271,7 @@ impl RawQuantize {
                 absent("clip", self.clip.map(|word| quoted_word(word.0.word())), float)?;
                 absent("damping", self.damping.map(|n| n.to_string()), float)?;
                 absent("act_order", self.act_order.map(|b| b.to_string()), float)?;
+                absent("input_bits", self.input_bits.map(|n| n.to_string()), float)?;
                 return match self.input {
                     None | Some(Spelled(InputFormat::Float)) => Ok(Target::Float),
                     Some(Spelled(input)) => Err(RecipeError::Conflict {
@@ -310,8 +312,21 @@ impl RawQuantize {
                 found: "nothing".to_owned(),
             });
         };
+        let input_bits = match self.input_bits {
+            None | Some(8) => InputBits::Eight,
+            Some(6) if input != InputFormat::Float => InputBits::Six,
+            Some(6) => {
+                absent("input_bits", Some("6".to_owned()), "input is \"float\"")?;
+                InputBits::Eight
+            }
+            Some(other) => {
+                let (place, found) = (Box::new(place.clone()), other.to_string());
+                return Err(RecipeError::Range { place, field: "input_bits", expected: "6 or 8", found });
+            }
+        };
         let format = IntFormat { bits, group: self.group_size };
-        Ok(Target::Int { format, method, clip: self.clip.map_or(Clip::None, |word| word.0), input })
+        let clip = self.clip.map_or(Clip::None, |word| word.0);
+        Ok(Target::Int { format, method, clip, input, input_bits })
     }
 }
 

@@ -26,4 +26,10 @@ presets![
     "mquant-w8a8",
     "mquant-w8a8-w4a8",
     "mquant-w4a8",
+    "masquant-w8a8",
+    "masquant-w4a8",
+    "masquant-w4a6",
+    "masquant-w4a16",
+    "masquant-static",
+    "mas-mquant",
 ];

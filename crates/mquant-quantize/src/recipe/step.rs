@@ -157,7 +157,37 @@ pub enum Target {
         clip: Clip,
         /// How the activation becomes codes.
         input: InputFormat,
+        /// Bits of the activation.
+        input_bits: InputBits,
     },
+}
+
+/// Bits of an activation. All run in 8-bit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum InputBits {
+    /// Ranges map to 127.
+    #[default]
+    Eight,
+    /// Ranges map to 31: what lies beyond a static range is not clipped until it reaches 127.
+    Six,
+}
+
+impl InputBits {
+    /// The code of the end of a range.
+    pub fn largest(self) -> f32 {
+        match self {
+            InputBits::Eight => 127.0,
+            InputBits::Six => 31.0,
+        }
+    }
+
+    /// How many.
+    pub fn count(self) -> u32 {
+        match self {
+            InputBits::Eight => 8,
+            InputBits::Six => 6,
+        }
+    }
 }
 
 /// How codes are chosen.
@@ -233,10 +263,19 @@ impl Target {
         }
     }
 
+    /// Bits of the activation; 8 where it stays float.
+    pub fn input_bits(&self) -> InputBits {
+        match self {
+            Target::Float => InputBits::Eight,
+            Target::Int { input_bits, .. } => *input_bits,
+        }
+    }
+
     /// How the activation becomes codes.
     pub fn input(&self) -> InputFormat {
         match self {
             Target::Float => InputFormat::Float,
+            Target::Int { input: InputFormat::PerToken, input_bits: InputBits::Six, .. } => InputFormat::PerTokenSix,
             Target::Int { input, .. } => *input,
         }
     }

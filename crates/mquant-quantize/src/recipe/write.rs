@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use mquant_model::bundle::InputFormat;
+
 use super::words::{ObserverName, Word};
 use super::{
-    ActOrder, Compensate, FuseNorms, Observer, Quantize, Rank, Recipe, RotateHeads, RotateOnline, RotateStream,
-    SiteSelector, Smooth, SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
+    ActOrder, Compensate, FuseNorms, InputBits, Observer, Quantize, Rank, Recipe, RotateHeads, RotateOnline,
+    RotateStream, SiteSelector, Smooth, SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 
 impl Recipe {
@@ -141,7 +143,14 @@ impl Lines {
             }
             self.text("clip", clip.word());
         }
-        self.text("input", target.input().word());
+        let Target::Int { input, input_bits, .. } = target else {
+            return self.text("input", InputFormat::Float.word());
+        };
+        self.text("input", input.word());
+        // Every step of before had 8.
+        if *input_bits != InputBits::Eight {
+            self.line("input_bits", input_bits.count());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! divided where it is made, in the gain and bias of the norm or in the outputs of the producer, and their weights are
 //! multiplied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::wide::{float, map_rows};
 use super::{ReadChange, ReadChanges, TransformError};
@@ -56,6 +56,22 @@ pub(super) fn fold_scales(
     }
     let left = part.sites().into_iter().map(|site| site.id).find(|id| sites.contains(id) && !done.contains(id));
     left.map_or(Ok(changes), |site| Err(TransformError::NothingToScale { site }))
+}
+
+/// Moves scales that are known: one for each input of each of the sites that the part has.
+///
+/// # Errors
+/// A site with nothing in front, or with other inputs.
+pub fn fold_known_scales(part: &mut dyn Part, known: &BTreeMap<SiteId, Vec<f64>>) -> Result<(), TransformError> {
+    let sites = known.keys().copied().collect();
+    fold_scales(part, &sites, &mut |Sources { site, of_input, count, .. }| {
+        let known = known.get(&site).filter(|known| known.len() == of_input.len());
+        let known = known.ok_or(TransformError::NotSeen { site })?;
+        let mut scales = vec![1.0; count];
+        of_input.iter().zip(known).for_each(|(source, scale)| scales[*source] = *scale);
+        Ok(scales)
+    })?;
+    Ok(())
 }
 
 /// Returns the scale of each of the site's inputs.

@@ -29,6 +29,7 @@ use mquant_kernels::Cpu;
 use mquant_model::nn::{Modality, Part, SiteId};
 
 pub use error::TransformError;
+pub use fold_scales::fold_known_scales;
 pub use fuse_norms::FuseNorms;
 pub use read_change::{ReadChange, ReadChanges};
 pub use rotate_heads::RotateHeads;

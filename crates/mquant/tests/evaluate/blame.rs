@@ -65,9 +65,15 @@ fn spoilt(pattern: &str) -> Recipe {
 
 #[test]
 fn every_site_restored_gives_the_float_model() {
+    for preset in ["mquant-w4a8", "smoothquant-static", "masquant-static", "mas-mquant"] {
+        every_site_restored(preset);
+    }
+}
+
+fn every_site_restored(preset: &str) {
     let dir = tempfile::tempdir().expect("a folder");
     let float = open(&models("demo-stress"));
-    let recipe = Recipe::preset("mquant-w4a8").expect("a preset");
+    let recipe = Recipe::preset(preset).expect("a preset");
     let samples = samples(8);
     let quantised = bundle(&float, &recipe, &samples, &dir.path().join("out"));
     let asked = referenced(&float, &samples);
@@ -85,14 +91,14 @@ fn every_site_restored_gives_the_float_model() {
     let before = divergence(&engine(&quantised));
     let mut model = (*quantised.model).clone();
     let wanted: BTreeSet<_> = sites(&model).into_iter().collect();
-    Restorer::new(&float, &recipe, mquant::kernels::Cpu::detect())
+    Restorer::new(&float, &quantised, &recipe, mquant::kernels::Cpu::detect())
         .expect("a restorer")
         .restore(&mut model, &wanted, Restored::Float)
         .expect("floats");
     let after = divergence(&engine(&quantised).with_model(Arc::new(model)));
-    println!("{before:.5} nats a token quantised, {after:.7} restored");
+    println!("{preset}: {before:.5} nats a token quantised, {after:.7} restored");
     // What is left is bf16, in which weights are kept, and the codes of keys and values.
-    assert!(after < 0.02 * before && after < 1e-4, "{after} restored, {before} quantised");
+    assert!(after < 0.05 * before && after < 1e-4, "{preset}: {after} restored, {before} quantised");
 }
 
 #[test]

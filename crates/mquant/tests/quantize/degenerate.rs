@@ -23,7 +23,7 @@ fn check_numbers(made: &Made) -> Manifest {
             let found = match site.input {
                 InputQuant::PerTensor(scale) => vec![*scale],
                 InputQuant::PerModality(s) => vec![s.text, s.vision, s.audio],
-                InputQuant::Float | InputQuant::PerToken => Vec::new(),
+                InputQuant::Float | InputQuant::PerToken | InputQuant::PerTokenSix => Vec::new(),
             };
             assert!(found.iter().all(|scale| scale.is_normal() && *scale > 0.0), "{}: {found:?}", site.id);
             scales += found.len();

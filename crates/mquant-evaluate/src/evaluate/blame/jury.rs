@@ -26,7 +26,7 @@ pub(super) struct Jury<'a> {
 
 impl<'a> Jury<'a> {
     pub(super) fn new(suspect: Suspect<'a>, referenced: &'a [Referenced]) -> Result<Self> {
-        let restorer = Restorer::new(suspect.float, suspect.recipe, suspect.engine.cpu)?;
+        let restorer = Restorer::new(suspect.float, suspect.quantised, suspect.recipe, suspect.engine.cpu)?;
         let engine = Engine::new(suspect.float, suspect.engine)?;
         let expected = scores(&engine, referenced)?;
         Ok(Self { suspect, restorer, referenced, expected })

@@ -4,6 +4,7 @@
 
 mod folder;
 mod format_1;
+mod format_2;
 mod kept_panels;
 mod refusals;
 mod round_trip;

@@ -130,7 +130,7 @@ fn configurations_that_do_not_fit_the_tensors_are_named() {
     });
     let message = refused(&without, "BUNDLE_SITES", "2 missing").to_string();
     assert!(message.contains("language.1.down") && message.contains("head"), "{message}");
-    let newer = refused(&set("", "format_version", json!(2)), "BUNDLE_VERSION", "is 2, this version reads");
+    let newer = refused(&set("", "format_version", json!(3)), "BUNDLE_VERSION", "is 3, this version reads");
     assert_eq!(newer.class(), Class::Unsupported);
     assert!(newer.hint().unwrap().contains("quantise the original model anew"));
     refused(&set("", "quant_method", json!("awq")), "FIELD_CHOICE", "quant_method");

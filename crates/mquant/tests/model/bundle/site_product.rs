@@ -57,6 +57,7 @@ fn scales(input: &InputQuant, largest: impl Fn(usize) -> f32) -> Vec<f32> {
             }
         }
         InputQuant::PerToken => (largest(i) / 127.0).max(1e-8),
+        InputQuant::PerTokenSix => (largest(i) / 31.0).max(1e-8),
     };
     (0..ROWS).map(scale).collect()
 }
