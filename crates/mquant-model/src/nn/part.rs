@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
-use super::{Attention, ColumnSplit, ForwardContext, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
+use super::{Attention, Block, ColumnSplit, ForwardContext, InputQuant, Linear, Norm, PartId, Site, SiteId, Tower};
 
 /// A residual stream, named by its tower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,6 +148,11 @@ pub trait Layer: Part {
     /// Whether what leaves is kept beside the rows that entered, which the next layer reads again.
     fn is_branch(&self) -> bool {
         false
+    }
+
+    /// The transformer block that it is, if it is one.
+    fn block(&self) -> Option<&Block> {
+        None
     }
 
     /// A copy that shares its weights.
