@@ -15,12 +15,12 @@ const INNER: usize = 44;
 const HEADS: HeadShape = HeadShape { heads: 4, kv_heads: 2, head_dim: 8 };
 const TEXT: usize = 20;
 const VISION: usize = 28;
-/// Channels of the stream that are large in rows of text, and of pictures.
-const OUTLIERS: [usize; 2] = [3, 17];
+/// Of this many channels of the stream, one is large in rows of text, the next one in rows of pictures.
+const OUTLIERS: usize = 5;
 
-const W4A8: SiteQuantization = SiteQuantization {
+const W4A6: SiteQuantization = SiteQuantization {
     weight: Some(WeightQuantization { bits: 4, group: None }),
-    activation: ActivationQuantization::PerToken { bits: 8 },
+    activation: ActivationQuantization::PerToken { bits: 6 },
 };
 
 fn noise(rng: &mut ChaCha8Rng, n: usize, scale: f32) -> Vec<f32> {
@@ -80,11 +80,13 @@ fn sample(seed: u64) -> (Rows, ForwardBatch) {
     let mut sequences = Vec::new();
     for _ in 0..2 {
         let first = spans.rows();
-        for (modality, rows) in [(Modality::Text, TEXT / 4), (Modality::Vision, VISION / 2), (Modality::Text, TEXT / 4)] {
+        for (modality, rows) in [(Modality::Text, TEXT / 4), (Modality::Vision, VISION / 2), (Modality::Text, TEXT / 4)]
+        {
             spans.push(modality, rows);
             for _ in 0..rows {
                 let mut row = noise(rng, STREAM, 1.0);
-                row[OUTLIERS[usize::from(modality == Modality::Vision)]] *= 40.0;
+                let first = usize::from(modality == Modality::Vision);
+                row.iter_mut().skip(first).step_by(OUTLIERS).for_each(|v| *v *= 15.0);
                 values.extend(row);
             }
         }
@@ -129,9 +131,8 @@ impl Setting {
         let Up::Gated(up, _) = &self.block.up else { unreachable!("a gated block") };
         let linears = [&self.block.qkv.linears[..], &self.block.out.linears, &up.linears, &self.block.down.linears];
         let sites = [SiteKind::Qkv, SiteKind::Out, SiteKind::Up, SiteKind::Down];
-        let of = sites.iter().zip(linears).map(|(kind, linears)| {
-            (id(*kind), initial(&seen.0[&id(*kind)], linears, 0.5))
-        });
+        let of =
+            sites.iter().zip(linears).map(|(kind, linears)| (id(*kind), initial(&seen.0[&id(*kind)], linears, 0.5)));
         of.collect()
     }
 
@@ -155,12 +156,7 @@ impl Setting {
 struct Seen(BTreeMap<SiteId, BTreeMap<Modality, Vec<f32>>>);
 
 impl crate::twin::Sites for Seen {
-    fn apply(
-        &mut self,
-        site: &crate::twin::TwinSite,
-        x: &Tensor,
-        pass: &PassRows,
-    ) -> Result<Vec<Tensor>, LearnError> {
+    fn apply(&mut self, site: &crate::twin::TwinSite, x: &Tensor, pass: &PassRows) -> Result<Vec<Tensor>, LearnError> {
         let of_site = self.0.entry(site.id).or_default();
         with_values(x, |x| {
             for (row, modality) in x.chunks(site.inputs()).zip(&*pass.modality) {
@@ -206,10 +202,10 @@ fn smoothing_alone_changes_nothing() {
     }
 }
 
-/// ∂L/∂θ of all vectors, by differences: in the deployed form at a low rank, with quantisers off, the loss is smooth and depends on
-/// the vectors through weights, rows, branches, attention and MLP.
+/// ∂f/∂θ of all vectors, by differences: in the deployed form at a low rank, with quantisers off, what leaves the block is smooth
+/// and depends on the vectors through weights, rows, branches, attention and MLP.
 #[test]
-fn gradients_of_a_smooth_loss_are_its_differences() {
+fn gradients_without_quantisers_are_differences() {
     for rotated in [false, true] {
         let setting = Setting::new(rotated);
         let options = Options { form: Form::Deployed { rank_ratio: 0.2 }, ..Options::default() };
@@ -218,17 +214,29 @@ fn gradients_of_a_smooth_loss_are_its_differences() {
         let samples = setting.samples();
         let trainee = trainee(&twin, &sites, &random_vectors(channels), &options).unwrap();
         let go_on = &mut |_: Progress| ControlFlow::Continue(());
-        let mut run = Run { twin: &twin, trainee, samples: &samples, options: &options, done: 0, of: 0, progress: go_on };
+        let mut run =
+            Run { twin: &twin, trainee, samples: &samples, options: &options, done: 0, of: 0, progress: go_on };
+        let rng = &mut ChaCha8Rng::seed_from_u64(1);
         let mut moments = run.trainee.wanted_moments();
-        let (x, _, pass) = run.tensors(0).unwrap();
+        let (x, target, pass) = run.tensors(0).unwrap();
         add_moments(&twin, &x, &pass, &mut moments).unwrap();
         run.trainee.refresh(&twin, &moments, 0).unwrap();
         run.trainee.learning = true;
-        let variables: Vec<candle_core::Var> =
-            run.trainee.sites.values().filter_map(Smoothed::parameters).flat_map(SiteParameters::vars).cloned().collect();
+        let variables: Vec<candle_core::Var> = run
+            .trainee
+            .sites
+            .values()
+            .filter_map(Smoothed::parameters)
+            .flat_map(SiteParameters::vars)
+            .cloned()
+            .collect();
         assert_eq!(variables.len(), 8);
-        let gradients = run.loss(0).unwrap().backward().unwrap();
-        let rng = &mut ChaCha8Rng::seed_from_u64(1);
+        let weights = tensor(noise(rng, target.elem_count(), 1.0), target.shape()).unwrap();
+        let mut f = || {
+            let y = twin.run(&x, &pass, &mut run.trainee).unwrap();
+            ((y - &target).unwrap() * &weights).unwrap().sum_all().unwrap()
+        };
+        let gradients = f().backward().unwrap();
         for (i, variable) in variables.iter().enumerate() {
             let start = variable.as_tensor().copy().unwrap();
             let direction = tensor(noise(rng, start.elem_count(), 1.0), start.shape()).unwrap();
@@ -236,12 +244,12 @@ fn gradients_of_a_smooth_loss_are_its_differences() {
             let ours = f64::from(ours.to_scalar::<f32>().unwrap());
             let mut at = |h: f64| {
                 variable.set(&(&start + direction.affine(h, 0.0).unwrap()).unwrap()).unwrap();
-                f64::from(run.loss(0).unwrap().to_scalar::<f32>().unwrap())
+                f64::from(f().to_scalar::<f32>().unwrap())
             };
             let numeric = (at(2e-3) - at(-2e-3)) / 4e-3;
             variable.set(&start).unwrap();
-            println!("rotated {rotated}, variable {i}: {ours:.6} and {numeric:.6}");
-            assert!((ours - numeric).abs() < 0.02 * numeric.abs() + 2e-4, "variable {i}: {ours} and {numeric}");
+            println!("rotated {rotated}, variable {i}: {ours:.5} and {numeric:.5}");
+            assert!((ours - numeric).abs() < 2e-3 * numeric.abs() + 4e-3, "variable {i}: {ours} and {numeric}");
         }
     }
 }
@@ -251,7 +259,7 @@ fn learning_lowers_the_loss_and_modalities_do_better_than_one_vector() {
     let setting = Setting::new(false);
     let initial = setting.initial();
     let options = Options { epochs: 12, learning_rate: 0.03, ..Options::default() };
-    let learn = |form, tied| setting.learn(W4A8, &initial, &Options { form, tied, ..options.clone() });
+    let learn = |form, tied| setting.learn(W4A6, &initial, &Options { form, tied, ..options.clone() });
     let by_modality = learn(Form::Published, true);
     let uniform = learn(Form::Uniform, true);
     let untied = learn(Form::Published, false);
@@ -264,7 +272,7 @@ fn learning_lowers_the_loss_and_modalities_do_better_than_one_vector() {
         assert!(best < 0.95 * learned.losses[0], "{name}: {:?}", learned.losses);
         assert_eq!(learned.steps.len(), 12 * 6);
     }
-    assert!(by_modality.losses[by_modality.best] < 0.9 * uniform.losses[uniform.best]);
+    assert!(by_modality.losses[by_modality.best] < 0.95 * uniform.losses[uniform.best]);
     assert!(by_modality.losses[0] < uniform.losses[0]);
     assert_eq!(untied.vectors[&id(SiteKind::Qkv)].len(), 3);
     assert_eq!(by_modality.vectors[&id(SiteKind::Qkv)].len(), 1);
@@ -285,7 +293,7 @@ fn static_scales_of_modalities_are_learned_with() {
 fn the_text_vector_of_out_stays_foldable() {
     let setting = Setting::new(false);
     let options = Options { foldable_out: true, ..Options::default() };
-    let learned = setting.learn(W4A8, &setting.initial(), &options);
+    let learned = setting.learn(W4A6, &setting.initial(), &options);
     let vectors = &learned.vectors[&id(SiteKind::Out)][0];
     let shared = value_channels(HEADS);
     let differs = |s: &[f32]| (0..s.len()).any(|i| (0..i).any(|j| shared[i] == shared[j] && s[i] != s[j]));
@@ -299,7 +307,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
     let options = Options { form: Form::Deployed { rank_ratio: 0.25 }, ..Options::default() };
     let on = |threads, seed| {
         let options = Options { seed, ..options.clone() };
-        Threads::new(threads).unwrap().run(|| setting.learn(W4A8, &initial, &options))
+        Threads::new(threads).unwrap().run(|| setting.learn(W4A6, &initial, &options))
     };
     let one = on(1, 5);
     assert_eq!(one, on(3, 5));
@@ -309,7 +317,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let setting = Setting::new(false);
-    let sites: BTreeMap<_, _> = SiteKind::OF_BLOCK.map(|kind| (id(kind), W4A8)).into();
+    let sites: BTreeMap<_, _> = SiteKind::OF_BLOCK.map(|kind| (id(kind), W4A6)).into();
     let samples = setting.samples();
     let error = |sites: &BTreeMap<_, _>, initial: &BTreeMap<_, _>, samples: &[Sample<'_>], options: &Options| {
         let go_on = &mut |_: Progress| ControlFlow::Continue(());
@@ -317,7 +325,7 @@ fn what_does_not_fit_is_refused() {
     };
     let (none, options) = (BTreeMap::new(), Options::default());
     assert_eq!(error(&sites, &none, &[], &options), "there is no sample to learn from");
-    let head = BTreeMap::from([(SiteId::HEAD, W4A8)]);
+    let head = BTreeMap::from([(SiteId::HEAD, W4A6)]);
     assert_eq!(error(&head, &none, &samples, &options), "head is no site of language.0");
     let wrong = |values: Vec<f32>| BTreeMap::from([(id(SiteKind::Up), Vectors::from([(Modality::Text, values)]))]);
     let short = error(&sites, &wrong(vec![1.0; 5]), &samples, &options);
@@ -330,7 +338,7 @@ fn what_does_not_fit_is_refused() {
     assert!(error(&sites, &none, &[other], &options).starts_with("sample 0: "));
     let rank = Options { form: Form::Deployed { rank_ratio: 0.0 }, ..Options::default() };
     assert!(error(&sites, &none, &samples, &rank).starts_with("the rank ratio is 0"));
-    let grouped = SiteQuantization { weight: Some(WeightQuantization { bits: 4, group: Some(7) }), ..W4A8 };
+    let grouped = SiteQuantization { weight: Some(WeightQuantization { bits: 4, group: Some(7) }), ..W4A6 };
     let grouped = BTreeMap::from([(id(SiteKind::Qkv), grouped)]);
     assert_eq!(
         error(&grouped, &none, &samples, &options),

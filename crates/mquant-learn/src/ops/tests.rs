@@ -70,9 +70,8 @@ fn gradients_of_a_quantised_linear_follow_the_formulas() {
         };
         let size = group.unwrap_or(inputs);
         let a_groups: Vec<Group> = a_groups.into_iter().map(|at| Group::of(&a, at, bits.0)).collect();
-        let b_groups: Vec<Group> = (0..outputs * inputs / size)
-            .map(|g| Group::of(&b, (g * size..(g + 1) * size).collect(), bits.1))
-            .collect();
+        let b_groups: Vec<Group> =
+            (0..outputs * inputs / size).map(|g| Group::of(&b, (g * size..(g + 1) * size).collect(), bits.1)).collect();
         let (mut aq, mut bq) = (a.clone(), b.clone());
         a_groups.iter().for_each(|group| group.round(&a, &mut aq));
         b_groups.iter().for_each(|group| group.round(&b, &mut bq));
@@ -126,7 +125,10 @@ fn check_differences(start: Vec<Tensor>, f: impl Fn(&[Tensor]) -> Tensor) {
             f64::from(f(&moved).to_scalar::<f32>().unwrap())
         };
         let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-        assert!((f64::from(ours) - numeric).abs() < 5e-3 * numeric.abs().max(0.1), "variable {i}: {ours} and {numeric}");
+        assert!(
+            (f64::from(ours) - numeric).abs() < 5e-3 * numeric.abs().max(0.1),
+            "variable {i}: {ours} and {numeric}"
+        );
     }
 }
 
