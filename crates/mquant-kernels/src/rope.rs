@@ -32,6 +32,21 @@ impl RopeTable {
     pub fn rows(&self) -> usize {
         self.cos.len().checked_div(self.half).unwrap_or(0)
     }
+
+    /// Angles of a row: half the features of a head.
+    pub fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Cosines of the angles, rows × half.
+    pub fn cos(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// Sines of the angles, rows × half.
+    pub fn sin(&self) -> &[f32] {
+        &self.sin
+    }
 }
 
 /// Values that a task takes at least: enough to outweigh its start.

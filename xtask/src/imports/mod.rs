@@ -16,8 +16,16 @@ use thiserror::Error;
 use graph::Graph;
 
 /// The crates in pipeline order.
-pub(crate) const CRATES: [&str; 7] =
-    ["mquant-kernels", "mquant-model", "mquant-data", "mquant-quantize", "mquant-evaluate", "mquant", "mquant-cli"];
+pub(crate) const CRATES: [&str; 8] = [
+    "mquant-kernels",
+    "mquant-model",
+    "mquant-data",
+    "mquant-learn",
+    "mquant-quantize",
+    "mquant-evaluate",
+    "mquant",
+    "mquant-cli",
+];
 
 /// Why the imports cannot be read.
 #[derive(Debug, Error)]

@@ -38,6 +38,10 @@ impl Layer for Block {
         x
     }
 
+    fn block(&self) -> Option<&Block> {
+        Some(self)
+    }
+
     fn boxed(&self) -> Box<dyn Layer> {
         Box::new(self.clone())
     }

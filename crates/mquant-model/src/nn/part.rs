@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
 use super::{
-    Attention, Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, PartId, Site, SiteId,
+    Attention, Block, Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, PartId, Site, SiteId,
     Tower,
 };
 
@@ -155,6 +155,11 @@ pub trait Layer: Part {
     /// Whether what leaves is kept beside the rows that entered, which the next layer reads again.
     fn is_branch(&self) -> bool {
         false
+    }
+
+    /// The transformer block that it is, if it is one.
+    fn block(&self) -> Option<&Block> {
+        None
     }
 
     /// A copy that shares its weights.
