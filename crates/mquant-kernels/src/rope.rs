@@ -3,6 +3,8 @@
 //!
 //! Nothing is fused, so every level gives the same bits.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::features::{Cpu, per_level};
@@ -26,6 +28,15 @@ impl RopeTable {
     /// Whether it has no angles: rows stay as they are.
     pub fn is_empty(&self) -> bool {
         self.half == 0
+    }
+
+    /// The angles of some rows.
+    ///
+    /// # Panics
+    /// If it has angles, but not of these rows.
+    pub fn range(&self, rows: Range<usize>) -> Self {
+        let values = rows.start * self.half..rows.end * self.half;
+        Self { half: self.half, cos: self.cos[values.clone()].to_vec(), sin: self.sin[values].to_vec() }
     }
 
     /// Number of rows.

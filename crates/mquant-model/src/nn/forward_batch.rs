@@ -39,6 +39,19 @@ pub struct Deepstack {
 }
 
 impl Deepstack {
+    /// What is added to a range of rows, counted from its start.
+    fn of_rows(&self, range: Range<usize>) -> Self {
+        let Some(features) = &self.features else { return Self::default() };
+        let mut own = Self::default();
+        let mut values = Vec::new();
+        for (i, row) in self.rows.iter().enumerate().filter(|(_, row)| range.contains(&(**row as usize))) {
+            own.rows.push(*row - range.start as u32);
+            values.extend_from_slice(features.row(i));
+        }
+        own.features = (!own.rows.is_empty()).then(|| Rows::from_vec(values, features.features()));
+        own
+    }
+
     /// x += features of a level.
     pub(super) fn add(&self, level: usize, x: &mut Rows) {
         let Some(features) = &self.features else { return };
@@ -72,6 +85,23 @@ impl SiteRows<'_> {
 }
 
 impl ForwardBatch {
+    /// One of its sequences in a decoder alone.
+    ///
+    /// # Panics
+    /// If the rows are not there.
+    pub fn sequence(&self, rows: Range<usize>) -> Self {
+        let mut spans = ModalitySpans::default();
+        spans.extend(&self.spans, rows.clone());
+        Self {
+            sequences: std::iter::once(0..rows.len()).collect(),
+            order: self.order[rows.clone()].to_vec(),
+            spans,
+            rope: self.rope.range(rows.clone()),
+            deepstack: self.deepstack.of_rows(rows),
+            ..Self::default()
+        }
+    }
+
     /// Its rows as a site reads them where none were merged.
     pub fn rows(&self) -> SiteRows<'_> {
         SiteRows { spans: &self.spans, pass: self }

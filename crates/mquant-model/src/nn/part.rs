@@ -6,8 +6,8 @@ use std::sync::Arc;
 use mquant_kernels::{Hadamard, HeadShape, Matrix, Rows};
 
 use super::{
-    Attention, Block, Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, PartId, Site, SiteId,
-    Tower,
+    Attention, Block, Branch, ColumnSplit, ForwardContext, InputQuant, Linear, ModalityGains, Norm, PartId, Site,
+    SiteId, Tower,
 };
 
 /// A residual stream, named by its tower.

@@ -63,6 +63,14 @@ pub enum PipelineError {
         /// Why.
         source: PackError,
     },
+    /// Smoothing vectors that could not be learned.
+    #[error("{unit}: {source}")]
+    Learning {
+        /// The block.
+        unit: PartId,
+        /// Why.
+        source: mquant_learn::LearnError,
+    },
     /// What a recipe does to floats before rounding is not known without what it folded.
     #[error("recipe {recipe} smooths by what it has seen: {bundle} has no {file} that says by what")]
     Restore {
@@ -147,6 +155,10 @@ impl Explain for PipelineError {
             PipelineError::Skipped { .. } => Class::Input,
             PipelineError::Origin { .. } => Class::Usage,
             PipelineError::NotFinite { .. } => Class::Numeric,
+            PipelineError::Learning { source, .. } => match source {
+                mquant_learn::LearnError::NotFinite { .. } => Class::Numeric,
+                _ => Class::Unsupported,
+            },
             PipelineError::Weight { source, .. } => source.class(),
             PipelineError::Unit { .. } | PipelineError::Packed { .. } | PipelineError::Tensors { .. } => Class::Bug,
             PipelineError::Damaged { .. } => Class::Io,
@@ -165,6 +177,7 @@ impl Explain for PipelineError {
             PipelineError::Weight { source, .. } => source.code(),
             PipelineError::Unit { .. } => "QUANTIZE_UNIT",
             PipelineError::Packed { .. } => "QUANTIZE_SITE",
+            PipelineError::Learning { .. } => "LEARN_SMOOTHING",
             PipelineError::Restore { .. } => "RESTORE_SMOOTHED",
             PipelineError::NoRecipe { .. } => "RECIPE_UNKNOWN",
             PipelineError::Origin { .. } => "BASELINE_ORIGIN",

@@ -14,6 +14,7 @@ mod compensation;
 mod rounding;
 mod error;
 mod fingerprint;
+mod learning;
 mod sampled_rows;
 mod plan;
 mod prompts;
@@ -55,7 +56,7 @@ use mquant_model::run::{Engine, EngineOptions, LoadedModel, RowOrder};
 pub use error::PipelineError;
 pub use fingerprint::fingerprint;
 pub use plan::{Estimate, ShownRows, estimate};
-pub use report::{BranchReport, SiteReport, SmoothingReport, Spread, StageReport, UnitReport};
+pub use report::{BranchReport, LearningReport, SiteReport, SmoothingReport, Spread, StageReport, UnitReport};
 pub use restore::{Restored, Restorer};
 
 use assemble::Collected;
@@ -104,6 +105,17 @@ pub enum Event<'a> {
         unit: PartId,
         /// Whether it was committed by an earlier run.
         known: bool,
+    },
+    /// Smoothing vectors of the unit are learned.
+    Learning {
+        /// The unit.
+        unit: PartId,
+        /// Passes of a sample done.
+        done: usize,
+        /// All passes.
+        of: usize,
+        /// Loss of the last one: mean magnitude of what the quantised block gives other than the float one.
+        loss: f64,
     },
     /// A site of the unit has codes.
     Site(SiteId),

@@ -115,12 +115,29 @@ pub struct Spread {
 
 /// What became of a unit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct UnitReport {
     /// Its name.
     pub unit: String,
     /// Signal to noise of what leaves it, in dB: integers against floats, both given what the integer units before gave.
     /// None where it was not measured.
     pub output_sqnr_db: Option<f64>,
+    /// How its smoothing vectors were learned, if they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning: Option<LearningReport>,
+}
+
+/// How smoothing vectors were learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LearningReport {
+    /// Times that all samples were shown.
+    pub epochs: usize,
+    /// Steps of the optimiser.
+    pub steps: usize,
+    /// Mean loss over all samples before learning, and after each epoch.
+    pub losses: Vec<f64>,
+    /// The place in `losses` of the vectors that were kept.
+    pub kept: usize,
 }
 
 #[cfg(test)]

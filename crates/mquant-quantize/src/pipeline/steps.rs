@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::recipe::{Plan, Recipe, Step, Towers};
+use crate::recipe::{Learning, Plan, Recipe, Step, Towers};
 use crate::transform::{
     FuseNorms, RotateHeads, RotateOnline, RotateStream, Smooth, SmoothModalities, Streams, Transform, TransformError,
 };
@@ -23,7 +23,7 @@ pub(super) enum Change {
     /// Changes weights, and nothing else.
     Transform(Box<dyn Transform>),
     /// Folds the vectors of text, and leaves factors for the rows of other modalities.
-    Modalities(SmoothModalities),
+    Modalities(SmoothModalities, Option<Learning>),
 }
 
 impl Change {
@@ -31,7 +31,7 @@ impl Change {
     pub(super) fn needs_activations(&self) -> bool {
         match self {
             Change::Transform(transform) => transform.needs_activations(),
-            Change::Modalities(_) => true,
+            Change::Modalities(..) => true,
         }
     }
 }
@@ -48,7 +48,8 @@ pub(super) fn of(recipe: &Recipe, plan: &Plan, model: &Model) -> Result<Vec<Chan
         let sites = || -> BTreeSet<_> { named.iter().copied().collect() };
         let transform: Box<dyn Transform> = match step {
             Step::SmoothModalities(smooth) => {
-                let change = Change::Modalities(SmoothModalities::new(sites(), smooth.alpha, smooth.vectors));
+                let modalities = SmoothModalities::new(sites(), smooth.alpha, smooth.vectors);
+                let change = Change::Modalities(modalities, smooth.learning.clone());
                 steps.push(ChangingStep { name: step.name(), index, change });
                 continue;
             }

@@ -3,7 +3,7 @@
 use mquant_kernels::Rows;
 
 use mquant_model::models::Model;
-use mquant_model::nn::{Embedding, ForwardContext, Layer, Part, PartId, Tower};
+use mquant_model::nn::{Block, Embedding, ForwardContext, Layer, Part, PartId, Tower};
 
 /// A part that is being worked on; its weights are shared with the model until they change.
 #[derive(Clone, Debug)]
@@ -25,6 +25,14 @@ impl Working {
         match self {
             Working::Embedding(part) => part,
             Working::Layer(part) => &mut **part,
+        }
+    }
+
+    /// It as a block, if it is one.
+    pub(super) fn block(&self) -> Option<&Block> {
+        match self {
+            Working::Layer(layer) => layer.block(),
+            Working::Embedding(_) => None,
         }
     }
 

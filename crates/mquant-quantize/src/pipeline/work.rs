@@ -6,7 +6,8 @@ use mquant_kernels::Rows;
 
 use super::calibration_batches::{Batch, CalibrationPrompt, Runner};
 use super::compensation;
-use super::report::SiteReport;
+use super::learning::Lesson;
+use super::report::{LearningReport, SiteReport};
 use super::result::{self, QuantizedSite, QuantizedUnit};
 use super::sampled_rows::{Both, SampledRows};
 use super::site::{self, Rules, Smoothed};
@@ -53,6 +54,7 @@ struct Transformed {
     /// What rows of other modalities than text are to be multiplied by.
     factors: ModalityVectors,
     smoothing: Smoothing,
+    learning: Option<LearningReport>,
 }
 
 /// What a pass is to tell.
@@ -74,8 +76,9 @@ impl Worker<'_> {
     ) -> Result<Option<(QuantizedUnit, Vec<Rows>)>> {
         let unit = shown.unit;
         let mut working = Working::of(unit, &self.loaded.model);
-        let Transformed { history, mut factors, smoothing } = self.transform(shown, &mut working)?;
-        let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None };
+        let Some(transformed) = self.transform(shown, &mut working, watch)? else { return Ok(None) };
+        let Transformed { history, mut factors, smoothing, learning } = transformed;
+        let report = UnitReport { unit: unit.to_string(), output_sqnr_db: None, learning };
         let calibration = self.recipe.calibration;
         let floats = self.loaded.model.decoder.embedding.0.dtype();
         let cpu = self.runner.cpu;
@@ -183,10 +186,12 @@ impl Worker<'_> {
     }
 
     /// Applies the transforms; those that ask for it are shown what the part as it is then reads.
-    fn transform(&self, shown: Shown<'_>, working: &mut Working) -> Result<Transformed> {
+    /// None if it was ended early.
+    fn transform(&self, shown: Shown<'_>, working: &mut Working, watch: &mut Watch<'_>) -> Result<Option<Transformed>> {
         let threads = self.runner.threads;
         let mut history = threads.run(|| History::of(working.part()));
         let (mut factors, mut smoothing) = (ModalityVectors::new(), Smoothing::new());
+        let mut learned = None;
         for step in self.steps {
             let mut channels = SeenChannels::new();
             if step.change.needs_activations() && !matches!(working, Working::Embedding(_)) {
@@ -203,11 +208,28 @@ impl Worker<'_> {
                     channels.entry(site.id).or_insert_with(nothing);
                 }
             }
+            let mut vectors = ModalityVectors::new();
+            if let Change::Modalities(smooth, learning) = &step.change {
+                vectors = smooth.initial(working.part(), &channels)?;
+                if let Some(learning) = learning {
+                    let lesson = Lesson {
+                        unit: shown.unit,
+                        enters: shown.enters,
+                        plan: self.plan,
+                        learning,
+                        vectors: smooth.vectors(),
+                        seed: self.recipe.seed,
+                    };
+                    let Some((found, report)) = lesson.learn(self.runner, working, vectors, watch)? else {
+                        return Ok(None);
+                    };
+                    (vectors, learned) = (found, report.or(learned));
+                }
+            }
             threads.run(|| {
                 let changes = match &step.change {
                     Change::Transform(transform) => transform.apply(self.runner.cpu, working.part(), &channels)?,
-                    Change::Modalities(smooth) => {
-                        let vectors = smooth.initial(working.part(), &channels)?;
+                    Change::Modalities(smooth, _) => {
                         let (changes, left) = smooth.fold(working.part(), &vectors)?;
                         factors.extend(left);
                         changes
@@ -222,7 +244,7 @@ impl Worker<'_> {
                 Ok::<_, TransformError>(())
             })?;
         }
-        Ok(Transformed { history, factors, smoothing })
+        Ok(Some(Transformed { history, factors, smoothing, learning: learned }))
     }
 
     fn wanted(&self, group: &[SiteId], factors: &ModalityVectors) -> BTreeMap<SiteId, Wanted> {

@@ -27,8 +27,8 @@ pub use plan::{Plan, SitePlan};
 pub use presets::{PRESETS, Preset};
 pub use selector::{BlockPattern, BlockRange, Depths, PatternError, SitePattern, SiteSelector};
 pub use step::{
-    Compensate, FuseNorms, InputBits, Quantize, Rank, RotateHeads, RotateOnline, RotateStream, Smooth,
-    SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
+    Compensate, FuseNorms, InputBits, Learning, LearningForm, Quantize, Rank, RotateHeads, RotateOnline, RotateStream,
+    Smooth, SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 
 pub use crate::quantize::{ActOrder, Clip};

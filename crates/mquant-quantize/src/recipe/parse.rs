@@ -1,5 +1,6 @@
 //! TOML to a recipe: every field is known, has its type, and agrees with the others of its table.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mquant_kernels::Bits;
@@ -10,17 +11,20 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use super::place::{Origin, line_and_column};
 use super::words::{MethodName, ObserverName, Spelled, Word};
 use super::{
-    ActOrder, Calibration, Clip, ColumnLimits, Compensate, FuseNorms, HadamardFallback, InputBits, Observer, Place,
-    Quantize, Rank, Recipe, RecipeError, RotateHeads, RotateOnline, RotateStream, RotationKind, Sequential, Sinks,
-    SiteSelector, Smooth, SmoothModalities, SmoothingVectors, SplitColumns, Step, Target, Towers, WeightMethod,
+    ActOrder, Calibration, Clip, ColumnLimits, Compensate, FuseNorms, HadamardFallback, InputBits, Learning,
+    LearningForm, Observer, Place, Quantize, Rank, Recipe, RecipeError, RotateHeads, RotateOnline, RotateStream,
+    RotationKind, Sequential, Sinks, SiteSelector, Smooth, SmoothModalities, SmoothingVectors, SplitColumns, Step,
+    Target, Towers, WeightMethod,
 };
 use crate::quantize::IntFormat;
 use mquant_model::bundle::InputFormat;
 use mquant_model::excerpt::{excerpt, quoted};
-use mquant_model::nn::{CacheFormat, Tower};
+use mquant_model::nn::{CacheFormat, Modality, Tower};
 
 /// What a quantising step says where it says nothing.
 const DAMPING: f64 = 0.01;
+/// Step of AdamW (MASQuant's code).
+const LEARNING_RATE: f64 = 0.05;
 /// The share of values that the percentile observer keeps.
 const PERCENTILE: f64 = 0.99999;
 /// Bytes of a piece of the parser's words that are repeated.
@@ -85,6 +89,45 @@ struct RawSmoothModalities {
     #[serde(default = "half")]
     alpha: f64,
     vectors: Option<Spelled<SmoothingVectors>>,
+    #[serde(default)]
+    epochs: usize,
+    learning_rate: Option<f64>,
+    form: Option<Spelled<LearningForm>>,
+    #[serde(default)]
+    loss_weights: BTreeMap<String, f64>,
+}
+
+impl RawSmoothModalities {
+    /// Fields of learning have no effect without epochs.
+    fn learning(&self, place: &Place) -> Result<Option<Learning>, RecipeError> {
+        let conflict = |field, expected: &str, found: String| {
+            let (place, expected) = (Box::new(place.clone()), expected.to_owned());
+            RecipeError::Conflict { place, field, expected, found }
+        };
+        if self.epochs == 0 {
+            let absent = "absent where epochs is 0";
+            let weights = (!self.loss_weights.is_empty()).then(|| "a table".to_owned());
+            let given = [
+                ("learning_rate", self.learning_rate.map(|rate| rate.to_string())),
+                ("form", self.form.map(|form| format!("\"{}\"", form.0.word()))),
+                ("loss_weights", weights),
+            ];
+            return match given.into_iter().find_map(|(field, found)| Some((field, found?))) {
+                Some((field, found)) => Err(conflict(field, absent, found)),
+                None => Ok(None),
+            };
+        }
+        let mut loss_weights = BTreeMap::new();
+        for (name, weight) in &self.loss_weights {
+            let Some((_, modality)) = Modality::ALL.iter().find(|(word, _)| word == name) else {
+                return Err(conflict("loss_weights", "the names of modalities: text, vision, audio", quoted(name)));
+            };
+            loss_weights.insert(*modality, *weight);
+        }
+        let form = self.form.map_or(LearningForm::Published, |word| word.0);
+        let learning_rate = self.learning_rate.unwrap_or(LEARNING_RATE);
+        Ok(Some(Learning { epochs: self.epochs, learning_rate, form, loss_weights }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -356,9 +399,11 @@ const READERS: [(&str, Reader); 9] = [
         Ok(Step::Smooth(Smooth { sites: raw.sites, alpha: raw.alpha }))
     }),
     ("smooth_modalities", |source, value, step| {
+        let place = source.place(Some(value.span()), Some(step));
         let raw: RawSmoothModalities = source.read(value, Some(step))?;
         let vectors = raw.vectors.map_or(SmoothingVectors::PerModality, |word| word.0);
-        Ok(Step::SmoothModalities(SmoothModalities { sites: raw.sites, alpha: raw.alpha, vectors }))
+        let learning = raw.learning(&place)?;
+        Ok(Step::SmoothModalities(SmoothModalities { sites: raw.sites, alpha: raw.alpha, vectors, learning }))
     }),
     ("compensate", |source, value, step| {
         let place = source.place(Some(value.span()), Some(step));

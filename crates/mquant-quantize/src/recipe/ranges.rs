@@ -1,7 +1,7 @@
 //! Numbers and lists of a recipe within their bounds, whoever made it.
 
 use super::{
-    Compensate, Observer, Place, Quantize, Rank, Recipe, RecipeError, SiteSelector, Smooth, SmoothModalities,
+    Compensate, Learning, Observer, Place, Quantize, Rank, Recipe, RecipeError, SiteSelector, Smooth, SmoothModalities,
     SplitColumns, Step, Target, WeightMethod,
 };
 use mquant_model::excerpt::quoted;
@@ -82,8 +82,17 @@ fn of_step(step: &Step) -> Vec<Bound> {
         Step::Smooth(Smooth { alpha, .. }) => {
             bounds.push(("alpha", "0 to 1", alpha.to_string(), (0.0..=1.0).contains(alpha)));
         }
-        Step::SmoothModalities(SmoothModalities { alpha, .. }) => {
+        Step::SmoothModalities(SmoothModalities { alpha, learning, .. }) => {
             bounds.push(("alpha", "0 to 1", alpha.to_string(), (0.0..=1.0).contains(alpha)));
+            if let Some(Learning { epochs, learning_rate, loss_weights, .. }) = learning {
+                bounds.push(("epochs", "0 to 1000", epochs.to_string(), *epochs <= 1000));
+                let rate = learning_rate.to_string();
+                bounds.push(("learning_rate", "above 0, at most 1", rate, is_share(*learning_rate)));
+                for weight in loss_weights.values() {
+                    let is_within = (0.0..=1e6).contains(weight);
+                    bounds.push(("loss_weights", "0 to 1000000", weight.to_string(), is_within));
+                }
+            }
         }
         Step::Compensate(Compensate { rank, .. }) => bounds.push(match rank {
             Rank::Ratio(ratio) => ("rank_ratio", "above 0, at most 1", ratio.to_string(), is_share(*ratio)),

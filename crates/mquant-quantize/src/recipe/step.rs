@@ -1,12 +1,13 @@
 //! What can be done to a model.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::SiteSelector;
 use crate::quantize::{ActOrder, Clip, IntFormat};
 use crate::transform::{ColumnLimits, HadamardFallback, RotationKind, SmoothingVectors};
 use mquant_model::bundle::InputFormat;
-use mquant_model::nn::Tower;
+use mquant_model::nn::{Modality, Tower};
 
 /// One step of a recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +102,30 @@ pub struct SmoothModalities {
     pub alpha: f64,
     /// Whether modalities share a vector.
     pub vectors: SmoothingVectors,
+    /// How vectors are learned; None to keep those that learning would begin with.
+    pub learning: Option<Learning>,
+}
+
+/// How smoothing vectors are learned (MASQuant, section 4.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learning {
+    /// Times that all samples are shown.
+    pub epochs: usize,
+    /// Step of AdamW on the logarithm of the vectors.
+    pub learning_rate: f64,
+    /// Which weight meets the rows of which modality while vectors are learned.
+    pub form: LearningForm,
+    /// Weights of modalities in the loss; 1 where none is given.
+    pub loss_weights: BTreeMap<Modality, f64>,
+}
+
+/// Which weight meets the rows of which modality while vectors are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LearningForm {
+    /// A quantised weight for each modality, as published; what runs is the shared one.
+    Published,
+    /// The shared weight and the branch, as it runs.
+    Deployed,
 }
 
 /// Cross-modal compensation (MASQuant, section 4.3): low-rank branches for the rows of other modalities than text.

@@ -5,11 +5,12 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use super::{
-    ActOrder, Clip, HadamardFallback, RotationKind, Sequential, Sinks, SitePattern, SiteSelector, SmoothingVectors,
+    ActOrder, Clip, HadamardFallback, LearningForm, RotationKind, Sequential, Sinks, SitePattern, SiteSelector,
+    SmoothingVectors,
 };
 use mquant_model::bundle::InputFormat;
 use mquant_model::excerpt::quoted;
-use mquant_model::nn::{CacheFormat, Tower};
+use mquant_model::nn::{CacheFormat, Modality, Tower};
 
 /// One of a few values, each with a word.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -36,6 +37,8 @@ words!(Sinks { "keep" = Sinks::Keep, "per_token" = Sinks::PerToken });
 words!(CacheFormat { "int8" = CacheFormat::Codes, "float" = CacheFormat::Float });
 words!(RotationKind { "hadamard" = RotationKind::Hadamard, "ones_preserving" = RotationKind::OnesPreserving });
 words!(SmoothingVectors { "per_modality" = SmoothingVectors::PerModality, "uniform" = SmoothingVectors::Uniform });
+words!(LearningForm { "published" = LearningForm::Published, "deployed" = LearningForm::Deployed });
+words!(Modality { "text" = Modality::Text, "vision" = Modality::Vision, "audio" = Modality::Audio });
 words!(HadamardFallback { "pad" = HadamardFallback::Pad, "blocks" = HadamardFallback::Blocks });
 words!(Clip { "none" = Clip::None, "search" = Clip::Search });
 words!(InputFormat {

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use mquant_model::bundle::InputFormat;
+use mquant_model::nn::Modality;
 
 use super::words::{ObserverName, Word};
 use super::{
-    ActOrder, Compensate, FuseNorms, InputBits, Observer, Quantize, Rank, Recipe, RotateHeads, RotateOnline,
+    ActOrder, Compensate, FuseNorms, InputBits, Learning, Observer, Quantize, Rank, Recipe, RotateHeads, RotateOnline,
     RotateStream, SiteSelector, Smooth, SmoothModalities, SplitColumns, Step, Target, Towers, WeightMethod,
 };
 
@@ -104,10 +105,20 @@ impl Lines {
                 self.sites(sites);
                 self.number("alpha", *alpha);
             }
-            Step::SmoothModalities(SmoothModalities { sites, alpha, vectors }) => {
+            Step::SmoothModalities(SmoothModalities { sites, alpha, vectors, learning }) => {
                 self.sites(sites);
                 self.number("alpha", *alpha);
                 self.text("vectors", vectors.word());
+                if let Some(Learning { epochs, learning_rate, form, loss_weights }) = learning {
+                    self.line("epochs", epochs);
+                    self.number("learning_rate", *learning_rate);
+                    self.text("form", form.word());
+                    let weight = |(m, weight): (&Modality, &f64)| format!("{} = {weight:?}", m.word());
+                    let weights: Vec<String> = loss_weights.iter().map(weight).collect();
+                    if !weights.is_empty() {
+                        self.line("loss_weights", format_args!("{{ {} }}", weights.join(", ")));
+                    }
+                }
             }
             Step::Compensate(Compensate { sites, rank }) => {
                 self.sites(sites);

@@ -42,6 +42,11 @@ impl SmoothModalities {
         Self { sites, alpha, vectors }
     }
 
+    /// Whether modalities share a vector.
+    pub fn vectors(&self) -> SmoothingVectors {
+        self.vectors
+    }
+
     /// The vectors that learning begins with. Uniform vectors are those of all rows, under the modality `text`.
     ///
     /// # Errors

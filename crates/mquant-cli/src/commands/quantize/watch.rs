@@ -63,6 +63,11 @@ impl Reporter {
                     &json!({"event": "unit", "unit": unit.to_string(), "index": index, "of": of, "known": known}),
                 );
             }
+            Event::Learning { done, of, loss, .. } => {
+                let (begin, end) = (self.begin(), self.ends.get(self.unit).copied().unwrap_or_default());
+                self.move_to(begin + (end - begin) * 0.5 * *done as f64 / (*of).max(1) as f64);
+                self.say(format!("{}: learning, sample {done} of {of}, loss {loss:.4}", self.name));
+            }
             Event::Site(site) => {
                 self.sites += 1;
                 let (begin, end) = (self.begin(), self.ends.get(self.unit).copied().unwrap_or_default());

@@ -262,7 +262,7 @@ pub(crate) fn bundle(shape: Shape) -> BundleRecord {
                 add(format!("{tower}.{block}.{kind}"), kind, modalities);
             }
             let db = 44.0 - 0.1 * block as f64 - 8.0 * chance(block as u64);
-            units.push(UnitReport { unit: format!("{tower}.{block}"), output_sqnr_db: Some(db) });
+            units.push(UnitReport { unit: format!("{tower}.{block}"), output_sqnr_db: Some(db), learning: None });
         }
     }
     let hash = |bytes| FileHash { bytes, sha256: "0f".repeat(32) };
