@@ -130,7 +130,7 @@ impl Done {
         let is_mixed = |site: &SiteId| match step {
             Step::FuseNorms(_) | Step::RotateStream(_) => step.towers().contains(&site.tower()) && has_norm(*site),
             Step::RotateHeads(_) => step.towers().contains(&site.tower()) && site.kind == SiteKind::Out,
-            Step::RotateOnline(_) | Step::Smooth(_) => sites.contains(site),
+            Step::RotateOnline(_) | Step::Smooth(_) | Step::SplitColumns(_) => sites.contains(site),
             _ => false,
         };
         let (site, first) = self.modalities.iter().find(|(site, _)| is_mixed(site))?;

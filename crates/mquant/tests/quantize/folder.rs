@@ -23,6 +23,8 @@ pub(crate) const DEEPSTACK: &str = "crates/mquant/tests/goldens/qwen3_vl";
 pub(crate) const HEARS: &str = "crates/mquant/tests/goldens/qwen2_5_omni";
 /// Trained, tied head, bf16.
 pub(crate) const DEMO: &str = "models/demo";
+/// The same function with outliers.
+pub(crate) const DEMO_STRESS: &str = "models/demo-stress";
 
 pub(crate) fn at(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)

@@ -14,5 +14,6 @@ mod transforms;
 mod same_bytes;
 mod resume;
 mod degenerate;
+mod modalities;
 mod not_finite;
 mod site_reports;

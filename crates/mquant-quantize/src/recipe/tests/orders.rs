@@ -23,6 +23,10 @@ fn step(letter: char) -> &'static str {
         'v' => "do = \"quantize\"\nsites = [\"vision\"]\nweight_bits = 8\ninput = \"per_token\"",
         'w' => "do = \"quantize\"\nsites = [\"vision.*\", \"patch\"]\nweight_bits = 16",
         'a' => "do = \"fuse_norms\"\ntowers = [\"audio\"]",
+        'M' => "do = \"smooth_modalities\"\nsites = [\"language.*.qkv\", \"language.*.out\"]",
+        'D' => "do = \"smooth_modalities\"\nsites = [\"language.*.down\"]",
+        'V' => "do = \"smooth_modalities\"\nsites = [\"*.*.qkv\"]",
+        'C' => "do = \"compensate\"\nsites = [\"language.*.down\"]\nbudget = 0.05",
         'm' => "do = \"quantize\"\nsites = [\"head\", \"vision.7\"]\nweight_bits = 16",
         other => panic!("{other}"),
     }
@@ -35,7 +39,10 @@ fn check(letters: &str) -> Result<Plan, RecipeError> {
 
 #[test]
 fn orders_that_keep_the_model_are_accepted() {
-    for letters in ["", "q", "frh4cq", "lrq", "sfr4cq", "oq", "fdr4cq", "hfr4q", "qv", "h4cfrq", "d4q", "so", "ds4c"] {
+    for letters in [
+        "", "q", "frh4cq", "lrq", "sfr4cq", "oq", "fdr4cq", "hfr4q", "qv", "h4cfrq", "d4q", "so", "ds4c", "frhMq",
+        "sMq", "DCq", "fr4Cq", "frhM4Ccq",
+    ] {
         check(letters).unwrap_or_else(|error| panic!("{letters}: {error}"));
     }
 }
@@ -49,6 +56,24 @@ fn orders_that_do_not_are_refused_with_step_and_line() {
             "x.toml:2:1: step 1 (rotate_stream): language: expected its norms to be fused before its stream is rotated by \"hadamard\", found no fuse_norms before",
         ),
         ("rl", "RECIPE_ORDER", "step 1 (rotate_stream)"),
+        ("MMq", "RECIPE_DUPLICATE", "language.0.qkv"),
+        (
+            "Mf",
+            "RECIPE_ORDER",
+            "step 2 (fuse_norms): language.0.qkv: expected not to be smoothed by modality yet, found smoothed by step 1",
+        ),
+        ("fMr", "RECIPE_ORDER", "step 3 (rotate_stream): language.0.qkv: expected not to be smoothed by modality yet"),
+        ("Mh", "RECIPE_ORDER", "step 2 (rotate_heads): language.0.out: expected not to be smoothed by modality yet"),
+        ("Ms", "RECIPE_ORDER", "step 2 (smooth): language.0.qkv"),
+        ("D4", "RECIPE_ORDER", "step 2 (rotate_online): language.0.down"),
+        ("Dc", "RECIPE_ORDER", "step 2 (split_columns): language.0.down"),
+        (
+            "4D",
+            "RECIPE_ORDER",
+            "step 2 (smooth_modalities): language.0.down: expected its activation not to be rotated while running",
+        ),
+        ("V", "RECIPE_SITE", "step 1 (smooth_modalities): expected sites of the decoder's blocks"),
+        ("C", "RECIPE_SITE", "step 1 (compensate): expected sites whose weights become codes, found language.0.down"),
         (
             "ol",
             "RECIPE_ORDER",

@@ -144,6 +144,51 @@ fn what_is_wrong_is_told_with_line_and_column() {
             "x.toml:2:1: step 1 (smooth): alpha: expected 0 to 1, found 1.5",
         ),
         (
+            "[[step]]\ndo = \"compensate\"\nsites = \"language\"",
+            "RECIPE_CONFLICT",
+            "rank_ratio: expected one of rank_ratio, rank and budget, found none of them",
+        ),
+        (
+            "[[step]]\ndo = \"compensate\"\nsites = \"language\"\nrank = 8\nbudget = 0.1",
+            "RECIPE_CONFLICT",
+            "budget: expected one of rank_ratio, rank and budget, found 0.1 too",
+        ),
+        (
+            "[[step]]\ndo = \"compensate\"\nsites = \"language\"\nrank = 0",
+            "RECIPE_RANGE",
+            "rank: expected 1 to 65536, found 0",
+        ),
+        (
+            "[[step]]\ndo = \"compensate\"\nsites = \"language\"\nrank_ratio = 1.5",
+            "RECIPE_RANGE",
+            "rank_ratio: expected above 0, at most 1, found 1.5",
+        ),
+        (
+            "[[step]]\ndo = \"smooth_modalities\"\nsites = \"language\"\nform = \"deployed\"",
+            "RECIPE_CONFLICT",
+            "form: expected absent where epochs is 0, found \"deployed\"",
+        ),
+        (
+            "[[step]]\ndo = \"smooth_modalities\"\nsites = \"language\"\nepochs = 2\nloss_weights = { smell = 1.0 }",
+            "RECIPE_CONFLICT",
+            "loss_weights: expected the names of modalities: text, vision, audio, found \"smell\"",
+        ),
+        (
+            "[[step]]\ndo = \"smooth_modalities\"\nsites = \"language\"\nepochs = 2\nlearning_rate = 0.0",
+            "RECIPE_RANGE",
+            "learning_rate: expected above 0, at most 1, found 0",
+        ),
+        (
+            &format!("{q}weight_bits = 4\ninput = \"per_token\"\ninput_bits = 7"),
+            "RECIPE_RANGE",
+            "input_bits: expected 6 or 8, found 7",
+        ),
+        (
+            &format!("{q}weight_bits = 4\ninput = \"float\"\ninput_bits = 6"),
+            "RECIPE_CONFLICT",
+            "input_bits: expected absent where input is \"float\", found 6",
+        ),
+        (
             "[[step]]\ndo = \"split_columns\"\nsites = \"head\"\nratio = 0.5",
             "RECIPE_RANGE",
             "ratio: expected 1 to 1000000, found 0.5",
