@@ -46,7 +46,7 @@ pub struct AnswerLine {
     pub index: String,
     /// What the model said.
     pub prediction: String,
-    /// From 0 to 1.
+    /// From 0 to 1; below 0 where there are more errors than words.
     pub score: f64,
     /// Rows of the prompt.
     pub prompt_tokens: usize,
