@@ -43,7 +43,10 @@ pub(super) fn examples(graded: &Graded<'_>, most: usize) -> Vec<Example> {
         let pictures = graded.exam.benchmark.pictures(line.doc_id).unwrap_or_default();
         Example {
             index: line.index.clone(),
-            question: cut(&question.text),
+            question: cut(&match question.text.as_str() {
+                "" => graded.exam.known.prompt.text(question),
+                text => text.to_owned(),
+            }),
             expected: question.answers.iter().take(3).map(|answer| cut(answer)).collect(),
             answer: cut(&line.prediction),
             score: line.score,

@@ -139,7 +139,7 @@ fn no_prompt_differs() {
             None => Part::Text(part.as_str().unwrap().to_owned()),
         };
         let expected: Vec<Part> = data.get(row, "parts").as_array().unwrap().iter().map(part).collect();
-        assert_eq!(style.parts(&data.question(row), pictures), expected, "{row:?}");
+        assert_eq!(style.parts(&data.question(row), pictures, 0), expected, "{row:?}");
         if style != PromptStyle::PlacedChoice {
             let text = match expected.last() {
                 Some(Part::Text(text)) => text.as_str(),
