@@ -129,4 +129,7 @@ pub struct Example {
     pub baseline_score: Option<f64>,
     /// The first picture, small, as a `data:` address.
     pub picture: Option<String>,
+    /// How many sounds were asked about.
+    #[serde(default)]
+    pub sounds: usize,
 }

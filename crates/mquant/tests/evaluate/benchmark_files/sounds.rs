@@ -51,7 +51,7 @@ fn tables_have_pictures_then_sounds_then_words() {
         format!("1\t['{a}', '{b}']\t\tq\tx"),
         format!("2\t0\t{picture}\tq\tx"),
         format!("3\t\t{picture}\tq\tx"),
-        format!("4\tnan\t\tq\tx"),
+        "4\tnan\t\tq\tx".to_owned(),
         format!("5\t{b}\t0\tq\tx"),
     ];
     let (_folder, read) = open(&format!("index\taudio\timage\tquestion\tanswer\n{}\n", rows.join("\n")));

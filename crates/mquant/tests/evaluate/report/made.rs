@@ -71,6 +71,7 @@ fn example(i: u64) -> Example {
         baseline_answer: Some(baseline.to_owned()),
         baseline_score: Some(1.0),
         picture: Some(picture(i)),
+        sounds: 0,
     }
 }
 

@@ -76,6 +76,12 @@ fn more_errors_are_worse() {
         assert!(text.contains(expected), "no {expected} in\n{text}");
     }
     let mut judged = evaluation(None);
+    let mut heard = error_rate(1.5, [0.4, 2.6]);
+    heard.examples[0].score = -3.0;
+    judged.benchmarks = vec![heard];
+    let text = plain(&markdown(&report(vec![judged], Vec::new())));
+    assert!(text.contains("a red van in front of a house (400 % errors)"), "{text}");
+    let mut judged = evaluation(None);
     judged.benchmarks = vec![error_rate(95.8, [90.0, 100.0])];
     let text = plain(&markdown(&report(vec![judged], Vec::new())));
     assert!(text.contains("reaches 0.00 %, the float model 95.80 %"), "{text}");
