@@ -10,6 +10,35 @@ pub(crate) const VARIABLE: &str = "MQUANT_DEMO_MODEL";
 /// Where the project keeps it.
 const PLACE: &str = "models/demo";
 
+/// Names the folder of the demo model that hears.
+pub(crate) const OMNI_VARIABLE: &str = "MQUANT_DEMO_OMNI_MODEL";
+/// What is added to the demo model's folder for the one that hears.
+const OMNI_SUFFIX: &str = "-omni";
+
+/// The folder of the demo model that hears: `$MQUANT_DEMO_OMNI_MODEL`, else `demo-omni` beside [`folder`].
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn omni_folder(demo: &Path) -> Result<PathBuf, Failure> {
+    match env::var_os(OMNI_VARIABLE).filter(|value| !value.is_empty()) {
+        Some(named) => Ok(PathBuf::from(named)),
+        None => omni_beside(demo).doing("find a model"),
+    }
+}
+
+/// `models/demo-omni` with a configuration, for `models/demo`.
+fn omni_beside(demo: &Path) -> Result<PathBuf, CliError> {
+    let beside = with_suffix(demo, OMNI_SUFFIX);
+    if beside.join("config.json").is_file() { Ok(beside) } else { Err(CliError::NoOmniModel { looked_for: beside }) }
+}
+
+/// `models/demo-stress` for `models/demo`.
+pub(crate) fn with_suffix(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    folder.with_file_name(name)
+}
+
 /// The demo model's folder: `$MQUANT_DEMO_MODEL`, else `models/demo` in a folder above the executable or in the current
 /// folder or one above it.
 ///
@@ -42,6 +71,17 @@ fn find(starts: impl Iterator<Item = PathBuf>) -> Result<PathBuf, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn others_lie_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let demo = root.path().join("demo");
+        assert_eq!(with_suffix(&demo, "-stress"), root.path().join("demo-stress"));
+        assert!(matches!(omni_beside(&demo), Err(CliError::NoOmniModel { .. })));
+        std::fs::create_dir_all(root.path().join("demo-omni")).unwrap();
+        std::fs::write(root.path().join("demo-omni/config.json"), "{}").unwrap();
+        assert_eq!(omni_beside(&demo).unwrap(), root.path().join("demo-omni"));
+    }
 
     #[test]
     fn it_is_found_above_and_told_when_absent() {

@@ -40,6 +40,9 @@ pub(crate) enum CliError {
     /// There is no model to fall back to.
     #[error("there is no bundled demo model: expected a folder {} in one of {searched} places", .looked_for.display())]
     NoDemoModel { looked_for: PathBuf, searched: usize },
+    /// There is no demo model that hears.
+    #[error("there is no demo model that hears: expected a folder {}", .looked_for.display())]
+    NoOmniModel { looked_for: PathBuf },
     /// An argument that only its command can judge.
     #[error("{argument} is {found}, expected {expected}")]
     Argument { argument: &'static str, found: String, expected: String },
@@ -73,7 +76,7 @@ impl Explain for CliError {
             CliError::Stdout { .. } | CliError::System { .. } => Class::Io,
             CliError::Read { source, .. } => mquant::error::io_class(source, Class::Input),
             CliError::NotText { .. } | CliError::TooLong { .. } | CliError::EmptyPrompt => Class::Input,
-            CliError::NoDemoModel { .. } => Class::Model,
+            CliError::NoDemoModel { .. } | CliError::NoOmniModel { .. } => Class::Model,
             CliError::Argument { .. } | CliError::CpuLevel { .. } => Class::Usage,
             CliError::CpuUnsupported { .. } => Class::Unsupported,
             CliError::Defect { .. } => Class::Bug,
@@ -87,7 +90,7 @@ impl Explain for CliError {
             CliError::NotText { .. } => "NOT_TEXT",
             CliError::TooLong { .. } => "TOO_LONG",
             CliError::EmptyPrompt => "PROMPT_EMPTY",
-            CliError::NoDemoModel { .. } => "DEMO_MODEL_MISSING",
+            CliError::NoDemoModel { .. } | CliError::NoOmniModel { .. } => "DEMO_MODEL_MISSING",
             CliError::Argument { .. } => "ARGUMENT",
             CliError::CpuLevel { .. } => "CPU_LEVEL",
             CliError::CpuUnsupported { .. } => "CPU_UNSUPPORTED",
@@ -100,6 +103,9 @@ impl Explain for CliError {
         match self {
             CliError::NoDemoModel { .. } => {
                 Some("name a model folder, or set MQUANT_DEMO_MODEL to the folder of the demo model".to_owned())
+            }
+            CliError::NoOmniModel { .. } => {
+                Some("leave --omni out, or set MQUANT_DEMO_OMNI_MODEL to the folder of the model".to_owned())
             }
             CliError::CpuUnsupported { .. } => Some("`mquant kernels` lists what there is".to_owned()),
             CliError::EmptyPrompt => Some("give --prompt, or a question on stdin".to_owned()),

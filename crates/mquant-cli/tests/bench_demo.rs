@@ -182,8 +182,18 @@ fn demo_scores_count_equal_answers() {
     assert_eq!(keys(variant), ["name", "bytes", "quantize_s", "answer_s", "mean", "benchmarks"]);
     assert!(variant["quantize_s"].is_null() && variant["bytes"].as_u64().unwrap() > 1 << 20);
     let benchmark = &variant["benchmarks"][0];
-    let expected =
-        ["name", "metric", "score", "samples", "prompt_tokens", "answer_tokens", "total_s", "tokens_per_s", "answers"];
+    let expected = [
+        "name",
+        "metric",
+        "lower_is_better",
+        "score",
+        "samples",
+        "prompt_tokens",
+        "answer_tokens",
+        "total_s",
+        "tokens_per_s",
+        "answers",
+    ];
     assert_eq!(keys(benchmark), expected);
     assert_eq!((&benchmark["name"], benchmark["samples"].as_u64()), (&Value::from("Tiny"), Some(4)));
     assert_eq!(keys(&benchmark["answers"][0]), ["index", "question", "expected", "answer", "score"]);

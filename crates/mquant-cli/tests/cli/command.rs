@@ -15,6 +15,7 @@ pub(crate) fn mquant(arguments: &[&str]) -> Command {
         .args(arguments)
         .stdin(Stdio::null())
         .env_remove("MQUANT_DEMO_MODEL")
+        .env_remove("MQUANT_DEMO_OMNI_MODEL")
         .env_remove("HF_HUB_OFFLINE")
         .env_remove("MQUANT_CPU");
     command.current_dir(std::env::temp_dir());

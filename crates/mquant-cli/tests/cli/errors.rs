@@ -57,6 +57,8 @@ fn a_broken_model_is_3() {
     check(&["inspect", "no-org/no-name"], 3, "HUB_NOT_CACHED");
     let demo = mquant(&["run", "--prompt", "x"]).env("MQUANT_DEMO_MODEL", "/nowhere").output().unwrap();
     check_message(&demo, 3, "MODEL_NOT_FOUND");
+    let demo = mquant(&["demo", "--omni"]).env("MQUANT_DEMO_MODEL", "/nowhere/demo").output().unwrap();
+    check_message(&demo, 3, "DEMO_MODEL_MISSING");
     inspect(&Copied::new().with("config.json", "{"), "JSON_SYNTAX");
     inspect(&Copied::new().edited("config.json", "\"hidden_size\": 128", "\"hidden_size\": 129"), "FIELD_CONFLICT");
     inspect(&Copied::new().with("model.safetensors", "short"), "ST_HEADER_LEN");
@@ -119,6 +121,17 @@ fn a_model_that_does_not_hear_says_so() {
     let (model, sound) = (model.to_str().unwrap(), sound.to_str().unwrap());
     check(&["run", model, "--audio", sound, "--prompt", "x"], 5, "AUDIO_NOT_READ");
     check(&["compare", model, model, "--audio", sound, "--prompt", "x"], 5, "AUDIO_NOT_READ");
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(sound, folder.path().join("mono.flac")).unwrap();
+    let (bench, out) = (folder.path().join("Heard.tsv"), folder.path().join("out"));
+    fs::write(&bench, "index\taudio_path\tquestion\tanswer\n0\tmono.flac\tWhat is said?\tx\n").unwrap();
+    let (bench, out) = (bench.to_str().unwrap(), out.to_str().unwrap());
+    check(&["eval", model, "--bench", bench, "--metric", "wer"], 5, "BENCHMARK_AUDIO");
+    let quantize = ["quantize", model, "--recipe", "rtn-static", "--calibration", bench, "--output", out];
+    // A note on the number of samples stands before the error.
+    let refused = output(&[&quantize[..], &["--text-only-calibration"]].concat());
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(stderr(&refused).contains("Heard.tsv: row 1 has a sound, and the model reads no sound [CALIB_AUDIO]"));
     let told = output(&["run", model, "--audio", sound, "--prompt", "x"]);
     let text = stderr(&told);
     assert!(text.contains("the model reads no sound") && text.contains("hint: leave the sound out"), "{text}");

@@ -17,7 +17,10 @@ pub(super) fn question(form: &Form, cells: &[Cell], kept: &[usize], position: us
         Some(column) => Ok(Some(text(form, cells, column)?).filter(|text| !form.nothing.is(text))),
         None => Ok(None),
     };
-    let asked = text(form, cells, form.question)?;
+    let asked = match form.question {
+        Some(column) => needed(form, column, text(form, cells, column)?)?,
+        None => String::new(),
+    };
     let index = match form.index {
         Some(column) => needed(form, column, text(form, cells, column)?)?,
         None => position.to_string(),
@@ -25,7 +28,7 @@ pub(super) fn question(form: &Form, cells: &[Cell], kept: &[usize], position: us
     let options = options(form, cells)?;
     Ok(Question {
         index,
-        text: needed(form, form.question, asked)?,
+        text: asked,
         answers: answers(form, cells, &options)?,
         options,
         hint: optional(form.hint)?,

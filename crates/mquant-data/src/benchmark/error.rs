@@ -166,7 +166,7 @@ pub enum BenchmarkError {
         first: String,
     },
     /// A file that changed after it was read.
-    #[error("{file}: row {row}: expected the pictures that were there before: {reason}")]
+    #[error("{file}: row {row}: expected the pictures and sounds that were there before: {reason}")]
     Changed {
         /// The benchmark file.
         file: String,
@@ -231,7 +231,8 @@ impl Explain for BenchmarkError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             BenchmarkError::ColumnMissing { .. } => {
-                "a benchmark has a column question, and pictures in a column image, images, image_1 … or image_path"
+                "a benchmark has a column question, and pictures in a column image, images, image_1 … or image_path, or sounds in audio or \
+                 audio_path"
             }
             BenchmarkError::Skipped { .. } => "repair or remove these rows",
             BenchmarkError::RowGroup { .. } => "write the file again with smaller row groups",

@@ -1,9 +1,9 @@
 //! Benchmark files as the evaluation kits publish them.
 //!
 //! Enters: a table of VLMEvalKit (`.tsv`), or Parquet files as lmms-eval reads them (`.parquet`, its other shards beside it, or
-//! their folder). Leaves: a [`Benchmark`], all questions in memory and every picture where it is until it is asked for.
-//! Invariant: every row was looked at once, and is a question, a [`Skipped`] row with a reason, or a row without a picture that
-//! the kit leaves out too; no input panics, and none takes more memory than a record or a page of each column.
+//! their folder). Leaves: a [`Benchmark`], all questions in memory and every picture and sound where it is until it is
+//! asked for. Invariant: every row was looked at once, and is a question, a [`Skipped`] row with a reason, or a row without picture
+//! and sound that the kit leaves out too; no input panics, and none takes more memory than a record or a page of each column.
 //!
 //! To read another heading: a word in the table of `forms.rs`.
 
@@ -11,8 +11,8 @@ mod asked;
 mod cell;
 mod error;
 mod forms;
+mod media;
 mod parquet;
-mod picture;
 pub mod python_literal;
 mod question;
 mod record_budget;
@@ -24,10 +24,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::BenchmarkError;
+pub use media::{Kind as MediumKind, Medium};
 pub use question::{ColumnNames, Question};
 pub use survey::Skipped;
 
-use mquant_model::input::{Content, MediaSource, Message};
+use mquant_model::input::{Content, Message};
 use survey::{Kept, Survey};
 
 /// Bytes of one record of a table, about: half a dozen pictures of 20 MiB as base64.
@@ -42,21 +43,22 @@ pub const MAX_SKIPPED_PERCENT: usize = 5;
 /// Bytes between two calls of a watcher.
 const STEP: u64 = 1 << 20;
 
-/// Questions about pictures.
+/// Questions about pictures and sounds.
 pub struct Benchmark {
     name: String,
     columns: ColumnNames,
     questions: Vec<Question>,
     rows: Vec<usize>,
     skipped: Vec<Skipped>,
-    without_picture: usize,
+    has_sounds: bool,
+    without_media: usize,
     repeated: usize,
     source: Mutex<Source>,
 }
 
-/// Where the pictures of each question are.
+/// Where the pictures and sounds of each question are.
 enum Source {
-    Tsv(Box<tsv::Tsv>, Vec<Vec<tsv::PictureAt>>),
+    Tsv(Box<tsv::Tsv>, Vec<Vec<tsv::MediumAt>>),
     Parquet(Box<parquet::Parquet>, Vec<parquet::RowAt>),
 }
 
@@ -113,7 +115,8 @@ impl Benchmark {
                 let mut tsv = tsv::Tsv::open(path, &file, &name)?;
                 let survey = tsv.survey(&mut progress)?;
                 let (columns, _) = tsv.kept();
-                return Self::of(name, columns, survey, |places| Source::Tsv(Box::new(tsv), places));
+                let hears = tsv.hears();
+                return Self::of(name, columns, hears, survey, |places| Source::Tsv(Box::new(tsv), places));
             }
             _ => return Err(BenchmarkError::Kind { file }),
         }
@@ -122,18 +125,20 @@ impl Benchmark {
         let mut parquet = parquet::Parquet::open(&shards, &file, &name)?;
         let survey = parquet.survey(&file, &mut progress)?;
         let (columns, _) = parquet.kept();
-        Self::of(name, columns, survey, |places| Source::Parquet(Box::new(parquet), places))
+        let hears = parquet.hears();
+        Self::of(name, columns, hears, survey, |places| Source::Parquet(Box::new(parquet), places))
     }
 
     fn of<P>(
         name: String,
         columns: Vec<String>,
+        has_sounds: bool,
         mut survey: Survey<P>,
         source: impl FnOnce(Vec<P>) -> Source,
     ) -> Result<Self, BenchmarkError> {
         survey.check()?;
         let repeated = survey.repeated();
-        let Survey { kept, skipped, without_picture, .. } = survey;
+        let Survey { kept, skipped, without_media, .. } = survey;
         let (mut rows, mut questions, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for Kept { row, question, place } in kept {
             rows.push(row);
@@ -141,7 +146,17 @@ impl Benchmark {
             places.push(place);
         }
         let source = Mutex::new(source(places));
-        Ok(Self { name, columns: columns.into(), questions, rows, skipped, without_picture, repeated, source })
+        Ok(Self {
+            name,
+            columns: columns.into(),
+            questions,
+            rows,
+            skipped,
+            has_sounds,
+            without_media,
+            repeated,
+            source,
+        })
     }
 
     /// Whether a path looks like a benchmark: a `.tsv` or `.parquet` file, or a folder that has a `.parquet` file.
@@ -178,9 +193,9 @@ impl Benchmark {
         &self.skipped
     }
 
-    /// Rows of a table that were left out because they have no picture, as VLMEvalKit leaves them out.
-    pub fn without_picture(&self) -> usize {
-        self.without_picture
+    /// Rows of a table that were left out because they have neither picture nor sound, as VLMEvalKit leaves them out.
+    pub fn without_media(&self) -> usize {
+        self.without_media
     }
 
     /// Questions whose index an earlier one has. That is usual where an index names a picture; results that are kept by index
@@ -189,29 +204,44 @@ impl Benchmark {
         self.repeated
     }
 
-    /// The pictures of a question, encoded, in their order. Questions asked one after the other are found fastest.
+    /// The pictures of a question, then its sounds, encoded, in their order. Questions asked one after the other are found
+    /// fastest.
     ///
     /// # Errors
     /// If there is no such question, or the file is no longer what it was.
-    pub fn pictures(&self, question: usize) -> Result<Vec<Arc<[u8]>>, BenchmarkError> {
+    pub fn media(&self, question: usize) -> Result<Vec<Medium>, BenchmarkError> {
         let none =
             || BenchmarkError::NoQuestion { benchmark: self.name.clone(), question, count: self.questions.len() };
         let row = *self.rows.get(question).ok_or_else(none)?;
         match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-            Source::Tsv(tsv, places) => tsv.pictures(row, places.get(question).ok_or_else(none)?),
-            Source::Parquet(parquet, places) => parquet.pictures(row, *places.get(question).ok_or_else(none)?),
+            Source::Tsv(tsv, places) => tsv.media(row, places.get(question).ok_or_else(none)?),
+            Source::Parquet(parquet, places) => parquet.media(row, *places.get(question).ok_or_else(none)?),
         }
     }
 
-    /// What a model is given: the pictures of a question, then its text alone.
+    /// Its pictures alone.
     ///
     /// # Errors
-    /// As [`pictures`](Self::pictures).
+    /// As [`media`](Self::media).
+    pub fn pictures(&self, question: usize) -> Result<Vec<Arc<[u8]>>, BenchmarkError> {
+        let media = self.media(question)?.into_iter();
+        Ok(media.filter(|medium| medium.kind == MediumKind::Picture).map(|medium| medium.bytes).collect())
+    }
+
+    /// Whether its questions may have sounds.
+    pub fn has_sounds(&self) -> bool {
+        self.has_sounds
+    }
+
+    /// What a model is given: the pictures of a question, then its sounds, then its text alone.
+    ///
+    /// # Errors
+    /// As [`media`](Self::media).
     pub fn messages(&self, question: usize) -> Result<Vec<Message>, BenchmarkError> {
-        let pictures = self.pictures(question)?;
-        let text = self.questions.get(question).map_or_else(String::new, |question| question.text.clone());
-        let pictures = pictures.into_iter().map(|picture| Content::Image(MediaSource::Bytes(picture)));
-        Ok(vec![Message::parts("user", pictures.chain([Content::Text(text)]).collect())])
+        let media = self.media(question)?;
+        let text = self.questions.get(question).map(|question| &question.text).filter(|text| !text.is_empty());
+        let text = text.map(|text| Content::Text(text.clone()));
+        Ok(vec![Message::parts("user", media.iter().map(Medium::content).chain(text).collect())])
     }
 }
 

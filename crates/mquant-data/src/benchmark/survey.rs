@@ -38,7 +38,7 @@ impl Problem {
     }
 }
 
-/// A row that can be used: its question, and where its pictures are.
+/// A row that can be used: its question, and where its pictures and sounds are.
 #[derive(Clone, Debug)]
 pub(super) struct Kept<P> {
     /// From 1.
@@ -54,14 +54,14 @@ pub(super) struct Survey<P> {
     pub(super) file: String,
     pub(super) kept: Vec<Kept<P>>,
     pub(super) skipped: Vec<Skipped>,
-    /// Rows left out because they have no picture.
-    pub(super) without_picture: usize,
+    /// Rows left out because they have neither picture nor sound.
+    pub(super) without_media: usize,
     text_bytes: u64,
 }
 
 impl<P> Survey<P> {
     pub(super) fn new(file: String) -> Self {
-        Self { file, kept: Vec::new(), skipped: Vec::new(), without_picture: 0, text_bytes: 0 }
+        Self { file, kept: Vec::new(), skipped: Vec::new(), without_media: 0, text_bytes: 0 }
     }
 
     /// Takes a row in.

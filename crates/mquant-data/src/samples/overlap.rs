@@ -7,7 +7,7 @@ use super::{MediaHash, Sample, SamplesError, media, row};
 use crate::benchmark::Benchmark;
 use mquant_model::input::Message;
 
-/// A calibration sample that a benchmark holds as well. Pictures are the same if their encoded bytes are.
+/// A calibration sample that a benchmark holds as well. Pictures and sounds are the same if their encoded bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// Index of the sample.
@@ -23,21 +23,21 @@ pub struct Overlap {
 /// What two samples have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shared {
-    /// A picture.
-    Image,
-    /// A picture and what is asked of it.
-    ImageAndQuestion,
+    /// A picture or sound.
+    Media,
+    /// A picture or sound, and what is asked of it.
+    MediaAndQuestion,
 }
 
-/// The samples that share a picture with a row of the benchmark files, at most one overlap for each sample and file, by file
+/// The samples that share a picture or sound with a row of the benchmark files, at most one overlap for each sample and file, by file
 /// and sample. The few rows of a benchmark that cannot be used are passed over.
 ///
 /// # Errors
 /// A file that is no benchmark.
 pub fn overlap(samples: &[Sample], benchmarks: &[&Path]) -> Result<Vec<Overlap>, SamplesError> {
-    let mut by_picture: HashMap<MediaHash, Vec<usize>> = HashMap::new();
+    let mut by_medium: HashMap<MediaHash, Vec<usize>> = HashMap::new();
     for (i, sample) in samples.iter().enumerate() {
-        sample.media.iter().for_each(|hash| by_picture.entry(*hash).or_default().push(i));
+        sample.media.iter().for_each(|hash| by_medium.entry(*hash).or_default().push(i));
     }
     let asked: Vec<String> = samples.iter().map(|sample| question(&sample.messages)).collect();
     let mut overlaps = Vec::new();
@@ -49,8 +49,8 @@ pub fn overlap(samples: &[Sample], benchmarks: &[&Path]) -> Result<Vec<Overlap>,
             let messages = benchmark.messages(i)?;
             let hashes = media::hashes(&messages).map_err(|_| SamplesError::Changed { file: file.clone() })?;
             let theirs = question(&messages);
-            for i in hashes.iter().filter_map(|hash| by_picture.get(hash)).flatten() {
-                let shared = if asked[*i] == theirs { Shared::ImageAndQuestion } else { Shared::Image };
+            for i in hashes.iter().filter_map(|hash| by_medium.get(hash)).flatten() {
+                let shared = if asked[*i] == theirs { Shared::MediaAndQuestion } else { Shared::Media };
                 if found[*i].is_none_or(|(known, _)| known < shared) {
                     found[*i] = Some((shared, *row));
                 }

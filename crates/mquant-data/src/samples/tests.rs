@@ -276,8 +276,8 @@ fn overlaps_name_the_rows_that_share_a_picture() {
     let found = overlap(&samples, &[&other, &their]).unwrap();
     let benchmark = "Theirs.tsv".to_owned();
     let expected = [
-        Overlap { sample: 0, benchmark: benchmark.clone(), row: 3, shared: Shared::ImageAndQuestion },
-        Overlap { sample: 1, benchmark, row: 1, shared: Shared::Image },
+        Overlap { sample: 0, benchmark: benchmark.clone(), row: 3, shared: Shared::MediaAndQuestion },
+        Overlap { sample: 1, benchmark, row: 1, shared: Shared::Media },
     ];
     assert_eq!(found, expected);
     assert_eq!(overlap(&samples, &[Path::new("none.tsv")]).unwrap_err().code(), "CALIB_IO");

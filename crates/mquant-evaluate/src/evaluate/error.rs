@@ -20,6 +20,12 @@ pub enum EvaluateError {
         /// The first of them, and why.
         first: String,
     },
+    /// Sounds put to a model that does not hear.
+    #[error("{benchmark} has sounds, and the model reads no sound")]
+    NoAudio {
+        /// The benchmark.
+        benchmark: String,
+    },
     /// Two models that do not speak in the same tokens.
     #[error("the models have {model} and {baseline} tokens, expected as many: their probabilities cannot be compared")]
     Vocabularies {
@@ -44,6 +50,7 @@ impl Explain for EvaluateError {
     fn class(&self) -> Class {
         match self {
             EvaluateError::Sample { source, .. } => source.class(),
+            EvaluateError::NoAudio { .. } => Class::Unsupported,
             _ => Class::Input,
         }
     }
@@ -52,6 +59,7 @@ impl Explain for EvaluateError {
         match self {
             EvaluateError::Vocabularies { .. } => "BASELINE_VOCABULARY",
             EvaluateError::Unusable { .. } => "BENCHMARK_UNUSABLE",
+            EvaluateError::NoAudio { .. } => "BENCHMARK_AUDIO",
             EvaluateError::Sample { source, .. } => source.code(),
         }
     }
@@ -59,6 +67,9 @@ impl Explain for EvaluateError {
     fn hint(&self) -> Option<String> {
         match self {
             EvaluateError::Vocabularies { .. } => Some("compare a model with what it was quantised from".to_owned()),
+            EvaluateError::NoAudio { .. } => {
+                Some("leave this benchmark out, or name a model with an audio tower".to_owned())
+            }
             EvaluateError::Sample { source, .. } => source.hint(),
             EvaluateError::Unusable { .. } => None,
         }

@@ -13,9 +13,10 @@ use super::{
     Answerer, Benchmark, BenchmarkError, EvaluateError, Known, Likelihood, Part, Question, Referenced, Said,
     reference_logits,
 };
+use mquant_data::benchmark::{Medium, MediumKind};
 use mquant_model::error::{Class, Result};
-use mquant_model::input::{AddGenerationPrompt, Content, MediaSource, Message};
-use mquant_model::run::Prompt;
+use mquant_model::input::{AddGenerationPrompt, Content, MediaKind, Message};
+use mquant_model::run::{LoadedModel, Prompt};
 
 /// Share of samples that may turn out unusable when they are asked, beyond the first.
 const MAX_UNUSABLE: f64 = 0.05;
@@ -46,7 +47,7 @@ pub struct AnswerLine {
     pub index: String,
     /// What the model said.
     pub prediction: String,
-    /// From 0 to 1.
+    /// From 0 to 1; below 0 where there are more errors than words.
     pub score: f64,
     /// Rows of the prompt.
     pub prompt_tokens: usize,
@@ -79,7 +80,7 @@ impl<'a> Exam<'a> {
         &all[..self.limit.unwrap_or(usize::MAX).min(all.len())]
     }
 
-    /// SHA-256 of everything that is asked but the pictures, in hexadecimal; the same however few are asked.
+    /// SHA-256 of everything that is asked but pictures and sounds, in hexadecimal; the same however few are asked.
     pub fn identity(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
@@ -91,15 +92,29 @@ impl<'a> Exam<'a> {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What the model is given: pictures and text, as the benchmark is published.
+    /// Checks that a model can hear where the benchmark has sounds.
     ///
     /// # Errors
-    /// If a picture cannot be read.
+    /// If not.
+    pub fn check_senses(&self, loaded: &LoadedModel) -> Result<(), EvaluateError> {
+        match self.benchmark.has_sounds() && loaded.layout.placeholder(MediaKind::Audio).is_none() {
+            true => Err(EvaluateError::NoAudio { benchmark: self.benchmark.name().to_owned() }),
+            false => Ok(()),
+        }
+    }
+
+    /// What the model is given: pictures, sounds and text, as the benchmark is published.
+    ///
+    /// # Errors
+    /// If a picture or sound cannot be read.
     pub fn messages(&self, question: usize) -> Result<Vec<Message>, BenchmarkError> {
-        let pictures = self.benchmark.pictures(question)?;
-        let parts = self.known.prompt.parts(&self.benchmark.questions()[question], pictures.len());
+        let media = self.benchmark.media(question)?;
+        let (pictures, sounds): (Vec<Medium>, Vec<Medium>) =
+            media.into_iter().partition(|medium| medium.kind == MediumKind::Picture);
+        let parts = self.known.prompt.parts(&self.benchmark.questions()[question], pictures.len(), sounds.len());
         let content = parts.into_iter().map(|part| match part {
-            Part::Picture(i) => Content::Image(MediaSource::Bytes(pictures[i].clone())),
+            Part::Picture(i) => pictures[i].content(),
+            Part::Sound(i) => sounds[i].content(),
             Part::Text(text) => Content::Text(text),
         });
         Ok(vec![Message::parts("user", content.collect())])
@@ -108,13 +123,14 @@ impl<'a> Exam<'a> {
     /// Puts to a model what `known` lacks. Returns all lines in the order of the questions, as far as it was not ended.
     ///
     /// # Errors
-    /// More samples unusable than may be, each told in a line; scores that are not finite; whatever `keep` returns.
+    /// A model that does not hear what it is asked of; more samples unusable than may be, each told in a line; scores that are not finite; whatever `keep` returns.
     pub fn answer(
         &self,
         who: &Answerer<'_>,
         known: Vec<AnswerLine>,
         keep: &mut Keep<'_, AnswerLine>,
     ) -> Result<Vec<AnswerLine>> {
+        self.check_senses(who.loaded)?;
         let log = RefCell::new(Log::new(self, known, |line: &AnswerLine| line.doc_id, keep));
         log.borrow().check_unusable()?;
         let missing = log.borrow().missing();
@@ -134,7 +150,7 @@ impl<'a> Exam<'a> {
             log.add(line)
         };
         thread::scope(|scope| {
-            // Pictures are read and resized while those before them are computed.
+            // Pictures and sounds are read and prepared while those before them are computed.
             let (send, prepared) = mpsc::sync_channel(AHEAD);
             scope.spawn(move || {
                 for doc_id in missing {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
 
-use super::{AnswerLine, Example, Graded};
+use super::{AnswerLine, Example, Graded, MediumKind};
 use mquant_model::input::image::{ImageLimits, checked_header, decode};
 
 /// Longer side of a picture, in pixels.
@@ -40,16 +40,21 @@ pub(super) fn examples(graded: &Graded<'_>, most: usize) -> Vec<Example> {
     let example = |line: &AnswerLine| {
         let question = &graded.exam.questions()[line.doc_id];
         let base = theirs(line);
-        let pictures = graded.exam.benchmark.pictures(line.doc_id).unwrap_or_default();
+        let media = graded.exam.benchmark.media(line.doc_id).unwrap_or_default();
+        let picture = media.iter().find(|medium| medium.kind == MediumKind::Picture);
         Example {
             index: line.index.clone(),
-            question: cut(&question.text),
+            question: cut(&match question.text.as_str() {
+                "" => graded.exam.known.prompt.text(question),
+                text => text.to_owned(),
+            }),
             expected: question.answers.iter().take(3).map(|answer| cut(answer)).collect(),
             answer: cut(&line.prediction),
             score: line.score,
             baseline_answer: base.map(|base| cut(&base.prediction)),
             baseline_score: base.map(|base| base.score),
-            picture: pictures.first().and_then(address),
+            picture: picture.and_then(|picture| address(&picture.bytes)),
+            sounds: media.iter().filter(|medium| medium.kind == MediumKind::Sound).count(),
         }
     };
     chosen.into_iter().map(example).collect()

@@ -1,10 +1,8 @@
 //! From lines to numbers: what a benchmark's answers amount to, how sure that is, and how two models differ.
 
-use super::statistics::{Resampled, mcnemar_p, paired_units};
-use super::{AnswerLine, Asked, BenchmarkRecord, Exam, Likelihood, LikelihoodLine, Paired, Question, Sat, Total, Unit};
-
-/// A score that counts as right where only right and wrong are asked for.
-const RIGHT: f64 = 0.5;
+use super::metric::percent;
+use super::statistics::{Resampled, mcnemar_p};
+use super::{AnswerLine, Asked, BenchmarkRecord, Exam, Likelihood, LikelihoodLine, Paired, Question, Sat, Total};
 
 /// The answers of one model, or of two, to one benchmark.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +17,7 @@ pub struct Graded<'a> {
     pub likelihoods: &'a [LikelihoodLine],
 }
 
-/// Scores of the mean over all benchmarks, in percent.
+/// Scores of the mean over all benchmarks, in percent; of an error rate what is missing from 100, at least 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Mean {
     /// Of the model.
@@ -74,24 +72,27 @@ impl<'a> Graded<'a> {
         let (metric, name) = (self.exam.known.metric, self.exam.benchmark.name());
         let (questions, ours, theirs) = self.common();
         let asked = Asked { columns: self.exam.benchmark.columns(), questions: &questions };
-        let our_units = metric.units(asked, &ours);
-        let sat = |lines: &[AnswerLine], scores: &[f64], units: &[Unit]| Sat {
+        let sat = |lines: &[AnswerLine], scores: &[f64], resampled: &Resampled| Sat {
             totals: if questions.is_empty() { Vec::new() } else { metric.totals(asked, scores) },
-            interval: Resampled::new(units, name).interval(),
+            interval: resampled.interval(),
             prompt_tokens: lines.iter().map(|line| line.prompt_tokens).sum(),
             answer_tokens: lines.iter().map(|line| line.answer_tokens).sum(),
             seconds: lines.iter().map(|line| line.seconds).sum(),
         };
-        let baseline = self.baseline.map(|lines| {
-            let units = metric.units(asked, &theirs);
-            (sat(lines, &theirs, &units), paired_units(&our_units, &units))
+        let resampled = Resampled::new(&metric.units(asked, &ours), name);
+        let model = sat(self.model, &ours, &resampled);
+        let other = self.baseline.map(|lines| {
+            let other = Resampled::new(&metric.units(asked, &theirs), name);
+            (sat(lines, &theirs, &other), resampled.minus(&other).interval())
         });
-        let paired = baseline.as_ref().map(|(_, differences)| {
-            let only = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| **a >= RIGHT && **b < RIGHT).count();
+        let paired = other.as_ref().map(|(baseline, interval)| {
+            let is_right = |score: &f64| metric.is_right(*score);
+            let only = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| is_right(a) && !is_right(b)).count();
             let (model_only, baseline_only) = (only(&ours, &theirs), only(&theirs, &ours));
+            let score = |sat: &Sat| sat.totals.first().map_or(0.0, |total| total.value);
             Paired {
-                difference: differences.iter().map(|unit| unit.value).sum(),
-                interval: Resampled::new(differences, name).interval(),
+                difference: score(&model) - score(baseline),
+                interval: *interval,
                 model_only,
                 baseline_only,
                 mcnemar_p: mcnemar_p(model_only, baseline_only),
@@ -104,10 +105,11 @@ impl<'a> Graded<'a> {
         BenchmarkRecord {
             name: self.exam.benchmark.name().to_owned(),
             metric: metric.name().to_owned(),
+            lower_is_better: metric.lower_is_better(),
             samples: self.model.len(),
             skipped: skipped.chain(self.model.iter().filter_map(unusable)).collect(),
-            model: sat(self.model, &ours, &our_units),
-            baseline: baseline.map(|(sat, _)| sat),
+            model,
+            baseline: other.map(|(sat, _)| sat),
             paired,
             tokens: likelihood.record(),
             examples: Vec::new(),
@@ -117,37 +119,32 @@ impl<'a> Graded<'a> {
 
 /// The mean of several benchmarks, each weighing the same; None if none has a score.
 pub fn mean(graded: &[Graded<'_>]) -> Option<Mean> {
-    let mut own = Vec::new();
-    let mut base = Vec::new();
-    let mut paired = Vec::new();
+    let (mut own, mut base) = (Vec::new(), Vec::new());
     for graded in graded {
         let (metric, name) = (graded.exam.known.metric, graded.exam.benchmark.name());
         let (questions, ours, theirs) = graded.common();
         let asked = Asked { columns: graded.exam.benchmark.columns(), questions: &questions };
-        let Some(Total { value, of, .. }) = metric.totals(asked, &ours).into_iter().next() else { continue };
-        if questions.is_empty() || of <= 0.0 {
-            continue;
-        }
-        let units = metric.units(asked, &ours);
-        if graded.baseline.is_some() {
-            let their_units = metric.units(asked, &theirs);
-            base.push(100.0 * their_units.iter().map(|unit| unit.value).sum::<f64>() / of);
-            paired.push((Resampled::new(&paired_units(&units, &their_units), name), of));
-        }
-        own.push((100.0 * value / of, Resampled::new(&units, name), of));
+        let share = |scores: &[f64]| {
+            let total = metric.totals(asked, scores).into_iter().next().filter(|total| total.of > 0.0)?;
+            let share = |value| percent(value, total.of, metric.lower_is_better());
+            Some((share(total.value), Resampled::new(&metric.units(asked, scores), name).map(share)))
+        };
+        let Some(ours) = share(&ours).filter(|_| !questions.is_empty()) else { continue };
+        own.push(ours);
+        base.extend(graded.baseline.and_then(|_| share(&theirs)));
     }
-    let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     if own.is_empty() {
         return None;
     }
-    let model = mean_of(&own.iter().map(|(value, ..)| *value).collect::<Vec<_>>());
-    let baseline = (base.len() == own.len()).then(|| mean_of(&base));
+    let value = |shares: &[(f64, Resampled)]| shares.iter().map(|(value, _)| value).sum::<f64>() / shares.len() as f64;
+    let resampled = |shares: &[(f64, Resampled)]| Resampled::mean(shares.iter().map(|(_, resampled)| resampled));
+    let (model, interval) = (value(&own), resampled(&own));
+    let baseline = (base.len() == own.len()).then(|| (value(&base), resampled(&base)));
     Some(Mean {
         model,
-        interval: Resampled::mean_percent(own.iter().map(|(_, resampled, of)| (resampled, *of))).interval(),
-        baseline,
-        difference: baseline.map(|baseline| model - baseline),
-        difference_interval: baseline
-            .map(|_| Resampled::mean_percent(paired.iter().map(|(resampled, of)| (resampled, *of))).interval()),
+        interval: interval.interval(),
+        baseline: baseline.as_ref().map(|(baseline, _)| *baseline),
+        difference: baseline.as_ref().map(|(baseline, _)| model - baseline),
+        difference_interval: baseline.map(|(_, resampled)| interval.minus(&resampled).interval()),
     })
 }

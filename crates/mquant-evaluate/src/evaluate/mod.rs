@@ -1,8 +1,8 @@
-//! Benchmarks: questions about pictures with known answers, and what answers say of a model.
+//! Benchmarks: questions about pictures and sounds with known answers, and what answers say of a model.
 //!
 //! Enters: a [`Benchmark`] as it was published, what is [`Known`] of it, and a model, perhaps with what it was made of. Leaves:
 //! an [`EvaluationRecord`]: scores as the kits count them, how sure they are, and where two models part. Invariants: answers
-//! are greedy and do not depend on what is computed together; nothing but pictures and published words reaches the model;
+//! are greedy and do not depend on what is computed together; nothing but pictures, sounds and published words reaches the model;
 //! a line that was written is never found again.
 //!
 //! To add a metric: see [`METRICS`]. To add a benchmark: see [`KNOWN`].
@@ -34,5 +34,5 @@ pub use grade::{Graded, Mean, mean};
 pub use known::{KNOWN, Known, Part, PromptStyle, recognise};
 pub use likelihood::{Likelihood, Referenced, reference_logits};
 pub use metric::{Asked, METRICS, Metric, Total, Unit, metric};
-pub use mquant_data::benchmark::{self, Benchmark, BenchmarkError, ColumnNames, Question, Skipped};
+pub use mquant_data::benchmark::{self, Benchmark, BenchmarkError, ColumnNames, Medium, MediumKind, Question, Skipped};
 pub use record::{BenchmarkRecord, EvaluationRecord, Example, ModelRecord, Paired, Sat, TokenRecord};

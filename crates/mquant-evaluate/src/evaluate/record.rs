@@ -44,6 +44,9 @@ pub struct BenchmarkRecord {
     pub name: String,
     /// How answers are judged.
     pub metric: String,
+    /// Whether the score counts errors, as a word error rate does.
+    #[serde(default)]
+    pub lower_is_better: bool,
     /// How many were asked.
     pub samples: usize,
     /// Rows that could not be used, and why.
@@ -82,7 +85,7 @@ pub struct Paired {
     pub difference: f64,
     /// 95 % interval of the difference, by paired bootstrap.
     pub interval: [f64; 2],
-    /// Samples only the model answered rightly (score at least 0.5).
+    /// Samples only the model answered rightly: with a score of at least 0.5, transcripts without an error.
     pub model_only: usize,
     /// Samples only the baseline answered rightly.
     pub baseline_only: usize,
@@ -118,12 +121,15 @@ pub struct Example {
     pub expected: Vec<String>,
     /// What the model said.
     pub answer: String,
-    /// From 0 to 1.
+    /// From 0 to 1; below 0 where there are more errors than words.
     pub score: f64,
     /// What the baseline said.
     pub baseline_answer: Option<String>,
-    /// From 0 to 1.
+    /// As `score`.
     pub baseline_score: Option<f64>,
     /// The first picture, small, as a `data:` address.
     pub picture: Option<String>,
+    /// How many sounds were asked about.
+    #[serde(default)]
+    pub sounds: usize,
 }

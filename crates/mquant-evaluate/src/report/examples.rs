@@ -15,6 +15,7 @@ pub(super) struct ExampleView {
     pub(super) question: String,
     pub(super) expected: String,
     pub(super) picture: Option<String>,
+    pub(super) sounds: usize,
     /// The baseline's, if there is one, then the model's.
     pub(super) answers: Vec<AnswerView>,
     pub(super) differs: bool,
@@ -65,6 +66,7 @@ pub(super) fn examples(report: &Report) -> Vec<ExampleView> {
                     stretches,
                     judged: match score {
                         Some(1.0) => "right".to_owned(),
+                        Some(s) if benchmark.lower_is_better => format!("{} % errors", fixed(100.0 * (1.0 - s), 0)),
                         Some(0.0) => "wrong".to_owned(),
                         Some(s) => format!("scored {}", fixed(s, 2)),
                         None => "not judged".to_owned(),
@@ -81,6 +83,7 @@ pub(super) fn examples(report: &Report) -> Vec<ExampleView> {
                     question: visible(&example.question),
                     expected: example.expected.iter().map(|text| visible_line(text)).collect::<Vec<_>>().join(" · "),
                     picture: example.picture.clone(),
+                    sounds: example.sounds,
                     answers,
                     differs,
                 });

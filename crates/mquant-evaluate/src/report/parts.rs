@@ -41,5 +41,10 @@ fn row(name: &str, benchmark: &BenchmarkRecord, judged: &[Judged<'_>]) -> Row {
         Some(Cell { value: fixed(total.value, digits), more: difference, ..Cell::default() })
     });
     let cells = cells.collect();
-    Row { name: visible_line(name), more: of.map_or_else(String::new, |of| format!("of {}", number(of))), cells }
+    let more = match of {
+        Some(_) if benchmark.lower_is_better => "lower is better".to_owned(),
+        Some(of) => format!("of {}", number(of)),
+        None => String::new(),
+    };
+    Row { name: visible_line(name), more, cells }
 }

@@ -10,6 +10,9 @@ use super::numbers::{median, number, times};
 use mquant_model::nn::SiteId;
 use mquant_quantize::pipeline::{SiteReport, Spread, StageReport};
 
+/// The modality that others are compared with.
+const TEXT: &str = "text";
+
 /// The section.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Ranges {
@@ -104,17 +107,22 @@ fn plot(column: &Column<'_>) -> Option<Plot> {
     Some(Plot { svg: depth_plot::draw(&format!("Largest activation by block, {title}"), &series)?, title })
 }
 
-/// How far vision and text are apart.
+/// How far each other modality and text are apart.
 fn gaps(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
+    let others = Modality::ALL.into_iter().map(|modality| modality.name).filter(|name| *name != TEXT);
+    others.flat_map(|other| gaps_of(sites, other)).collect()
+}
+
+fn gaps_of(sites: &[(SiteId, &SiteReport)], other: &str) -> Vec<String> {
     let gap = |of: &dyn Fn(&SiteReport, &str) -> Option<f64>| {
-        let ratios = sites.iter().filter_map(|(id, site)| Some((id, of(site, "vision")? / of(site, "text")?)));
+        let ratios = sites.iter().filter_map(|(id, site)| Some((id, of(site, other)? / of(site, TEXT)?)));
         let ratios: Vec<_> = ratios.filter(|(_, ratio)| ratio.is_finite() && *ratio > 0.0).collect();
         let widest = ratios.iter().max_by(|a, b| a.1.ln().abs().total_cmp(&b.1.ln().abs())).copied();
         Some((median(ratios.iter().map(|(_, ratio)| *ratio).collect())?, widest?))
     };
     let words = |when: &str, (middle, (id, widest)): (f64, (&SiteId, f64))| {
         format!(
-            "{when}, the largest value of vision is at most {} that of text at half of the sites that see both, and {} at {id}, where they are furthest apart.",
+            "{when}, the largest value of {other} is at most {} that of text at half of the sites that have both, and {} at {id}, where they are furthest apart.",
             times(middle),
             times(widest)
         )
@@ -126,7 +134,12 @@ fn gaps(sites: &[(SiteId, &SiteReport)]) -> Vec<String> {
 /// Sites worth a look: the widest gap between modalities, the largest single channels, before and after, the largest error.
 fn boxes(sites: &[(SiteId, &SiteReport)]) -> Vec<Plot> {
     let with_stages: Vec<_> = sites.iter().copied().filter(|(_, site)| !site.stages.is_empty()).collect();
-    let gap = |site: &SiteReport| Some((before(site, "vision")? / before(site, "text")?).ln().abs());
+    let gap = |site: &SiteReport| {
+        let text = before(site, TEXT)?;
+        let others = Modality::ALL.into_iter().filter(|modality| modality.name != TEXT);
+        let gaps = others.filter_map(|other| Some((before(site, other.name)? / text).ln().abs()));
+        gaps.filter(|gap| gap.is_finite()).reduce(f64::max)
+    };
     let outlier = |stage: Option<&StageReport>| {
         let of = stage?.activation.values().map(peak);
         of.filter(|peak| peak.is_finite()).reduce(f64::max)

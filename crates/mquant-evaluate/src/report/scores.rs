@@ -9,7 +9,7 @@ use super::examples::Side;
 use super::numbers::{count, fixed, number, percent, probability, score_digits, seconds, signed, signed_range, size};
 use super::parts::{Parts, parts};
 use super::shown_text::visible_line;
-use super::verdict::{Tone, scored, tone};
+use super::verdict::{Tone, gain, scored, tone};
 use crate::evaluate::{BenchmarkRecord, EvaluationRecord, Mean, ModelRecord, Paired, Sat};
 
 /// Most rows of a table.
@@ -23,6 +23,8 @@ const MEAN_DIGITS: usize = 2;
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Scores {
     pub(super) columns: Vec<Heading>,
+    /// Whether a row counts errors.
+    pub(super) has_rates: bool,
     /// Over several benchmarks; one for each choice of them that a model was given.
     pub(super) means: Vec<Row>,
     pub(super) rows: Vec<Row>,
@@ -108,6 +110,7 @@ pub(super) fn scores(report: &Report) -> Scores {
             continue;
         }
         seen.push(benchmark);
+        scores.has_rates |= benchmark.lower_is_better;
         scores.skipped.extend(
             benchmark.skipped.iter().map(|why| format!("{}: {}", visible_line(&benchmark.name), visible_line(why))),
         );
@@ -183,6 +186,7 @@ struct Reached {
     difference: Option<(f64, [f64; 2])>,
     p: Option<f64>,
     digits: usize,
+    lower_is_better: bool,
 }
 
 /// The cells of a row, whose bars have one scale.
@@ -207,12 +211,13 @@ fn difference(by: f64, interval: [f64; 2], reached: &Reached) -> Difference {
     if by == 0.0 && interval == [0.0; 2] {
         return Difference { tone: Tone::Neutral, value, interval: None, p: None, words: "the same score" };
     }
+    let tone = tone(gain(interval, reached.lower_is_better));
     Difference {
-        tone: tone(interval),
+        tone,
         value,
         interval: Some(signed_range(interval, reached.digits)),
         p: reached.p.map(probability),
-        words: match tone(interval) {
+        words: match tone {
             Tone::Bad => "measurably worse",
             Tone::Good => "measurably better",
             Tone::Neutral => "no measurable difference",
@@ -232,10 +237,15 @@ fn row(benchmark: &BenchmarkRecord, judged: &[Judged<'_>]) -> Row {
             difference: paired.map(|paired| (paired.difference, paired.interval)),
             p: paired.map(|paired| paired.mcnemar_p),
             digits: score_digits(total.of),
+            lower_is_better: benchmark.lower_is_better,
         })
     });
     let found: Vec<_> = found.collect();
-    let of = of.map_or_else(String::new, |of| format!(", of {}", number(of)));
+    let of = match of {
+        Some(_) if benchmark.lower_is_better => ", lower is better".to_owned(),
+        Some(of) => format!(", of {}", number(of)),
+        None => String::new(),
+    };
     Row {
         name: visible_line(&benchmark.name),
         more: format!("{}{of}, {} samples", visible_line(&benchmark.metric), count(benchmark.samples as u64)),
@@ -261,12 +271,14 @@ fn means(report: &Report, judged: &[Judged<'_>]) -> Vec<Row> {
         });
         let names: Vec<String> = choice.iter().take(NAMED).map(|benchmark| visible_line(&benchmark.name)).collect();
         let rest = choice.len() - names.len();
+        let rates =
+            if choice.iter().any(|b| b.lower_is_better) { "; an error rate as what is missing from 100" } else { "" };
         Row {
             name: format!("Mean of {} benchmarks", choice.len()),
             more: match (choices.len(), rest) {
-                (1, _) => "in percent, each weighs the same".to_owned(),
-                (_, 0) => format!("in percent: {}", names.join(", ")),
-                (_, rest) => format!("in percent: {} and {rest} more", names.join(", ")),
+                (1, _) => format!("in percent, each weighs the same{rates}"),
+                (_, 0) => format!("in percent: {}{rates}", names.join(", ")),
+                (_, rest) => format!("in percent: {} and {rest} more{rates}", names.join(", ")),
             },
             cells: cells(&found.collect::<Vec<_>>()),
         }
@@ -280,7 +292,14 @@ fn chosen(evaluation: &EvaluationRecord) -> Vec<&BenchmarkRecord> {
 }
 
 fn reached_on_average(mean: &Mean, side: Side) -> Option<Reached> {
-    let plain = Reached { value: mean.model, interval: None, difference: None, p: None, digits: MEAN_DIGITS };
+    let plain = Reached {
+        value: mean.model,
+        interval: None,
+        difference: None,
+        p: None,
+        digits: MEAN_DIGITS,
+        lower_is_better: false,
+    };
     match side {
         Side::Baseline => Some(Reached { value: mean.baseline?, ..plain }),
         Side::Model => {

@@ -61,7 +61,12 @@ pub(super) struct Figure {
     pub(super) more: String,
 }
 
-/// What the 95 % interval of a difference says.
+/// A difference's interval as one of gains, whatever the score counts.
+pub(super) fn gain([low, high]: [f64; 2], lower_is_better: bool) -> [f64; 2] {
+    if lower_is_better { [-high, -low] } else { [low, high] }
+}
+
+/// What the 95 % interval of a gain says.
 pub(super) fn tone(interval: [f64; 2]) -> Tone {
     match interval {
         [_, high] if high < 0.0 => Tone::Bad,
@@ -124,11 +129,11 @@ fn name(model: &ModelRecord) -> String {
 }
 
 /// Mean over benchmarks of what was reached of what could be, in percent.
-fn share<'a>(sats: impl Iterator<Item = &'a Sat>) -> Option<f64> {
+fn share<'a>(sats: impl Iterator<Item = (&'a BenchmarkRecord, &'a Sat)>) -> Option<f64> {
     let shares: Vec<f64> = sats
-        .filter_map(|sat| sat.totals.first())
-        .filter(|total| total.of > 0.0)
-        .map(|total| 100.0 * total.value / total.of)
+        .filter_map(|(benchmark, sat)| Some((benchmark, sat.totals.first()?)))
+        .filter(|(_, total)| total.of > 0.0)
+        .map(|(benchmark, total)| total.percent(benchmark.lower_is_better))
         .filter(|s| s.is_finite())
         .collect();
     (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
@@ -139,8 +144,8 @@ fn reached(evaluation: &EvaluationRecord) -> (Option<f64>, Option<f64>) {
     match &evaluation.mean {
         Some(Mean { model, baseline, .. }) => (Some(*model), *baseline),
         None => (
-            share(evaluation.benchmarks.iter().map(|b| &b.model)),
-            share(evaluation.benchmarks.iter().filter_map(|b| b.baseline.as_ref())),
+            share(evaluation.benchmarks.iter().map(|b| (b, &b.model))),
+            share(evaluation.benchmarks.iter().filter_map(|b| Some((b, b.baseline.as_ref()?)))),
         ),
     }
 }
@@ -163,9 +168,12 @@ fn of_evaluation(evaluation: &EvaluationRecord) -> Sentence {
         return Sentence { tone: Tone::Neutral, text, caution: None };
     };
     let reached = fixed(reached, 2);
+    let rates = benchmarks.iter().filter(|b| scored(b) && b.lower_is_better).map(|b| visible_line(&b.name));
+    let rates = rates.collect::<Vec<_>>().join(", ");
+    let note = (!rates.is_empty()).then(|| format!("The error rate of {rates} counts as what is missing from 100 %."));
     let Some(baseline) = baseline else {
         let text = format!("{} reaches {reached} %. It was not compared with another model.", name(model));
-        return Sentence { tone: Tone::Neutral, text, caution: None };
+        return Sentence { tone: Tone::Neutral, text, caution: note };
     };
     let float = float.map_or_else(|| "-".to_owned(), |float| fixed(float, 2));
     let other = if baseline.form == "float" { "the float model".to_owned() } else { name(baseline) };
@@ -183,13 +191,15 @@ fn of_evaluation(evaluation: &EvaluationRecord) -> Sentence {
         name(model),
         smaller.unwrap_or_default()
     );
-    Sentence { tone, text, caution: caution(benchmarks) }
+    let words: Vec<String> = caution(benchmarks).into_iter().chain(note).collect();
+    Sentence { tone, text, caution: (!words.is_empty()).then(|| words.join(" ")) }
 }
 
 /// Whether something was lost: on average, and on which benchmarks.
 fn claim(evaluation: &EvaluationRecord) -> (String, Tone) {
-    let paired = evaluation.benchmarks.iter().filter_map(|b| Some((b.name.as_str(), b.paired.as_ref()?.interval)));
-    let tones: Vec<(&str, Tone)> = paired.map(|(name, interval)| (name, tone(interval))).collect();
+    let paired = evaluation.benchmarks.iter().filter_map(|b| Some((b, b.paired.as_ref()?.interval)));
+    let tones: Vec<(&str, Tone)> =
+        paired.map(|(b, interval)| (b.name.as_str(), tone(gain(interval, b.lower_is_better)))).collect();
     let mean = mean_difference(evaluation);
     let of = |wanted: Tone| {
         let names: Vec<_> =
@@ -222,7 +232,7 @@ fn claim(evaluation: &EvaluationRecord) -> (String, Tone) {
 fn caution(benchmarks: &[BenchmarkRecord]) -> Option<String> {
     let losses = benchmarks.iter().filter_map(|b| {
         let of = b.model.totals.first()?.of;
-        let [low, high] = b.paired?.interval;
+        let [low, high] = gain(b.paired?.interval, b.lower_is_better);
         (low.is_finite() && of > 0.0).then_some((100.0 * low / of, [low, high], b))
     });
     let (_, [low, high], worst) = losses.min_by(|a, b| a.0.total_cmp(&b.0))?;

@@ -29,6 +29,12 @@ pub enum PipelineError {
         /// Of how many.
         of: usize,
     },
+    /// A sample with a sound, for a model that does not hear.
+    #[error("{sample} has a sound, and the model reads no sound")]
+    NoAudio {
+        /// Which sample.
+        sample: String,
+    },
     /// An activation is not a number.
     #[error("{site}: the activation of {sample} is not finite in row {row}, expected finite numbers")]
     NotFinite {
@@ -153,6 +159,7 @@ impl Explain for PipelineError {
                 Class::Unsupported
             }
             PipelineError::Skipped { .. } => Class::Input,
+            PipelineError::NoAudio { .. } => Class::Unsupported,
             PipelineError::Origin { .. } => Class::Usage,
             PipelineError::NotFinite { .. } => Class::Numeric,
             PipelineError::Learning { source, .. } => match source {
@@ -173,6 +180,7 @@ impl Explain for PipelineError {
         match self {
             PipelineError::QuantizedAlready { .. } => "QUANTIZE_FLOAT",
             PipelineError::Skipped { .. } => "CALIB_SKIPPED",
+            PipelineError::NoAudio { .. } => "CALIB_AUDIO",
             PipelineError::NotFinite { .. } => "CALIB_NOT_FINITE",
             PipelineError::Weight { source, .. } => source.code(),
             PipelineError::Unit { .. } => "QUANTIZE_UNIT",
@@ -193,6 +201,9 @@ impl Explain for PipelineError {
     fn hint(&self) -> Option<String> {
         match self {
             PipelineError::QuantizedAlready { .. } => Some("quantise the model it was made of".to_owned()),
+            PipelineError::NoAudio { .. } => {
+                Some("leave samples with sounds out, or quantise a model with an audio tower".to_owned())
+            }
             PipelineError::Skipped { .. } => {
                 Some("mend or remove these samples; long ones fit with a larger [calibration] max_tokens".to_owned())
             }

@@ -46,9 +46,9 @@ use crate::job::{Job, Note, Opened};
 use crate::recipe::Recipe;
 use mquant_data::samples::Gathered;
 use mquant_model::disk::SharedDisk;
-use mquant_model::error::{Class, Result};
+use mquant_model::error::{Class, Explain, Result};
 use mquant_model::input::AddGenerationPrompt;
-use mquant_model::input::vision_processor::PixelBounds;
+use mquant_model::input::vision_processor::{PixelBounds, ProcessorError};
 use mquant_model::models::Model;
 use mquant_model::nn::{PartId, SiteId};
 use mquant_model::run::{Engine, EngineOptions, LoadedModel, RowOrder};
@@ -328,6 +328,9 @@ fn show(
                 }
             }
             Err(e) if e.class() == Class::Numeric => return Err(e),
+            Err(e) if e.code() == ProcessorError::NoAudio.code() => {
+                return Err(PipelineError::NoAudio { sample: sample.origin.to_string() }.into());
+            }
             Err(e) => skipped.push(format!("{}: {e}", sample.origin)),
         }
     }

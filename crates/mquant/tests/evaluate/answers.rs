@@ -140,3 +140,28 @@ fn a_sample_that_cannot_be_answered_is_named() {
     assert!(wrong.to_string().contains("a: ") && wrong.to_string().contains("c: "), "{wrong}");
     assert_eq!(wrong.class(), mquant::Class::Input);
 }
+
+#[test]
+fn sounds_are_put_to_models_that_hear() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let sound = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/audio/files/mono.mp3");
+    let sound = STANDARD.encode(std::fs::read(sound).unwrap());
+    let picture = STANDARD.encode(std::fs::read(goldens.join("qwen2_vl/two-0.png")).unwrap());
+    let benchmark = read(&format!(
+        "index\timage\taudio\tquestion\tanswer\n0\t\t{sound}\tWhat is said?\tx\n1\t{picture}\t{sound}\tWhat?\tx\n"
+    ));
+    let known = Known { max_new_tokens: 3, ..Known::declared(metric("wer").unwrap()) };
+    let exam = Exam { benchmark: &benchmark, known: &known, limit: None };
+    let answer = |model: &str| {
+        let loaded = LoadedModel::open(goldens.join(model).to_str().unwrap(), &LoadOptions::in_process()).unwrap();
+        let engine = Engine::new(&loaded, EngineOptions { threads: 1, ..EngineOptions::default() }).unwrap();
+        let who = Answerer { loaded: &loaded, engine: &engine, max_tokens: 3, batch: 2 };
+        exam.answer(&who, Vec::new(), &mut |_| Ok(ControlFlow::Continue(())))
+    };
+    let lines = answer("qwen2_5_omni").unwrap();
+    assert!(lines.iter().all(|line| line.problem.is_none() && line.answer_tokens > 0), "{lines:?}");
+    assert!(lines[1].prompt_tokens > lines[0].prompt_tokens, "{lines:?}");
+    let deaf = answer("qwen2_vl").unwrap_err();
+    assert_eq!((deaf.code(), deaf.class()), ("BENCHMARK_AUDIO", mquant::Class::Unsupported));
+    assert_eq!(deaf.to_string(), "Tiny has sounds, and the model reads no sound");
+}

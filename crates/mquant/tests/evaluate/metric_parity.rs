@@ -1,4 +1,5 @@
-//! Every metric and prompt against what VLMEvalKit's own functions make of the same rows (tools/metrics/make.py).
+//! Every metric and prompt against what VLMEvalKit's own functions make of the same rows (tools/metrics/make.py); `wer` against
+//! jiwer on what transformers' normaliser makes of them (tools/metrics/wer.py).
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 use std::path::Path;
@@ -80,7 +81,10 @@ fn compare(metric: &dyn Metric) -> (usize, usize) {
     let questions: Vec<&Question> = questions.iter().collect();
     let asked = Asked { columns: &data.columns, questions: &questions };
     let totals = metric.totals(asked, &scores);
-    let units: f64 = metric.units(asked, &scores).iter().map(|unit| unit.value).sum();
+    let units = metric.units(asked, &scores);
+    let sum: f64 = units.iter().map(|unit| unit.value).sum();
+    let per: Vec<f64> = units.iter().filter_map(|unit| unit.per).collect();
+    let units = if per.is_empty() { sum } else { 100.0 * sum / per.iter().sum::<f64>() };
     assert!((units - totals[0].value).abs() < 1e-9, "{name}: units are {units}, the total {}", totals[0].value);
     let published = Rows::read(&format!("{name}.totals.jsonl"));
     let splits = published.rows.iter().map(|row| published.get(row, "split"));
@@ -135,7 +139,7 @@ fn no_prompt_differs() {
             None => Part::Text(part.as_str().unwrap().to_owned()),
         };
         let expected: Vec<Part> = data.get(row, "parts").as_array().unwrap().iter().map(part).collect();
-        assert_eq!(style.parts(&data.question(row), pictures), expected, "{row:?}");
+        assert_eq!(style.parts(&data.question(row), pictures, 0), expected, "{row:?}");
         if style != PromptStyle::PlacedChoice {
             let text = match expected.last() {
                 Some(Part::Text(text)) => text.as_str(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mquant::input::audio::Sound;
 
+mod broken;
 mod containers;
 mod extractor;
 mod fuzz;

@@ -4,6 +4,8 @@ mod report;
 mod show;
 mod variant;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -45,12 +47,16 @@ in no benchmark, and every answer is computed on integers.
 Examples:
   mquant demo
   mquant demo --stress
+  mquant demo --omni
   mquant demo --limit 20 --recipe mquant-w8a8 smoothquant-static
   mquant demo --float --json")]
 pub(crate) struct DemoArgs {
     /// Answer only the first N samples of each benchmark
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Take the model that also hears, and three benchmarks with sounds beside the six with pictures
+    #[arg(long)]
+    omni: bool,
     /// Take the variant of the model that has the outliers of large models
     #[arg(long)]
     stress: bool,
@@ -67,7 +73,9 @@ pub(crate) struct DemoArgs {
 
 pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result<Done, Failure> {
     let folder = demo_model::folder()?;
-    let files = tsv_files(&folder.join(BENCH))?;
+    let omni = args.omni.then(|| demo_model::omni_folder(&folder)).transpose()?;
+    let folders: Vec<&Path> = omni.iter().chain([&folder]).map(PathBuf::as_path).collect();
+    let files = tsv_files(&folders, BENCH)?;
     let benchmarks = files.iter().map(|path| Benchmark::open(path).doing("read the benchmarks"));
     let benchmarks = benchmarks.collect::<Result<Vec<_>, _>>()?;
     for skipped in benchmarks.iter().flat_map(Benchmark::skipped) {
@@ -77,13 +85,14 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
     let limit = args.limit.map(|limit| limit as usize);
     let exams = benchmarks.iter().zip(&known).map(|(benchmark, known)| Exam { benchmark, known, limit });
     let exams: Vec<Exam<'_>> = exams.collect();
-    let model = if args.stress { stress_of(&folder) } else { folder.clone() };
+    let plain = omni.as_ref().unwrap_or(&folder);
+    let model = if args.stress { demo_model::with_suffix(plain, STRESS_SUFFIX) } else { plain.clone() };
     let opened = session::open(Some(&model.to_string_lossy()), globals)?;
     let recipes = match args.float || opened.loaded.quantization.is_some() {
         true => Vec::new(),
         false => args.recipe.iter().map(|name| recipe(name, args.seed)).collect::<Result<Vec<_>, _>>()?,
     };
-    let calibration = if recipes.is_empty() { Vec::new() } else { tsv_files(&folder.join(CALIBRATION))? };
+    let calibration = if recipes.is_empty() { Vec::new() } else { tsv_files(&folders, CALIBRATION)? };
 
     let hold = Hold::new();
     let started = Instant::now();
@@ -113,7 +122,7 @@ pub(crate) fn run(args: &DemoArgs, globals: &Globals, output: &Output) -> Result
         output.object("demo/2", &report)?;
     } else {
         show::table(&report, output)?;
-        show::examples(&report, &benchmarks, &opened.loaded.image_limits, output)?;
+        show::examples(&report, &benchmarks, &opened.loaded, output)?;
     }
     Ok(signals::interrupted())
 }
@@ -163,24 +172,25 @@ fn recipe(name: &str, seed: Option<u64>) -> Result<Recipe, Failure> {
     Ok(recipe)
 }
 
-/// The benchmark files of a folder, by name.
-fn tsv_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |source| CliError::Read { file: folder.display().to_string(), source };
-    let doing = "read the benchmarks";
-    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-    let mut paths: Vec<PathBuf> = entries.map_err(unreadable).doing(doing)?.iter().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "tsv"));
-    paths.sort();
-    if paths.is_empty() {
-        let none = io::Error::new(io::ErrorKind::NotFound, "it holds no .tsv file");
-        return Err(unreadable(none)).doing(doing);
+/// The benchmark files in a folder of each of these, all by name; of two of one name the first folder's.
+fn tsv_files(folders: &[&Path], inside: &str) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for folder in folders {
+        let folder = folder.join(inside);
+        let unreadable = |source| CliError::Read { file: folder.display().to_string(), source };
+        let doing = "read the benchmarks";
+        let entries = std::fs::read_dir(&folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let found =
+            entries.map_err(unreadable).doing(doing)?.into_iter().map(|entry| (entry.file_name(), entry.path()));
+        let mut found: Vec<_> = found.collect();
+        found.retain(|(_, path)| path.extension().is_some_and(|extension| extension == "tsv"));
+        if found.is_empty() {
+            let none = io::Error::new(io::ErrorKind::NotFound, "it holds no .tsv file");
+            return Err(unreadable(none)).doing(doing);
+        }
+        for (name, path) in found {
+            paths.entry(name).or_insert(path);
+        }
     }
-    Ok(paths)
-}
-
-/// `models/demo-stress` for `models/demo`.
-fn stress_of(folder: &Path) -> PathBuf {
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(STRESS_SUFFIX);
-    folder.with_file_name(name)
+    Ok(paths.into_values().collect())
 }

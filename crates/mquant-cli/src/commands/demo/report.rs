@@ -27,7 +27,7 @@ pub(super) struct VariantReport {
     pub(super) quantize_s: Option<f64>,
     /// Time of all answers.
     pub(super) answer_s: f64,
-    /// Mean of the benchmarks' scores, in percent.
+    /// Mean of the benchmarks' scores, in percent; an error rate counts as what is missing from 100, at least 0.
     pub(super) mean: f64,
     pub(super) benchmarks: Vec<BenchmarkReport>,
 }
@@ -36,8 +36,13 @@ pub(super) struct VariantReport {
 pub(super) struct BenchmarkReport {
     pub(super) name: String,
     pub(super) metric: &'static str,
+    /// Whether the score counts errors.
+    pub(super) lower_is_better: bool,
     /// In percent.
     pub(super) score: f64,
+    /// In percent as it enters the mean: of an error rate what is missing from 100, at least 0.
+    #[serde(skip)]
+    pub(super) share: f64,
     pub(super) samples: usize,
     pub(super) prompt_tokens: usize,
     pub(super) answer_tokens: usize,
@@ -64,14 +69,17 @@ impl VariantReport {
         benchmarks: Vec<BenchmarkReport>,
     ) -> Self {
         let bytes = loaded.checkpoint.entries().iter().map(|tensor| tensor.bytes.as_ref().len() as u64).sum();
-        let mean = benchmarks.iter().map(|b| b.score).sum::<f64>() / benchmarks.len().max(1) as f64;
+        let mean = benchmarks.iter().map(|b| b.share).sum::<f64>() / benchmarks.len().max(1) as f64;
         Self { name: name.to_owned(), bytes, quantize_s, answer_s, mean, benchmarks }
     }
 }
 
 impl BenchmarkReport {
     pub(super) fn new(exam: &Exam<'_>, lines: Vec<AnswerLine>, total_s: f64) -> Self {
-        let score = Graded::alone(*exam, &lines).score().map_or(0.0, |total| total.value);
+        let lower_is_better = exam.known.metric.lower_is_better();
+        let total = Graded::alone(*exam, &lines).score();
+        let score = total.as_ref().map_or(0.0, |total| total.value);
+        let share = total.map_or(0.0, |total| total.percent(lower_is_better));
         let sum = |tokens: fn(&AnswerLine) -> usize| lines.iter().map(tokens).sum::<usize>();
         let (prompt_tokens, answer_tokens) = (sum(|line| line.prompt_tokens), sum(|line| line.answer_tokens));
         let answers = lines.into_iter().map(|line| {
@@ -88,7 +96,9 @@ impl BenchmarkReport {
         Self {
             name: exam.benchmark.name().to_owned(),
             metric: exam.known.metric.name(),
+            lower_is_better,
             score,
+            share,
             samples: answers.len(),
             prompt_tokens,
             answer_tokens,

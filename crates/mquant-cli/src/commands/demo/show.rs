@@ -1,9 +1,10 @@
 //! The table of all forms of the model, and a few questions.
 
-use mquant::evaluate::Benchmark;
-use mquant::input::image;
+use mquant::evaluate::{Benchmark, Medium, MediumKind};
+use mquant::input::{audio, image};
+use mquant::run::LoadedModel;
 
-use super::report::{Report, VariantReport};
+use super::report::{BenchmarkReport, Report, VariantReport};
 use crate::failure::{Doing, Failure};
 use crate::half_blocks;
 use crate::output::{Output, printable};
@@ -19,7 +20,12 @@ const PREFIX: &str = "Demo";
 pub(super) fn table(report: &Report, output: &Output) -> Result<(), Failure> {
     let Some(first) = report.variants.first() else { return Ok(()) };
     let mut headings = vec!["score (%)"];
-    headings.extend(first.benchmarks.iter().map(|b| b.name.strip_prefix(PREFIX).unwrap_or(&b.name)));
+    let heading = |b: &BenchmarkReport| {
+        let name = b.name.strip_prefix(PREFIX).unwrap_or(&b.name);
+        if b.lower_is_better { format!("{name} {}", b.metric.to_uppercase()) } else { name.to_owned() }
+    };
+    let names: Vec<String> = first.benchmarks.iter().map(heading).collect();
+    headings.extend(names.iter().map(String::as_str));
     headings.extend(["mean", "MB", "quantise", "answers"]);
     let row = |variant: &VariantReport| {
         let mut row = vec![variant.name.clone()];
@@ -32,6 +38,9 @@ pub(super) fn table(report: &Report, output: &Output) -> Result<(), Failure> {
         row
     };
     output.table(&headings, report.variants.iter().map(row).collect())?;
+    if first.benchmarks.iter().any(|b| b.lower_is_better) {
+        output.text("WER: word errors, lower is better; the mean takes what is missing from 100, at least 0\n")?;
+    }
     let samples: usize = first.benchmarks.iter().map(|b| b.samples).sum();
     output.text(&format!(
         "\n{samples} questions, {} in {:.0} s on {} threads; quantised forms answer on integers\n",
@@ -49,7 +58,7 @@ pub(super) fn table(report: &Report, output: &Output) -> Result<(), Failure> {
 pub(super) fn examples(
     report: &Report,
     benchmarks: &[Benchmark],
-    limits: &image::ImageLimits,
+    loaded: &LoadedModel,
     output: &Output,
 ) -> Result<(), Failure> {
     let Some(first) = report.variants.first() else { return Ok(()) };
@@ -60,10 +69,20 @@ pub(super) fn examples(
         };
         let (Some(question), Some(answered)) = (benchmark.questions().first(), answer(first)) else { continue };
         let mut text = format!("\n{}\n", benchmark.name());
-        let pictures = if half_blocks::shown() { benchmark.pictures(0).doing("show a picture")? } else { Vec::new() };
-        for picture in &pictures {
-            let picture = image::decode(picture, limits).doing("show a picture")?;
-            text += &half_blocks::art(&picture, PICTURE_COLUMNS);
+        let doing = "show an example";
+        for Medium { kind, bytes } in benchmark.media(0).doing(doing)? {
+            match kind {
+                MediumKind::Picture if half_blocks::shown() => {
+                    let picture = image::decode(&bytes, &loaded.image_limits).doing(doing)?;
+                    text += &half_blocks::art(&picture, PICTURE_COLUMNS);
+                }
+                MediumKind::Picture => {}
+                MediumKind::Sound => {
+                    let header = audio::probe(&bytes).doing(doing)?;
+                    let seconds = audio::decode(&bytes, &loaded.audio_limits).doing(doing)?.seconds();
+                    text += &format!("  {:<14}{seconds:.1} s of {}\n", "sound", header.format);
+                }
+            }
         }
         text += &format!("  {:<14}{}\n", "question", printable(&question.text, true));
         text +=

@@ -31,6 +31,7 @@ pub(super) fn run(
 ) -> Result<Done, Failure> {
     let doing = "find what costs the accuracy";
     let recipe = recipe_of(quantised)?;
+    exams.iter().try_for_each(|exam| exam.check_senses(&float.loaded)).doing(doing)?;
     let engine = session::engine(&float.loaded, globals)?;
     let referenced =
         referenced(args, exams, &Answerer { loaded: &float.loaded, engine: &engine, max_tokens: 1, batch: 1 });

@@ -55,8 +55,8 @@ pub(super) fn papers(args: &EvalArgs) -> Result<Vec<Paper>, Failure> {
         if let more @ 1.. = benchmark.skipped().len().saturating_sub(TOLD) {
             talk(&format!("note: and {more} more rows of {}", benchmark.name()));
         }
-        if let missing @ 1.. = benchmark.without_picture() {
-            talk(&format!("note: left out {missing} rows of {} that have no picture", benchmark.name()));
+        if let missing @ 1.. = benchmark.without_media() {
+            talk(&format!("note: left out {missing} rows of {} that have neither picture nor sound", benchmark.name()));
         }
         papers.push(Paper { benchmark, known });
     }

@@ -63,7 +63,18 @@ fn scores(record: &EvaluationRecord, output: &Output) -> Result<(), Failure> {
         }
         rows.push(row);
     }
-    output.table(&headings, rows)
+    output.table(&headings, rows)?;
+    let mut rates: Vec<&str> =
+        record.benchmarks.iter().filter(|b| b.lower_is_better).map(|b| b.metric.as_str()).collect();
+    rates.dedup();
+    match (rates.is_empty(), record.mean.is_some() && record.benchmarks.len() > 1) {
+        (true, _) => Ok(()),
+        (_, false) => output.text(&format!("{}: errors in percent, lower is better\n", rates.join(", "))),
+        (_, true) => output.text(&format!(
+            "{}: errors in percent, lower is better; the mean takes what is missing from 100, at least 0\n",
+            rates.join(", ")
+        )),
+    }
 }
 
 fn tokens(record: &EvaluationRecord, output: &Output) -> Result<(), Failure> {
@@ -101,7 +112,8 @@ fn totals(record: &EvaluationRecord, output: &Output) -> Result<(), Failure> {
         let rows = benchmark.model.totals.iter().enumerate().map(|(i, total)| {
             let mut row = vec![total.name.clone()];
             row.extend(base(i));
-            row.extend([format!("{:.2}", total.value), format!("of {}", total.of)]);
+            let of = if benchmark.lower_is_better { String::new() } else { format!("of {}", total.of) };
+            row.extend([format!("{:.2}", total.value), of]);
             row
         });
         let mut headings = vec![benchmark.name.as_str()];

@@ -289,8 +289,8 @@ fn tell_overlap(args: &QuantizeArgs, gathered: &Gathered) -> Result<(), Failure>
     let found = samples::overlap(&gathered.samples, &files).doing("compare with the benchmarks")?;
     for Overlap { sample, benchmark, row, shared } in &found {
         let shared = match shared {
-            Shared::Image => "its picture",
-            Shared::ImageAndQuestion => "its picture and question",
+            Shared::Media => "its picture or sound",
+            Shared::MediaAndQuestion => "its picture or sound and question",
         };
         let origin = &gathered.samples[*sample].origin;
         talk(&format!("warning: {origin} shares {shared} with {benchmark}, row {row}: scores there will flatter"));

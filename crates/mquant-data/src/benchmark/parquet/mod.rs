@@ -1,6 +1,6 @@
 //! Parquet files as the Hub has them and lmms-eval reads them: one, or a set of shards.
 //!
-//! Enters: files of one schema. Leaves: their questions with row group and row, and later the pictures. Invariant: no more than
+//! Enters: files of one schema. Leaves: their questions with row group and row, and later their pictures and sounds. Invariant: no more than
 //! one page of each column is in memory, no size in a file is believed before it is checked, and a panic of the reader is an
 //! error that names the file.
 //!
@@ -14,14 +14,13 @@ mod shard;
 mod thrift;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 pub(super) use set::{name, shards};
 
 use super::asked;
 use super::cell::Cell;
 use super::forms::{Form, Nothing};
-use super::picture;
+use super::media::{Kind, Medium};
 use super::survey::{Problem, Survey};
 use super::{BenchmarkError, Progress};
 use layout::Shape;
@@ -49,7 +48,7 @@ pub(super) struct Parquet {
     cursor: Option<Cursor>,
 }
 
-/// The picture columns of a group, before a row of it.
+/// The columns of pictures and sounds of a group, before a row of it.
 struct Cursor {
     at: RowAt,
     leaves: Vec<Vec<Leaf>>,
@@ -68,18 +67,23 @@ impl Parquet {
             return Err(BenchmarkError::ShardColumns { file, first });
         }
         let form = Form::find(first.layout.headings.clone(), Nothing::Nan, &first.name)?;
-        for column in form.pictures.iter().copied().chain([form.question]) {
+        for column in form.media.iter().flat_map(|media| media.own.iter().copied()).chain(form.question) {
             let found = match &first.layout.shapes[column] {
                 Shape::Other => "lists of lists or numbers",
-                Shape::Record { .. } | Shape::Plain { text: false, .. } if column == form.question => "no text",
+                Shape::Record { .. } | Shape::Plain { text: false, .. } if Some(column) == form.question => "no text",
                 _ => continue,
             };
             let (file, column) = (first.name.clone(), form.heading(column));
-            let expected = "pictures or text";
+            let expected = "pictures, sounds or text";
             return Err(BenchmarkError::ColumnKind { file, column, expected, found });
         }
         let folder = paths[0].parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { shards, folder, name: name.to_owned(), form, cursor: None })
+    }
+
+    /// Whether the file has sounds.
+    pub(super) fn hears(&self) -> bool {
+        self.form.hears()
     }
 
     /// Headings of the columns that are kept as text, and their places.
@@ -90,7 +94,7 @@ impl Parquet {
             Shape::Record { .. } => true,
             Shape::Other => false,
         };
-        let kept = shapes.iter().enumerate().filter(|(i, shape)| !self.form.pictures.contains(i) && is_text(shape));
+        let kept = shapes.iter().enumerate().filter(|(i, shape)| !self.form.is_media(*i) && is_text(shape));
         let kept: Vec<usize> = kept.map(|(i, _)| i).collect();
         (kept.iter().map(|i| self.form.headings[*i].clone()).collect(), kept)
     }
@@ -99,7 +103,7 @@ impl Parquet {
     pub(super) fn survey(&mut self, file: &str, progress: &mut Progress<'_>) -> Result<Survey<RowAt>, BenchmarkError> {
         let (_, kept) = self.kept();
         let mut survey = Survey::new(file.to_owned());
-        let mut read: Vec<usize> = kept.iter().chain(&self.form.pictures).chain(&self.form.paths).copied().collect();
+        let mut read: Vec<usize> = kept.iter().copied().chain(self.media_columns()).collect();
         read.sort_unstable();
         read.dedup();
         let total = self.shards.iter().map(|shard| shard.bytes).sum();
@@ -113,9 +117,9 @@ impl Parquet {
                     let cells = self.cells(shard, &read, &mut leaves).map_err(|reason| broken(row, reason))?;
                     let at = RowAt { shard: number as u32, group: group as u32, row: row as u64 };
                     let question = asked::question(&self.form, &cells, &kept, position).and_then(|question| {
-                        let pictures = self.pictures_of(&cells)?;
-                        pictures.iter().try_for_each(|(column, bytes)| {
-                            picture::check(bytes).map_err(|e| Problem::at(&self.form, *column, e))
+                        let media = self.media_of(&cells)?;
+                        media.iter().try_for_each(|(column, kind, bytes)| {
+                            kind.check(bytes).map_err(|e| Problem::at(&self.form, *column, e))
                         })?;
                         Ok(question)
                     });
@@ -144,30 +148,37 @@ impl Parquet {
         Ok(cells)
     }
 
-    /// The pictures in a row's cells with their columns.
-    fn pictures_of(&self, cells: &[Cell]) -> Result<Vec<(usize, Vec<u8>)>, Problem> {
-        let mut pictures = Vec::new();
-        for column in self.form.pictures.iter().chain(&self.form.paths) {
-            let cell = cells.get(*column).unwrap_or(&Cell::Null);
-            let all = match cell {
-                Cell::List(items) => items.iter().collect(),
-                one => vec![one],
-            };
-            for cell in all {
-                let found = self.picture(cell).map_err(|e| Problem::at(&self.form, *column, e))?;
-                pictures.extend(found.map(|bytes| (*column, bytes)));
-            }
-        }
-        Ok(pictures)
+    /// Every column of pictures or sounds, in the order of a question's media.
+    fn media_columns(&self) -> impl Iterator<Item = usize> {
+        self.form.media.iter().flat_map(super::forms::Media::columns)
     }
 
-    fn picture(&self, cell: &Cell) -> Result<Option<Vec<u8>>, String> {
-        let load = |path: &str| picture::load(&self.folder, &self.name, path).map(Some);
+    /// The pictures and sounds in a row's cells with their columns.
+    fn media_of(&self, cells: &[Cell]) -> Result<Vec<(usize, Kind, Vec<u8>)>, Problem> {
+        let mut found = Vec::new();
+        for media in &self.form.media {
+            for column in media.columns() {
+                let cell = cells.get(column).unwrap_or(&Cell::Null);
+                let all = match cell {
+                    Cell::List(items) => items.iter().collect(),
+                    one => vec![one],
+                };
+                for cell in all {
+                    let one = self.medium(media.kind, cell).map_err(|e| Problem::at(&self.form, column, e))?;
+                    found.extend(one.map(|bytes| (column, media.kind, bytes)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn medium(&self, kind: Kind, cell: &Cell) -> Result<Option<Vec<u8>>, String> {
+        let load = |path: &str| kind.load(&self.folder, &self.name, path).map(Some);
         match cell {
             Cell::Null => Ok(None),
             Cell::Bytes(bytes) => Ok(Some(bytes.data().to_vec())),
             Cell::Text(text) if text.trim().is_empty() => Ok(None),
-            Cell::Text(text) if text.len() > LONGEST_PATH => picture::decode(text).map(Some),
+            Cell::Text(text) if text.len() > LONGEST_PATH => kind.decode(text).map(Some),
             Cell::Text(path) => load(path),
             Cell::Record(_) => match (cell.member("bytes"), cell.member("path")) {
                 (Some(Cell::Bytes(bytes)), _) => Ok(Some(bytes.data().to_vec())),
@@ -176,17 +187,17 @@ impl Parquet {
                 _ => Ok(None),
             },
             Cell::Integer(_) | Cell::Other(_) | Cell::List(_) => {
-                Err("expected a picture, found something else".to_owned())
+                Err(format!("expected a {}, found something else", kind.name()))
             }
         }
     }
 
-    /// The pictures of a row; those of the row after it are found fastest next.
+    /// The pictures and sounds of a row; those of the row after it are found fastest next.
     ///
     /// # Errors
     /// If the file is no longer what it was.
-    pub(super) fn pictures(&mut self, row: usize, at: RowAt) -> Result<Vec<Arc<[u8]>>, BenchmarkError> {
-        let read: Vec<usize> = self.form.pictures.iter().chain(&self.form.paths).copied().collect();
+    pub(super) fn media(&mut self, row: usize, at: RowAt) -> Result<Vec<Medium>, BenchmarkError> {
+        let read: Vec<usize> = self.media_columns().collect();
         let shard = &self.shards[at.shard as usize];
         let broken = |reason| BenchmarkError::Page {
             file: shard.name.clone(),
@@ -209,14 +220,14 @@ impl Parquet {
         }
         let cells = self.cells(shard, &read, &mut cursor.leaves).map_err(broken)?;
         let changed = |reason| BenchmarkError::Changed { file: shard.name.clone(), row, reason };
-        let found = self.pictures_of(&cells).map_err(|problem| changed(problem.0))?;
-        let mut pictures: Vec<Arc<[u8]>> = Vec::with_capacity(found.len());
-        for (_, bytes) in found {
-            picture::check(&bytes).map_err(changed)?;
-            pictures.push(bytes.into());
+        let found = self.media_of(&cells).map_err(|problem| changed(problem.0))?;
+        let mut media = Vec::with_capacity(found.len());
+        for (_, kind, bytes) in found {
+            kind.check(&bytes).map_err(changed)?;
+            media.push(Medium { kind, bytes: bytes.into() });
         }
         cursor.at = RowAt { row: at.row + 1, ..at };
         self.cursor = Some(cursor);
-        Ok(pictures)
+        Ok(media)
     }
 }

@@ -1,36 +1,41 @@
 //! VLMEvalKit's tables: tab-separated, fields quoted where needed, pictures in base64, as references or as paths.
 //!
-//! Enters: a file. Leaves: its questions with the place of every picture, and later the pictures. Invariant: no more than one
+//! Enters: a file. Leaves: its questions with the place of every picture and sound, and later these. Invariant: no more than one
 //! record is in memory, and one that is longer than [`RECORD_CAP`](super::RECORD_CAP) ends the reading.
 
 mod references;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 
 use super::asked::{self, bracketed};
 use super::cell::Cell;
 use super::forms::{Form, Nothing};
-use super::picture;
+use super::media::{Kind, Medium};
 use super::python_literal::{self, Literal};
 use super::record_budget::{Budget, Budgeted};
 use super::survey::{Problem, Survey};
 use super::{BenchmarkError, Progress, RECORD_CAP};
 use references::Part;
 
-/// Longest picture cell that names another row.
+/// Longest cell of a picture or sound that names another row.
 const LONGEST_REFERENCE: usize = 64;
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 16;
 
-/// Where a picture is.
+/// Where a picture or sound is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PictureAt {
-    /// Item of the picture cell of the record at that byte.
-    Cell { byte: u64, item: usize },
+pub(super) struct MediumAt {
+    kind: Kind,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Item of a cell of the record at that byte.
+    Cell { byte: u64, column: usize, item: usize },
     /// A path as the file has it.
     File(String),
 }
@@ -75,14 +80,19 @@ impl Tsv {
         Ok(Self { file, folder, name, bytes, reader, budget, form, record, at: None })
     }
 
+    /// Whether the file has sounds.
+    pub(super) fn hears(&self) -> bool {
+        self.form.hears()
+    }
+
     /// Headings of the columns that are kept as text, and their places.
     pub(super) fn kept(&self) -> (Vec<String>, Vec<usize>) {
-        let kept: Vec<usize> = (0..self.form.headings.len()).filter(|i| !self.form.pictures.contains(i)).collect();
+        let kept: Vec<usize> = (0..self.form.headings.len()).filter(|i| !self.form.is_media(*i)).collect();
         (kept.iter().map(|i| self.form.headings[*i].clone()).collect(), kept)
     }
 
     /// Reads every row; `progress` is told of every row read.
-    pub(super) fn survey(&mut self, progress: &mut Progress<'_>) -> Result<Survey<Vec<PictureAt>>, BenchmarkError> {
+    pub(super) fn survey(&mut self, progress: &mut Progress<'_>) -> Result<Survey<Vec<MediumAt>>, BenchmarkError> {
         let (_, kept) = self.kept();
         let mut survey = Survey::new(self.file.clone());
         for row in 1.. {
@@ -91,7 +101,7 @@ impl Tsv {
             }
             let read = self.question(&kept, row).and_then(|question| Ok((question, self.parts()?)));
             match read {
-                Ok((_, parts)) if parts.is_empty() => survey.without_picture += 1,
+                Ok((_, parts)) if parts.is_empty() => survey.without_media += 1,
                 Ok((question, parts)) => survey.keep(row, question, parts)?,
                 Err(problem) => survey.skip(row, problem)?,
             }
@@ -108,7 +118,7 @@ impl Tsv {
         }
         let mut cells = Vec::with_capacity(expected);
         for (column, bytes) in self.record.iter().enumerate() {
-            if self.form.pictures.contains(&column) {
+            if self.form.is_media(column) {
                 cells.push(Cell::Null);
                 continue;
             }
@@ -124,27 +134,30 @@ impl Tsv {
         asked::question(&self.form, &cells, kept, row - 1)
     }
 
-    /// Where the pictures of the record that was read are; each that is in it is looked at.
+    /// Where the pictures and sounds of the record that was read are; each that is in it is looked at.
     fn parts(&self) -> Result<Vec<Part>, Problem> {
         let byte = self.record.position().map_or(0, Position::byte);
         let mut parts = Vec::new();
-        if let Some(column) = self.form.paths {
-            for path in items(self.cell(column)?) {
-                let bytes = picture::load(&self.folder, &self.name, &path);
-                bytes.and_then(|bytes| picture::check(&bytes)).map_err(|e| Problem::at(&self.form, column, e))?;
-                parts.push(Part::Own(PictureAt::File(path.into_owned())));
-            }
-        }
-        for column in &self.form.pictures {
-            for (item, text) in items(self.cell(*column)?).into_iter().enumerate() {
-                // A picture in so few characters is not taken for one by the kit.
-                if text.chars().count() <= LONGEST_REFERENCE {
-                    parts.push(Part::Reference(text.trim().to_owned()));
-                    continue;
+        for media in &self.form.media {
+            let kind = media.kind;
+            if let Some(column) = media.paths {
+                for path in items(self.cell(column)?) {
+                    let bytes = kind.load(&self.folder, &self.name, &path);
+                    bytes.and_then(|bytes| kind.check(&bytes)).map_err(|e| Problem::at(&self.form, column, e))?;
+                    parts.push(Part::Own(MediumAt { kind, place: Place::File(path.into_owned()) }));
                 }
-                let checked = picture::decode(&text).and_then(|bytes| picture::check(&bytes));
-                checked.map_err(|e| Problem::at(&self.form, *column, e))?;
-                parts.push(Part::Own(PictureAt::Cell { byte, item }));
+            }
+            for column in media.own.iter().copied() {
+                for (item, text) in items(self.cell(column)?).into_iter().enumerate() {
+                    // A picture in so few characters is not taken for one by the kit.
+                    if text.chars().count() <= LONGEST_REFERENCE {
+                        parts.push(Part::Reference { kind, column, index: text.trim().to_owned() });
+                        continue;
+                    }
+                    let checked = kind.decode(&text).and_then(|bytes| kind.check(&bytes));
+                    checked.map_err(|e| Problem::at(&self.form, column, e))?;
+                    parts.push(Part::Own(MediumAt { kind, place: Place::Cell { byte, column, item } }));
+                }
             }
         }
         Ok(parts)
@@ -158,32 +171,32 @@ impl Tsv {
         Ok(if self.form.nothing.is(text.trim()) { "" } else { text })
     }
 
-    /// The pictures at these places.
+    /// The pictures and sounds at these places.
     ///
     /// # Errors
     /// If the file is no longer what it was.
-    pub(super) fn pictures(&mut self, row: usize, places: &[PictureAt]) -> Result<Vec<Arc<[u8]>>, BenchmarkError> {
+    pub(super) fn media(&mut self, row: usize, places: &[MediumAt]) -> Result<Vec<Medium>, BenchmarkError> {
         let changed = |file: &str, reason: String| BenchmarkError::Changed { file: file.to_owned(), row, reason };
-        let mut pictures = Vec::with_capacity(places.len());
-        for place in places {
+        let mut media = Vec::with_capacity(places.len());
+        for MediumAt { kind, place } in places {
             let bytes = match place {
-                PictureAt::File(path) => picture::load(&self.folder, &self.name, path),
-                PictureAt::Cell { byte, item } => {
+                Place::File(path) => kind.load(&self.folder, &self.name, path),
+                Place::Cell { byte, column, item } => {
                     self.seek(*byte, row)?;
-                    let column = self.form.pictures.first().copied().unwrap_or_default();
-                    match self.cell(column).map(items) {
+                    match self.cell(*column).map(items) {
                         Ok(items) => items
                             .get(*item)
-                            .ok_or("the picture is gone".to_owned())
-                            .and_then(|text| picture::decode(text)),
+                            .ok_or_else(|| format!("the {} is gone", kind.name()))
+                            .and_then(|text| kind.decode(text)),
                         Err(problem) => Err(problem.0),
                     }
                 }
             };
-            let bytes = bytes.and_then(|bytes| picture::check(&bytes).map(|()| bytes));
-            pictures.push(bytes.map_err(|reason| changed(&self.file, reason))?.into());
+            let bytes = bytes.and_then(|bytes| kind.check(&bytes).map(|()| bytes));
+            let bytes = bytes.map_err(|reason| changed(&self.file, reason))?.into();
+            media.push(Medium { kind: *kind, bytes });
         }
-        Ok(pictures)
+        Ok(media)
     }
 
     /// Makes the record at a byte the one that was read.
@@ -205,7 +218,7 @@ impl Tsv {
     }
 }
 
-/// The items of a picture cell: of a Python list its texts, else the cell; nothing of an empty one.
+/// The items of a cell of media: of a Python list its texts, else the cell; nothing of an empty one.
 fn items(cell: &str) -> Vec<std::borrow::Cow<'_, str>> {
     if cell.trim().is_empty() {
         return Vec::new();

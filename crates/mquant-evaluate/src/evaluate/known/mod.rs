@@ -5,7 +5,8 @@
 //!
 //! Names, metrics and prompts are VLMEvalKit's; sets of the Hub that lmms-eval reads are asked and judged the same way.
 //! There lmms-eval differs in words: ChartQA's and MMMU's closing line, MME without " Please answer yes or no.", VizWiz
-//! with a line about what cannot be answered, TextVQA with one capital letter. Most tokens of an answer are lmms-eval's,
+//! with a line about what cannot be answered, TextVQA with one capital letter. LibriSpeech, which VLMEvalKit lacks, is asked and
+//! named as there, in the words for Qwen2.5-Omni. Most tokens of an answer are lmms-eval's,
 //! since VLMEvalKit leaves them to the model; neither limits TextVQA and VizWiz.
 //!
 //! To add a benchmark: a line in [`KNOWN`].
@@ -17,6 +18,7 @@ pub use prompt::{Part, PromptStyle};
 pub use sets::KNOWN;
 
 use super::Metric;
+use super::metric::Wer;
 
 /// How a benchmark is asked and judged.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +34,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// A custom file with a metric of its owner's choice: the question alone, at most 128 tokens.
+    /// A custom file with a metric of its owner's choice: the question alone, or where a transcript has none the request for
+    /// one; at most 128 tokens.
     pub fn declared(metric: &'static dyn Metric) -> Self {
-        Self { names: &[], metric, prompt: PromptStyle::Alone, max_new_tokens: 128 }
+        let prompt = if metric.name() == Wer.name() { PromptStyle::Transcript } else { PromptStyle::Alone };
+        Self { names: &[], metric, prompt, max_new_tokens: 128 }
     }
 }
 
@@ -106,6 +110,9 @@ mod tests {
             ("OCRBench_test", "ocrbench"),
             ("MME_test", "mme"),
             ("DocVQA_validation", "anls"),
+            ("librispeech_test_clean-00000-of-00002", "wer"),
+            ("lmms-lab/librispeech_test_other", "wer"),
+            ("DemoSpeech", "wer"),
         ] {
             assert_eq!(metric(name), Some(expected), "{name}");
         }
@@ -130,7 +137,9 @@ mod tests {
 
     #[test]
     fn the_bundled_sets_are_judged_word_for_word() {
-        for name in ["DemoTextVQA", "DemoDocVQA", "DemoOCRBench", "DemoMME", "DemoCount", "DemoColor"] {
+        for name in
+            ["DemoTextVQA", "DemoDocVQA", "DemoOCRBench", "DemoMME", "DemoCount", "DemoColor", "DemoSound", "DemoBoth"]
+        {
             let known = recognise(name).unwrap();
             let found = (known.metric.name(), known.prompt, known.max_new_tokens);
             assert_eq!(found, ("exact_match", PromptStyle::Alone, 24), "{name}");

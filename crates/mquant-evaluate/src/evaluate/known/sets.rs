@@ -1,7 +1,9 @@
 //! The published benchmarks.
 
 use super::{Known, PromptStyle};
-use crate::evaluate::metric::{Anls, CHOICE, CHOICE_CIRCULAR, CHOICE_OPEN, ExactMatch, Mme, OcrBench, Relaxed, Vqa};
+use crate::evaluate::metric::{
+    Anls, CHOICE, CHOICE_CIRCULAR, CHOICE_OPEN, ExactMatch, Mme, OcrBench, Relaxed, Vqa, Wer,
+};
 
 /// Every benchmark that is known by name; no two share one.
 pub static KNOWN: &[Known] = &[
@@ -80,7 +82,23 @@ pub static KNOWN: &[Known] = &[
         max_new_tokens: 16,
     },
     Known {
-        names: &["DemoTextVQA", "DemoDocVQA", "DemoOCRBench", "DemoMME", "DemoCount", "DemoColor"],
+        names: &["librispeech_test_clean", "librispeech_test_other", "librispeech_dev_clean", "librispeech_dev_other"],
+        metric: &Wer,
+        prompt: PromptStyle::Transcript,
+        max_new_tokens: 256,
+    },
+    Known { names: &["DemoSpeech"], metric: &Wer, prompt: PromptStyle::Alone, max_new_tokens: 24 },
+    Known {
+        names: &[
+            "DemoTextVQA",
+            "DemoDocVQA",
+            "DemoOCRBench",
+            "DemoMME",
+            "DemoCount",
+            "DemoColor",
+            "DemoSound",
+            "DemoBoth",
+        ],
         metric: &ExactMatch,
         prompt: PromptStyle::Alone,
         max_new_tokens: 24,

@@ -4,6 +4,7 @@
 //! with single spaces; the length is that of the longer text in upper case before spaces are taken out. Source: Biten et
 //! al., "Scene Text Visual Question Answering", equation 1, as VLMEvalKit and lmms-eval compute it.
 
+use super::edits::levenshtein;
 use super::python_text::{length, words};
 use super::{Asked, Metric, Total, groups};
 use crate::evaluate::Question;
@@ -39,21 +40,6 @@ fn relative_distance(expected: &str, answer: &str) -> f64 {
     }
     let flat = |text: &str| words(&text.to_lowercase()).collect::<Vec<_>>().join(" ").chars().collect::<Vec<char>>();
     levenshtein(&flat(expected), &flat(answer)) as f64 / longer as f64
-}
-
-/// The fewest characters to insert, delete or replace.
-fn levenshtein(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = if from == to { diagonal } else { 1 + diagonal.min(above).min(row[j]) };
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

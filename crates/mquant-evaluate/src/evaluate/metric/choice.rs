@@ -108,7 +108,7 @@ impl Metric for Choice {
         let mut judged = self.judged(asked, scores);
         judged.retain(|row| first.is_none_or(|split| row.split == Some(split)));
         let part = 100.0 / judged.len().max(1) as f64;
-        judged.iter().map(|row| Unit { stratum: 0, value: part * row.score }).collect()
+        judged.iter().map(|row| Unit::part(0, part * row.score)).collect()
     }
 }
 

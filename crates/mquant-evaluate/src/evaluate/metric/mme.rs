@@ -64,7 +64,9 @@ impl Metric for Mme {
         let is_summed = |name: &str| SUMS.iter().any(|(_, categories)| categories.contains(&name));
         let summed = categories(asked, scores).into_iter().filter(|(name, _)| is_summed(name)).enumerate();
         summed
-            .flat_map(|(stratum, (_, pictures))| parts(&pictures).into_iter().map(move |value| Unit { stratum, value }))
+            .flat_map(|(stratum, (_, pictures))| {
+                parts(&pictures).into_iter().map(move |value| Unit::part(stratum, value))
+            })
             .collect()
     }
 }

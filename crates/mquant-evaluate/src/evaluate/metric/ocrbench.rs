@@ -64,7 +64,7 @@ impl Metric for OcrBench {
     }
 
     fn units(&self, _: Asked<'_>, scores: &[f64]) -> Vec<Unit> {
-        scores.iter().map(|score| Unit { stratum: 0, value: *score }).collect()
+        scores.iter().map(|score| Unit::part(0, *score)).collect()
     }
 }
 

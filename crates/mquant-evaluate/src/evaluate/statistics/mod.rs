@@ -6,5 +6,5 @@
 mod bootstrap;
 mod mcnemar;
 
-pub use bootstrap::{Resampled, paired_units};
+pub use bootstrap::{Resampled, rate};
 pub use mcnemar::mcnemar_p;

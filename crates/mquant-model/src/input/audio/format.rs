@@ -70,6 +70,7 @@ fn describe(body: &[u8], whole: &[u8]) -> &'static str {
         [b'R', b'F', b'6', b'4', ..] | [b'R', b'I', b'F', b'X', ..] => "a WAV file of a rare kind (RF64 or RIFX)",
         [b'F', b'O', b'R', b'M', ..] => "AIFF",
         [b'c', b'a', b'f', b'f', ..] => "CAF",
+        [b'A', b'P', b'E', b'T', b'A', b'G', b'E', b'X', ..] => "an APE tag before the sound",
         [b'M', b'A', b'C', b' ', ..] => "Monkey's Audio",
         [b'w', b'v', b'p', b'k', ..] => "WavPack",
         [b'#', b'!', b'A', b'M', b'R', ..] => "AMR",

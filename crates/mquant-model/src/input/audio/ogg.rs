@@ -55,6 +55,9 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, AudioError> {
     let (Some(&channels), Some(sample_rate)) = (first.get(11), le32(first, 12)) else {
         return Err(wrong("an identification header that is too short"));
     };
+    if let Some(fault) = identification_fault(first) {
+        return Err(wrong(fault));
+    }
     let [_, _, setup] = &packets.whole[..] else { return Err(cut()) };
     if !ended {
         return Err(cut());
@@ -75,6 +78,23 @@ fn check_codec(packet: &[u8]) -> Result<(), AudioError> {
         _ => "a codec other than Vorbis",
     };
     Err(AudioError::Unsupported { format: FORMAT, feature: found.to_owned() })
+}
+
+/// What is wrong with an identification header (Vorbis I, 4.2.2), which the decoder would only pass over.
+fn identification_fault(packet: &[u8]) -> Option<&'static str> {
+    let (Some(version), Some(&blocks), Some(&framing)) = (le32(packet, 7), packet.get(28), packet.get(29)) else {
+        return Some("an identification header that is too short");
+    };
+    let (small, large) = (blocks & 0xf, blocks >> 4);
+    if version != 0 {
+        Some("an unknown version of Vorbis")
+    } else if !(6..=13).contains(&small) || !(6..=13).contains(&large) || small > large {
+        Some("blocks of other sizes than Vorbis has")
+    } else if framing & 1 == 0 {
+        Some("an identification header without its framing bit")
+    } else {
+        None
+    }
 }
 
 enum Fault {

@@ -27,7 +27,7 @@ fn outcome(path: &Path) -> &'static str {
     let outcome = match Benchmark::open(path) {
         Ok(read) => {
             let last = read.questions().len() - 1;
-            match read.pictures(last).and_then(|_| read.pictures(0)) {
+            match read.media(last).and_then(|_| read.media(0)) {
                 Ok(_) if read.skipped().is_empty() => "whole",
                 Ok(_) => "read",
                 Err(e) => panic!("{}: a picture that was there before: {e}", path.display()),

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod parquet;
+mod sounds;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -77,7 +77,7 @@ fn pictures_are_cells_lists_references_and_paths() {
     for (i, expected) in expected.iter().enumerate() {
         assert_eq!(colours(&read, i), *expected, "row {i}");
     }
-    assert_eq!((read.questions().len(), read.without_picture(), read.skipped().len()), (7, 2, 0));
+    assert_eq!((read.questions().len(), read.without_media(), read.skipped().len()), (7, 2, 0));
 
     let folder = Folder::new();
     folder.write("bench/a b/1.png", picture([1, 0, 0]));

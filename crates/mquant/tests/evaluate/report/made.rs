@@ -71,6 +71,7 @@ fn example(i: u64) -> Example {
         baseline_answer: Some(baseline.to_owned()),
         baseline_score: Some(1.0),
         picture: Some(picture(i)),
+        sounds: 0,
     }
 }
 
@@ -86,6 +87,7 @@ fn benchmark(name: &str, of: f64, scores: [f64; 2], paired: Paired) -> Benchmark
     BenchmarkRecord {
         name: name.to_owned(),
         metric: if of > 1000.0 { "mme" } else { "anls" }.to_owned(),
+        lower_is_better: false,
         samples: 600,
         skipped: Vec::new(),
         model: sat(scores[0], of, 11.5),
@@ -125,6 +127,16 @@ pub(crate) fn evaluation(loss: Option<&str>) -> EvaluationRecord {
         settings: settings.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
         mean: None,
         benchmarks: benchmarks.into(),
+    }
+}
+
+/// A benchmark whose score counts errors: 4.2 % of the baseline's words, and as many more of the model's.
+pub(crate) fn error_rate(more: f64, interval: [f64; 2]) -> BenchmarkRecord {
+    let metric = "wer".to_owned();
+    BenchmarkRecord {
+        metric,
+        lower_is_better: true,
+        ..benchmark("DemoSpeech", 100.0, [4.2 + more, 4.2], paired(more, interval))
     }
 }
 

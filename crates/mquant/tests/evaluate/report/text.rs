@@ -2,7 +2,12 @@
 
 use mquant::report::{Report, markdown};
 
-use crate::report::made::{SMALL, blame, bundle, evaluation, mean, report};
+use crate::report::made::{SMALL, blame, bundle, error_rate, evaluation, mean, report};
+
+/// Without the escapes of Markdown that these tests meet.
+fn plain(text: &str) -> String {
+    text.replace("&#58;", ":").replace("\\(", "(").replace("\\)", ")")
+}
 
 #[test]
 fn it_says_what_the_page_says() {
@@ -20,7 +25,7 @@ fn it_says_what_the_page_says() {
         "- calibration: cal.tsv\n",
         "\n```toml\nname = \"mquant-w4a8\"\n",
     ] {
-        let text = text.replace("&#58;", ":").replace("\\(", "(").replace("\\)", ")");
+        let text = plain(&text);
         assert!(text.contains(expected), "no {expected} in\n{text}");
     }
 }
@@ -37,7 +42,47 @@ fn it_has_means_parts_and_costs() {
         "| weights in 8 bits | 6.0e−3 | 70.0 % | 245.8 kB |",
         "\n```toml\n[[step]]\ndo = \"quantize\"\n",
     ] {
-        let text = text.replace("\\(", "(").replace("\\)", ")");
+        let text = plain(&text);
         assert!(text.contains(expected), "no {expected} in\n{text}");
     }
+}
+
+#[test]
+fn more_errors_are_worse() {
+    let judged = |more, interval| {
+        let mut judged = evaluation(None);
+        judged.benchmarks.push(error_rate(more, interval));
+        judged.mean = Some(mean(-0.29, [-0.6, 0.0]));
+        plain(&markdown(&report(vec![judged], Vec::new())))
+    };
+    for (text, expected) in [
+        (
+            judged(1.5, [0.4, 2.6]),
+            "DemoSpeech (wer, lower is better, 600 samples) | **4.20** [3.00 to 5.40] | **5.70** [4.50 to 6.90]; +1.50 [+0.40 to +2.60], p 0.710, measurably worse |",
+        ),
+        (judged(1.5, [0.4, 2.6]), "a measurable loss on DemoSpeech;"),
+        (
+            judged(1.5, [0.4, 2.6]),
+            "The largest loss is on DemoSpeech: 0.400 to 2.60 points (600 samples, 95 % confidence). The error rate of DemoSpeech counts as what is missing from 100 %.",
+        ),
+        (judged(-1.5, [-2.6, -0.4]), "[−2.60 to −0.40], p 0.710, measurably better |"),
+        (judged(-1.5, [-2.6, -0.4]), "no measurable loss, and a gain on DemoSpeech;"),
+        (judged(0.1, [-0.5, 3.0]), "a loss of up to 3.00 points on DemoSpeech (600 samples"),
+        (
+            judged(0.1, [-0.5, 3.0]),
+            "| Mean of 5 benchmarks (in percent, each weighs the same; an error rate as what is missing from 100) |",
+        ),
+    ] {
+        assert!(text.contains(expected), "no {expected} in\n{text}");
+    }
+    let mut judged = evaluation(None);
+    let mut heard = error_rate(1.5, [0.4, 2.6]);
+    heard.examples[0].score = -3.0;
+    judged.benchmarks = vec![heard];
+    let text = plain(&markdown(&report(vec![judged], Vec::new())));
+    assert!(text.contains("a red van in front of a house (400 % errors)"), "{text}");
+    let mut judged = evaluation(None);
+    judged.benchmarks = vec![error_rate(95.8, [90.0, 100.0])];
+    let text = plain(&markdown(&report(vec![judged], Vec::new())));
+    assert!(text.contains("reaches 0.00 %, the float model 95.80 %"), "{text}");
 }

@@ -49,7 +49,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], rng: &mut ChaCha8Rng) {
 }
 
 /// Without this, nearly every mutant of an Ogg file would end at a page's checksum.
-fn repair_pages(bytes: &mut [u8]) {
+pub(super) fn repair_pages(bytes: &mut [u8]) {
     let mut at = 0;
     while bytes.get(at..at + 4) == Some(b"OggS") {
         let Some(&segments) = bytes.get(at + 26) else { return };
@@ -66,18 +66,26 @@ fn repair_pages(bytes: &mut [u8]) {
     }
 }
 
-/// Set in the process that does nothing but this test, whose memory is measured.
+/// Set in the process that does nothing but one test, whose memory is measured.
 const ALONE: &str = "MQUANT_TEST_ALONE";
+
+/// Whether this process runs that test alone; if not, one that does has passed.
+pub(super) fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let program = std::env::current_exe().expect("the path of this program");
+    let child = std::process::Command::new(program).args(["--exact", test, "--nocapture"]).env(ALONE, "1").output();
+    let child = child.expect("a process");
+    let told = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{told}{}", String::from_utf8_lossy(&child.stderr));
+    assert!(told.contains("1 passed"), "{told}");
+    false
+}
 
 #[test]
 fn mutants_are_answered() {
-    if std::env::var_os(ALONE).is_none() {
-        let test = ["--exact", "audio::fuzz::mutants_are_answered", "--nocapture"];
-        let program = std::env::current_exe().expect("the path of this program");
-        let child = std::process::Command::new(program).args(test).env(ALONE, "1").output().expect("a process");
-        let told = String::from_utf8_lossy(&child.stdout);
-        assert!(child.status.success(), "{told}{}", String::from_utf8_lossy(&child.stderr));
-        assert!(told.contains("1 passed"), "{told}");
+    if !is_alone("audio::fuzz::mutants_are_answered") {
         return;
     }
     // Contained panics are counted below; their messages would drown the report.

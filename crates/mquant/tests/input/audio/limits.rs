@@ -21,7 +21,7 @@ fn refused(bytes: &[u8]) -> &'static str {
 }
 
 /// A WAV file of `kind` 1 (integers) or 3 (floats).
-fn wav(kind: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
+pub(super) fn wav(kind: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
     let frame = channels.wrapping_mul(bits / 8);
     let mut bytes = b"RIFF".to_vec();
     bytes.extend((36 + data.len() as u32).to_le_bytes());
@@ -41,7 +41,7 @@ fn wav(kind: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// The stream information of a FLAC file, and nothing else.
-fn flac(rate: u32, channels: u8, frames: u64) -> Vec<u8> {
+pub(super) fn flac(rate: u32, channels: u8, frames: u64) -> Vec<u8> {
     let mut bytes = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
     let packed = u64::from(rate) << 44 | u64::from(channels - 1) << 41 | 15 << 36 | frames;
     bytes.extend(packed.to_be_bytes());
@@ -182,7 +182,7 @@ fn a_cut_file_is_refused() {
 }
 
 /// The bytes after the name of the first box or chunk `name`, which are replaced.
-fn patch(bytes: &mut [u8], name: &[u8; 4], offset: usize, with: &[u8]) {
+pub(super) fn patch(bytes: &mut [u8], name: &[u8; 4], offset: usize, with: &[u8]) {
     let at = bytes.windows(4).position(|window| window == name).unwrap() + 4 + offset;
     bytes[at..at + with.len()].copy_from_slice(with);
 }
