@@ -88,7 +88,12 @@ fn block(rng: &mut ChaCha8Rng, stream: usize, inner: usize, heads: HeadShape) ->
     let mut linear = |outputs: usize, inputs: usize| {
         let scale = 3.4 / (inputs as f32).sqrt();
         let values = (0..outputs * inputs).map(|_| scale * (rng.random::<f32>() - 0.5)).collect();
-        Linear { weight: Weight::Float(Matrix::from_f32(values, outputs, inputs)), bias: None, side: None }
+        Linear {
+            weight: Weight::Float(Matrix::from_f32(values, outputs, inputs)),
+            bias: None,
+            side: None,
+            branches: Vec::new(),
+        }
     };
     let norm = || Some(Norm { kind: NormKind::Rms, gain: vec![1.0; stream], eps: 1e-6, repeat: 1 });
     let id = |kind| SiteId::block(Tower::Language, 0, kind);

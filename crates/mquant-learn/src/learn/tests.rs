@@ -33,6 +33,7 @@ fn linear(rng: &mut ChaCha8Rng, outputs: usize, inputs: usize) -> Linear {
         weight: Weight::Float(Matrix::from_f32(values, outputs, inputs)),
         bias: Some(noise(rng, outputs, 0.2)),
         side: None,
+        branches: Vec::new(),
     }
 }
 
