@@ -42,7 +42,7 @@ fn measure([stream, inner, heads, kv_heads, head_dim, rows]: [usize; 6]) -> Resu
     spans.push(Modality::Vision, rows - rows / 4);
     let angles = (0..rows).flat_map(|row| (0..head_dim / 2).map(move |j| row as f32 * 0.8f32.powi(j as i32)));
     let pass = ForwardBatch {
-        sequences: vec![0..rows],
+        sequences: std::iter::once(0..rows).collect(),
         order: (0..rows as u32).collect(),
         spans,
         rope: RopeTable::new(head_dim / 2, angles),
