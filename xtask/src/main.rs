@@ -50,6 +50,13 @@ enum Task {
         /// Scales of activations.
         #[arg(long, value_enum, default_value = "static", requires = "quantized")]
         input: InputArg,
+        /// Give the decoder's blocks low-rank branches for rows of media, of this rank over the inputs or outputs of a site,
+        /// whichever are fewer; and gains for them where a norm takes them.
+        #[arg(long, value_name = "RATIO", requires = "quantized")]
+        branches: Option<f64>,
+        /// Give the decoder's blocks gains for rows of media where a norm takes them.
+        #[arg(long, requires = "quantized")]
+        gains: bool,
     },
     /// Print which crate and which module imports which; fails on an import against pipeline order.
     Imports {
@@ -100,7 +107,7 @@ enum InputArg {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
-        Task::Synth { model, dir, tokenizer, seed, quantized, head_bits, input } => {
+        Task::Synth { model, dir, tokenizer, seed, quantized, head_bits, input, branches, gains } => {
             let quantized = quantized.map(|format| Quantized {
                 weights: match format {
                     Format::W4a8 => Bits::Four,
@@ -111,6 +118,8 @@ fn main() -> ExitCode {
                     InputArg::Static => Input::Static,
                     InputArg::Dynamic => Input::Dynamic,
                 },
+                branches: branches.filter(|ratio| *ratio > 0.0),
+                gains: gains || branches.is_some(),
             });
             synth(&model, SynthOptions { tokenizer, seed, quantized, ..SynthOptions::new(dir) })
                 .map_err(|e| format!("write the checkpoint: {e}"))

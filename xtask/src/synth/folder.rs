@@ -197,7 +197,7 @@ mod tests {
         ] {
             let root = tempfile::tempdir().unwrap();
             let dir = root.path().join("model");
-            let quantized = Some(Quantized { weights: bits, head: Bits::Eight, input });
+            let quantized = Some(Quantized { weights: bits, head: Bits::Eight, input, branches: None, gains: false });
             let options = SynthOptions { quantized, ..options(dir.clone(), limit) };
             let (told, total) = (AtomicU64::new(0), AtomicU64::new(0));
             let bytes = write_folder(shape, &options, &|done, of| {
