@@ -5,7 +5,7 @@ import speech
 from asking import joint_scene, target
 from bench import png
 
-RATE = 16  # kbit/s
+RATE = 24  # kbit/s
 
 def sound(rng, x): return base64.b64encode(speech.mp3(speech.record(rng, x), RATE)).decode()
 

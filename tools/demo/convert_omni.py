@@ -58,7 +58,7 @@ def build(ids, vocabulary, hidden, full, window):
     return Qwen2_5OmniThinkerForConditionalGeneration(c).float().eval()
 
 @torch.no_grad()
-def main(demo, ears, out, hidden=512):
+def main(demo, ears, out, hidden=448):
     torch.manual_seed(0); os.makedirs(out, exist_ok=True); old = Qwen2VLForConditionalGeneration.from_pretrained(demo, dtype=torch.float32).eval()
     was = Tokenizer.from_file(f"{demo}/tokenizer.json"); j, parts = tokenizer(f"{demo}/tokenizer.json"); ids = j["model"]["vocab"]
     json.dump(j, open(f"{out}/tokenizer.json", "w"), ensure_ascii=False, indent=1)
