@@ -35,6 +35,12 @@ class Tree:
     def sound(self, mel, units):
         self.mels.append(mel); self.units.append(units)
         return self.add(self.root, self.next, [self.id("<|audio_bos|>")] + [self.id("<|AUDIO|>")] * (len(mel) // 2 // 2 if len(mel) % 2 == 0 else (len(mel) + 1) // 2 // 2) + [self.id("<|audio_eos|>")])
+    def bind(self, kind, units, objects, sign):
+        """What the last sound asks of the picture, to be found half way up the decoder where its word is heard and where it ends."""
+        key = next(u for u in units if u in (speech.SIGNS if kind == "word" else scenes.SHAPES)); color = next((u for u in units if u in scenes.COLORS), None); kinds = [o[0] for o in objects]
+        there = {"shape": key in kinds, "object": (key, color) in objects, "word": key == sign}[kind]
+        hue = scenes.COLORS_L.index(dict(objects)[key]) if kind == "shape" and kinds.count(key) == 1 else -100
+        self.binds.append((len(self.mels) - 1, len(self.ids) - 1, hear.NUMBER[key], hue, ["shape", "object", "word"].index(kind) * 2 + there))
     def question(self, kind, q, ans, below=None):
         parent, at = below or (self.root, self.next)
         ask = self.enc(q) + [self.id("<|im_end|>")] + self.enc("\n") + [self.id("<|im_start|>")] + self.enc("assistant\n"); tgt = self.enc(ans) + [self.id("<|im_end|>")]
@@ -59,11 +65,12 @@ def see(rng, tok, bank, a, train=True):
     t.cells = np.zeros((h * w, len(scenes.LABELS)), np.float32)
     for x, y, l in marks: t.cells[min(int(y) // 28, h - 1) * w + min(int(x) // 28, w - 1), scenes.LABELS[l]] = 1
     qa = qa[:-1]
+    if train and sounds and sign in speech.SIGNS: qa = qa[1:]  # or signs would be read as one of the few words that are spoken
     if train and objs: qa = [x for x in qa if x[0] not in ("mme", "color")] + more_questions(rng, objs, 1)
     if train and sounds: qa = rng.sample(qa, min(len(qa), 2))  # the rest of the tree is about sounds
     for x in qa: t.question(*x)
     for _ in range(sounds):
-        kind, units, x = bank.saying(rng, *target(rng, objs, sign)); below = t.sound(hear.features(rng, x, train), units)
+        kind, units, x = bank.saying(rng, *target(rng, objs, sign)); below = t.sound(hear.features(rng, x, train), units); t.bind(kind, units, objs, sign)
         for q in speech.joint_questions(kind, units, objs, sign):
             if "spoken shape in" in q[1] and q[2] == "yes" and rng.random() < .35: continue  # as many yes as no
             t.question(*q, below)
@@ -85,8 +92,9 @@ def collate(b, tok):
         n = len(t.ids); ids[i, :n] = torch.tensor(t.ids); lab[i, :n] = torch.tensor(t.lab); pos[:, i, :n] = torch.tensor(t.pos).T; seg = torch.tensor(t.seg)
         sees = torch.tensor([[k in up for k in range(len(t.above))] for up in t.above]); mask[i, 0, :n, :n].masked_fill_(torch.tril(sees[seg][:, seg]), 0)
         mask[i, 0].fill_diagonal_(0)
-    px = [t.px for t in b if t.px is not None]
-    return dict(ids=ids, lab=lab, pos=pos, mask=mask, spans=[t.spans for t in b], mels=[torch.from_numpy(m) for t in b for m in t.mels], units=[u for t in b for u in t.units],
+    px = [t.px for t in b if t.px is not None]; first = np.cumsum([0] + [len(t.mels) for t in b])
+    binds = torch.tensor([(i, first[i] + m, *rest) for i, t in enumerate(b) for m, *rest in t.binds], dtype=torch.long).reshape(-1, 6)
+    return dict(binds=binds, ids=ids, lab=lab, pos=pos, mask=mask, spans=[t.spans for t in b], mels=[torch.from_numpy(m) for t in b for m in t.mels], units=[u for t in b for u in t.units],
                 cells=torch.from_numpy(np.concatenate([t.cells for t in b])), px=torch.from_numpy(np.concatenate(px)) if px else None, grid=torch.tensor([t.grid for t in b if t.px is not None]))
 
 class Trees(IterableDataset):
@@ -101,18 +109,25 @@ class Model(torch.nn.Module):
         super().__init__(); self.thinker = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(a.init, dtype=torch.float32)
         s = torch.load(a.ears); self.head = hear.Head(hear.unit_vectors(tok, self.thinker.model.language_model.embed_tokens.weight.detach())); self.head.load_state_dict(s["head"])
         if a.new_ears: self.thinker.model.audio_tower.load_state_dict(s["tower"])
+        self.hue, self.there = torch.nn.Linear(192, 8), torch.nn.Linear(192, 6); self.mid = {}
+        self.thinker.model.language_model.layers[2].register_forward_hook(lambda m, i, o: self.mid.__setitem__("out", o[0] if isinstance(o, tuple) else o))
         self.probe = torch.nn.Linear(192, len(scenes.LABELS)); c = self.thinker.config; self.audio, self.image = c.audio_token_id, c.image_token_id
     def forward(self, b):
-        """Hidden states [B, L, 192]; CTC loss; the probe's loss."""
-        m = self.thinker.model; x = m.language_model.embed_tokens(b["ids"]); heard = look = torch.zeros(())
+        """Hidden states [B, L, 192]; CTC loss; loss of the probe of pictures; loss of the probes that bind sounds to pictures."""
+        m = self.thinker.model; x = m.language_model.embed_tokens(b["ids"]); heard = look = bound = torch.zeros(()); n = b["binds"]
         if b["mels"]:
             rows, counts = hear.run_tower(m.audio_tower, b["mels"]); x = x.masked_scatter((b["ids"] == self.audio)[..., None], rows.to(x.dtype))
-            heard, _ = hear.ctc(self.head, rows, counts, b["units"])
+            heard, z = hear.ctc(self.head, rows, counts, b["units"])
         if b["px"] is not None:
             rows = m.visual(b["px"], grid_thw=b["grid"]).pooler_output; x = x.masked_scatter((b["ids"] == self.image)[..., None], rows.to(x.dtype))
             look = F.binary_cross_entropy_with_logits(self.probe(rows.float()), b["cells"], pos_weight=torch.tensor(4.0)) * 20
         h = m.language_model(inputs_embeds=x, attention_mask=b["mask"].to(x.dtype), position_ids=b["pos"], use_cache=False).last_hidden_state
-        return h, heard, look
+        if len(n):
+            row = torch.stack([z[:counts[m], m, k].argmax() for m, k in n[:, [1, 3]].tolist()]); count = torch.tensor(counts)[n[:, 1]]
+            for at in (n[:, 2], n[:, 2] - count + row):  # the sound's end; the row where its word is heard best
+                x = self.mid["out"][n[:, 0], at].float(); there = self.there(x).view(-1, 3, 2)[torch.arange(len(n)), n[:, 5] // 2]
+                bound = bound + F.cross_entropy(there, n[:, 5] % 2) / 2 + (F.cross_entropy(self.hue(x), n[:, 4]) / 2 if (n[:, 4] >= 0).any() else 0)
+        return h, heard, look, bound
 
 @torch.no_grad()
 def evaluate(model, tok, test):
@@ -132,7 +147,7 @@ def main():
     for name in ("init", "ears", "bank", "out"): ap.add_argument("--" + name, required=True)
     ap.add_argument("--minutes", type=float, default=40); ap.add_argument("--seed", type=int, default=0); ap.add_argument("--lr", type=float, default=6e-4); ap.add_argument("--tower-lr", type=float, default=3e-4, help="of both towers")
     ap.add_argument("--see", type=int, default=6, help="trees with a picture in a batch"); ap.add_argument("--hear", type=int, default=3, help="trees of sounds"); ap.add_argument("--sounds", type=int, default=3, help="sounds below a picture")
-    ap.add_argument("--joint", type=float, default=.6, help="share of pictures with sounds"); ap.add_argument("--strings", type=float, default=.3); ap.add_argument("--ctc", type=float, default=.1); ap.add_argument("--look", type=float, default=.02)
+    ap.add_argument("--joint", type=float, default=.6, help="share of pictures with sounds"); ap.add_argument("--strings", type=float, default=.3); ap.add_argument("--ctc", type=float, default=.1); ap.add_argument("--look", type=float, default=.02); ap.add_argument("--bind", type=float, default=.5, help="weight of the binding probes, which falls to a tenth")
     ap.add_argument("--freeze-eyes", type=float, default=0, help="share of the time in which the vision tower rests"); ap.add_argument("--flat", type=float, default=.3, help="share of the time at the full rate"); ap.add_argument("--new-ears", action="store_true", help="the audio tower of --ears"); ap.add_argument("--bf16", action="store_true")
     a = ap.parse_args(); torch.set_num_threads(1); torch.manual_seed(a.seed); os.makedirs(a.out, exist_ok=True)
     tok = Tokenizer.from_file(f"{a.init}/tokenizer.json")
@@ -151,10 +166,10 @@ def main():
         for g in opt.param_groups: g["lr"] = g["rate"] * min(1, (step + 1) / 50) * (1 if done < a.flat else .5 * (1 + math.cos(math.pi * (done - a.flat) / (1 - a.flat))) * .98 + .02)
         eyes.requires_grad_(done >= a.freeze_eyes)
         with torch.autocast("cpu", torch.bfloat16, enabled=a.bf16):
-            h, heard, look = model(b); at = b["lab"][:, 1:] != -100; logits = model.thinker.lm_head(h[:, :-1][at])
+            h, heard, look, bound = model(b); at = b["lab"][:, 1:] != -100; logits = model.thinker.lm_head(h[:, :-1][at])
         loss = F.cross_entropy(logits.float(), b["lab"][:, 1:][at])
-        (loss + a.ctc * heard + a.look * look).backward(); torch.nn.utils.clip_grad_norm_(params, 1.0); opt.step(); opt.zero_grad(set_to_none=True); step += 1
+        (loss + a.ctc * heard + a.look * look + a.bind * max(.1, 1 - done) * bound).backward(); torch.nn.utils.clip_grad_norm_(params, 1.0); opt.step(); opt.zero_grad(set_to_none=True); step += 1
         mean = loss.item() if mean is None else .97 * mean + .03 * loss.item()
-        if step % 10 == 0: print(f"{(time.time() - t0) / 60:.1f} min  step {step}  loss {mean:.4f}  ctc {heard.item():.3f}  look {look.item():.3f}  tokens {b['ids'].shape}", flush=True)
+        if step % 10 == 0: print(f"{(time.time() - t0) / 60:.1f} min  step {step}  loss {mean:.4f}  ctc {heard.item():.3f}  look {look.item():.3f}  bind {float(bound):.3f}  tokens {b['ids'].shape}", flush=True)
     save(); note()
 if __name__ == "__main__": main()
