@@ -9,6 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 import scenes
+from asking import MERGE, PATCH, more_questions, pixels
 
 ap = argparse.ArgumentParser()
 ap.add_argument("--out", required=True); ap.add_argument("--init"); ap.add_argument("--minutes", type=float, default=60)
@@ -17,8 +18,6 @@ ap.add_argument("--seed", type=int, default=0); ap.add_argument("--freeze-tower"
 ap.add_argument("--strings", type=float, default=0, help="share of images that must show a random string"); ap.add_argument("--bind", type=float, default=0, help="initial weight of the binding probe"); ap.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 a = ap.parse_args()
 torch.set_num_threads(a.threads); torch.manual_seed(a.seed); os.makedirs(a.out, exist_ok=True)
-PATCH, MERGE = 14, 2
-MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32); STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
 
 def tokenizer():
@@ -35,22 +34,6 @@ def tokenizer():
 tok = tokenizer(); tok.save(f"{a.out}/tokenizer.json"); ID = {s: tok.token_to_id(s) for s in SPECIAL}
 enc = lambda s: tok.encode(s, add_special_tokens=False).ids
 
-def pixels(im):
-    x = (np.asarray(im, np.float32) / 255 - MEAN) / STD; h, w = x.shape[0] // PATCH, x.shape[1] // PATCH
-    x = x.transpose(2, 0, 1)[None].repeat(2, 0).reshape(1, 2, 3, h // MERGE, MERGE, PATCH, w // MERGE, MERGE, PATCH)
-    return np.ascontiguousarray(x.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(h * w, -1)), (1, h, w)
-
-def more_questions(rng, objs):
-    """Presence questions, half of them true, most of the false ones near misses; and the colour of every shape that occurs once."""
-    qa = []
-    for _ in range(a.presence):
-        shape, color = rng.choice(objs); u = rng.random()
-        if u > .5: color = rng.choice([o[1] for o in objs] if u < .7 else scenes.COLORS_L)
-        if u > .85: shape = rng.choice(scenes.SHAPES)
-        qa.append(("mme", f"Is there a {color} {shape} in the image? Please answer yes or no.", "yes" if (shape, color) in objs else "no"))
-    kinds = [o[0] for o in objs]
-    return qa + [("color", f"What color is the {k}?", c) for k, c in objs if kinds.count(k) == 1]
-
 BIND = dict(color=scenes.COLORS_L, mme=["yes", "no"])  # questions that need the shape they name found: the answer is probed at that word, half way up the decoder
 
 def sample(rng, train=True):
@@ -59,7 +42,7 @@ def sample(rng, train=True):
     if train and rng.random() < a.strings:
         while qa[0][0] != "ocr": w, h = rng.choice(scenes.SIZES[:3]); im, qa = scenes.scene(rng, w, h)
     qa, caption = qa[:-1], qa[-1]
-    if train and scenes.OBJECTS: qa = [x for x in qa if x[0] not in ("mme", "color")] + more_questions(rng, list(scenes.OBJECTS))
+    if train and scenes.OBJECTS: qa = [x for x in qa if x[0] not in ("mme", "color")] + more_questions(rng, list(scenes.OBJECTS), a.presence)
     if train and rng.random() < .15: qa.append(caption)
     px, grid = pixels(im); gh, gw = grid[1] // MERGE, grid[2] // MERGE; n = gh * gw
     cells = np.zeros((n, len(scenes.LABELS)), np.float32)
