@@ -6,6 +6,7 @@ use super::site::{Read, codes_of, product};
 use super::{ForwardContext, Linear, Site};
 
 /// Gated or plain.
+#[expect(clippy::large_enum_variant, reason = "a block has one, and it is as large as its site")]
 #[derive(Clone, Debug)]
 pub enum Up {
     /// f(gate·x) · (up·x); the site's linears are gate, up.

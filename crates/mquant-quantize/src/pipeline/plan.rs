@@ -14,6 +14,10 @@ use mquant_model::nn::{Output, PartId, SiteId, Tower};
 const FLOAT_OPS: f64 = 70e9;
 /// Operations of integer products in a second, for each thread.
 const INT_OPS: f64 = 250e9;
+/// Operations of learning smoothing vectors in a second, for each thread.
+const LEARNING_OPS: f64 = 15e9;
+/// Operations that the eigenvectors of a matrix take, over the cube of its rows.
+const EIGEN_OPS: f64 = 10.0;
 /// Operations of factoring in f64 in a second, for each thread.
 const FACTOR_OPS: f64 = 18e9;
 /// Seconds of a thread for each weight whose scale is searched.
@@ -141,6 +145,9 @@ impl Cost {
         let looks = 1.0 + recipe.steps.len() as f64;
         cost.thread_seconds += 2.0 * looked_at * weights * (1.0 / FLOAT_OPS + 1.0 / INT_OPS);
         cost.thread_seconds += looks * (weights * LOOK_S + looked_at * inputs * VALUE_S);
+        if unit.tower == Tower::Language && part.attention().is_some() {
+            cost.thread_seconds += entering * weights * learning_ops(recipe) / LEARNING_OPS;
+        }
         let (mut moments, mut factor) = (0f64, 0f64);
         for (id, outputs, inputs) in &shapes {
             let Some(plan) = plan.site(*id) else { continue };
@@ -149,6 +156,13 @@ impl Cost {
             cost.thread_seconds += count * ROUND_S;
             if let Target::Int { clip: crate::quantize::Clip::Search, .. } = plan.target {
                 cost.thread_seconds += count * CLIP_S;
+            }
+            if plan.compensation.is_some() {
+                // Twice: for the rank, and for the branch. One modality beside text.
+                let rows = inputs.min(*outputs);
+                cost.thread_seconds += entering * inputs * inputs / FLOAT_OPS;
+                cost.thread_seconds += 2.0 * (2.0 * EIGEN_OPS * rows.powi(3) + count * inputs) / FACTOR_OPS;
+                cost.memory += 3.0 * 8.0 * inputs * inputs;
             }
             if site::wants_hessian(plan) {
                 cost.thread_seconds += entering * inputs * inputs / FLOAT_OPS;
@@ -164,6 +178,15 @@ impl Cost {
         cost.memory += weights * 4.0 + weights + (weights * 4.0).max(moments + factor);
         cost
     }
+}
+
+/// Operations that learning takes for each row and weight: forward and backward in each step, forward alone in each evaluation.
+fn learning_ops(recipe: &Recipe) -> f64 {
+    let epochs = |step: &Step| match step {
+        Step::SmoothModalities(smooth) => smooth.learning.as_ref().map(|learning| learning.epochs as f64),
+        _ => None,
+    };
+    recipe.steps.iter().filter_map(epochs).map(|epochs| 6.0 * epochs + 2.0 * (epochs + 1.0)).sum()
 }
 
 /// How often the float unit is run.

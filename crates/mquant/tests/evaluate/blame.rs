@@ -96,7 +96,6 @@ fn every_site_restored(preset: &str) {
         .restore(&mut model, &wanted, Restored::Float)
         .expect("floats");
     let after = divergence(&engine(&quantised).with_model(Arc::new(model)));
-    println!("{preset}: {before:.5} nats a token quantised, {after:.7} restored");
     // What is left is bf16, in which weights are kept, and the codes of keys and values.
     assert!(after < 0.05 * before && after < 1e-4, "{preset}: {after} restored, {before} quantised");
 }

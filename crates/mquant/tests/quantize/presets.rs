@@ -26,7 +26,7 @@ fn bounds(recipe: &str) -> [f64; 2] {
         "mquant-w8a8" => [0.1, 0.04],
         // Nothing is done about outliers.
         "rtn-static" | "smoothquant-static" => [0.8, 0.18],
-        "masquant-w8a8" => [0.1, 0.04],
+        "masquant-w8a8" => [0.25, 0.04],
         // Rounded to nearest, as published; 6 bits of activations.
         "masquant-w4a8" | "masquant-w4a6" | "masquant-w4a16" | "masquant-static" => [0.8, 0.12],
         _ => [0.4, 0.08],

@@ -23,7 +23,7 @@ fn with_branches(noise: &mut Noise, (m, k, n): (usize, usize, usize), ranks: [us
     let (main, gate) = [0, 1].map(|_| case(noise, (m, k, n), Bits::Four, None, Pattern::Random)).into();
     let halves = ranks.map(|rank| [weight(noise, rank, k), weight(noise, n, rank), weight(noise, n, rank)]);
     // One row, a range over the border of tiles, and rows of no branch.
-    let rows = [vec![0..1, m / 3..m / 2], vec![m / 2..m - m / 8]];
+    let rows = [vec![0..1, m / 3..m / 2], std::iter::once(m / 2..m - m / 8).collect()];
     WithBranches { main, gate, halves, rows }
 }
 
