@@ -19,7 +19,7 @@ fn every_preset_is_read_checked_and_written_back() {
         assert_eq!(again, recipe);
         assert_eq!(again.to_toml(), text);
     }
-    assert_eq!(PRESETS.len(), 8);
+    assert_eq!(PRESETS.len(), 14);
     let unknown = Recipe::preset("w2a2").unwrap_err();
     assert_eq!((unknown.code(), unknown.class()), ("RECIPE_UNKNOWN", Class::Usage));
     assert!(unknown.to_string().contains("mquant-w4a8"), "{unknown}");
