@@ -95,7 +95,9 @@ fn bench_prints_its_schema() {
         assert!(printed["prefill_by_row_order"][order].as_f64().unwrap() > 0.0, "{order}");
     }
     let rate = |key: &str| printed[key].as_f64().unwrap();
-    assert_eq!(rate("decode_tokens_per_s"), 2.0 * rate("decode_sequence_tokens_per_s"));
+    // Both are quotients of their own, and may differ in the last bit.
+    let of_sequences = 2.0 * rate("decode_sequence_tokens_per_s");
+    assert!((rate("decode_tokens_per_s") / of_sequences - 1.0).abs() < 1e-12, "{of_sequences}");
     check_phases(&printed);
     // The weights alone are a megabyte.
     assert!(printed["peak_rss_bytes"].as_u64().unwrap() > 1 << 20);
