@@ -19,5 +19,5 @@ mod learn;
 
 pub use error::LearnError;
 pub use learn::{Learned, Options, Progress, Sample, learn};
-pub use smoothing::{ActivationQuantization, Form, SiteQuantization, Vectors, WeightQuantization, initial};
+pub use smoothing::{ActivationQuantization, Form, SiteQuantization, Vectors, WeightQuantization};
 pub use twin::Twin;

@@ -1,4 +1,4 @@
-//! Where smoothing vectors start.
+//! Where smoothing vectors start in tests; recipes begin with those of `transform::SmoothModalities` in mquant-quantize.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const LEAST: f32 = 1e-5;
 /// paper (section 4.1, equation 12). `absmax`: of each modality, the largest magnitude of each channel.
 ///
 /// Weights that are not float, and channels that they do not have, count as 0.
-pub fn initial(absmax: &BTreeMap<Modality, Vec<f32>>, linears: &[Linear], alpha: f32) -> Vectors {
+pub(crate) fn initial(absmax: &BTreeMap<Modality, Vec<f32>>, linears: &[Linear], alpha: f32) -> Vectors {
     let channels = absmax.values().map(Vec::len).max().unwrap_or(0);
     let mut weights = vec![0f32; channels];
     for matrix in linears.iter().filter_map(|linear| linear.weight.float()) {

@@ -1,6 +1,7 @@
 //! Smoothing vectors: where they start, how they are learned, and what a site does with them.
 
 mod branch;
+#[cfg(test)]
 mod initial;
 mod moments;
 mod parameters;
@@ -12,7 +13,8 @@ use mquant_model::nn::{Modality, SiteId};
 
 use crate::LearnError;
 
-pub use initial::initial;
+#[cfg(test)]
+pub(crate) use initial::initial;
 pub(crate) use parameters::SiteParameters;
 pub(crate) use parameters::Ties;
 pub(crate) use trainee::{Smoothed, Trainee, add_moments};

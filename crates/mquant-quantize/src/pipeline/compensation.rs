@@ -1,16 +1,15 @@
 //! Low-rank branches of the sites of a group: how large each is, and what is in it.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use super::report::BranchReport;
 use super::result::{QuantizedBranch, QuantizedSite, QuantizedWeight};
 use super::rounding::rounded;
 use super::smoothing::{FloatRows, Lacking};
 use crate::calibrate::statistics::SiteStatistics;
-use crate::quantize::{IntFormat, QuantizeError, Residual, energy, rtn};
+use crate::quantize::{IntFormat, LowRank, QuantizeError, Residual, WeightRows, energy, rtn};
 use crate::recipe::{Plan, Rank};
-use mquant_kernels::{Bits, Matrix};
+use mquant_kernels::Bits;
 use mquant_model::nn::{Modality, SiteId, SiteMut};
 
 /// Singular values that a report tells at most.
@@ -25,9 +24,21 @@ struct Candidate {
     outputs: usize,
     /// Squared singular values in parts of the energy of what the outputs should be, descending.
     spectrum: Vec<f64>,
+    /// The branch, where its rank does not depend on others.
+    made: Option<LowRank>,
 }
 
 impl Candidate {
+    /// The rank that was asked for; None where it is a share of a budget.
+    fn fixed_rank(&self) -> Option<usize> {
+        let rank = match self.rank {
+            Rank::Ratio(ratio) => (ratio * self.inputs.min(self.outputs) as f64).ceil() as usize,
+            Rank::Absolute(rank) => rank,
+            Rank::Budget(_) => return None,
+        };
+        Some(rank.min(self.spectrum.len()))
+    }
+
     /// Bytes of each rank.
     fn bytes(&self) -> usize {
         self.inputs + self.outputs
@@ -52,17 +63,32 @@ pub(super) fn compensate(
             let lacking = lacking(site, made, *modality);
             let residual = Residual::new(moments, &lacking).map_err(|source| (made.id, source))?;
             let whole = energy(moments, &lacking.float, &lacking.float).max(f64::MIN_POSITIVE);
-            let (outputs, inputs) = (crate::quantize::WeightRows::outputs(&lacking), moments.columns());
+            let (outputs, inputs) = (lacking.outputs(), moments.columns());
             let spectrum = residual.spectrum()[..residual.largest_rank()].iter().map(|v| v / whole).collect();
-            candidates.push(Candidate { site: made.id, modality: *modality, rank, inputs, outputs, spectrum });
+            let mut candidate =
+                Candidate { site: made.id, modality: *modality, rank, inputs, outputs, spectrum, made: None };
+            // A budget is shared out once all spectra are known; a rank that is known needs no second decomposition.
+            if let Some(rank @ 1..) = candidate.fixed_rank() {
+                candidate.made = Some(residual.branch(rank).map_err(|source| (made.id, source))?);
+            }
+            candidates.push(candidate);
         }
     }
     let ranks = ranks(&candidates, made.iter().map(bytes).sum());
-    for (candidate, rank) in candidates.iter().zip(ranks).filter(|(_, rank)| *rank > 0) {
-        let site = sites.iter().find(|site| site.id == candidate.site).expect("found before");
+    for (mut candidate, rank) in candidates.into_iter().zip(ranks).filter(|(_, rank)| *rank > 0) {
         let made = made.iter_mut().find(|made| made.id == candidate.site).expect("found before");
-        let rows = seen[&candidate.site].modalities[&candidate.modality].moments.as_ref().expect("found before");
-        attach(site, made, candidate, rows, rank).map_err(|source| (candidate.site, source))?;
+        let branch = match candidate.made.take() {
+            Some(branch) => Ok(branch),
+            None => {
+                let site = sites.iter().find(|site| site.id == candidate.site).expect("found before");
+                let rows = &seen[&candidate.site].modalities[&candidate.modality];
+                let lacking = lacking(site, made, candidate.modality);
+                let moments = rows.moments.as_ref().expect("found before");
+                Residual::new(moments, &lacking).and_then(|residual| residual.branch(rank))
+            }
+        };
+        let attached = branch.and_then(|branch| attach(made, &candidate, branch));
+        attached.map_err(|source| (candidate.site, source))?;
     }
     Ok(())
 }
@@ -72,26 +98,16 @@ fn lacking<'a>(site: &'a SiteMut<'_>, made: &'a QuantizedSite, modality: Modalit
     Lacking { float: FloatRows::of(site, factors.map(Vec::as_slice)), made }
 }
 
-fn attach(
-    site: &SiteMut<'_>,
-    made: &mut QuantizedSite,
-    candidate: &Candidate,
-    moments: &crate::quantize::Hessian,
-    rank: usize,
-) -> Result<(), QuantizeError> {
-    let branch = {
-        let lacking = lacking(site, made, candidate.modality);
-        Residual::new(moments, &lacking)?.branch(rank)?
-    };
+fn attach(made: &mut QuantizedSite, candidate: &Candidate, branch: LowRank) -> Result<(), QuantizeError> {
+    let rank = branch.first.rows;
     let mut first = 0;
     for linear in &mut made.linears {
         let outputs = match &linear.weight {
             QuantizedWeight::Int(codes) => codes.rows,
             QuantizedWeight::Float(matrix) => matrix.rows(),
         };
-        linear
-            .branches
-            .push(rtn(&rows_of(&branch.second, first..first + outputs), IntFormat::per_channel(Bits::Eight))?);
+        let second = branch.second.row_range(first..first + outputs);
+        linear.branches.push(rtn(&second, IntFormat::per_channel(Bits::Eight))?);
         first += outputs;
     }
     made.branches.push(QuantizedBranch { modality: candidate.modality, weight: branch.first });
@@ -108,10 +124,6 @@ fn attach(
     Ok(())
 }
 
-fn rows_of(matrix: &Matrix, rows: Range<usize>) -> Matrix {
-    matrix.row_range(rows)
-}
-
 /// Bytes of the integer weights of a site.
 fn bytes(made: &QuantizedSite) -> usize {
     let of = |weight: &QuantizedWeight| match weight {
@@ -124,15 +136,7 @@ fn bytes(made: &QuantizedSite) -> usize {
 /// The rank of each candidate, given the bytes of the group's integer weights. A budget goes, rank by rank, to the branch
 /// that takes most error away for its bytes.
 fn ranks(candidates: &[Candidate], weight_bytes: usize) -> Vec<usize> {
-    let fixed = |candidate: &Candidate| {
-        let rank = match candidate.rank {
-            Rank::Ratio(ratio) => (ratio * candidate.inputs.min(candidate.outputs) as f64).ceil() as usize,
-            Rank::Absolute(rank) => rank,
-            Rank::Budget(_) => 0,
-        };
-        rank.min(candidate.spectrum.len())
-    };
-    let mut ranks: Vec<usize> = candidates.iter().map(fixed).collect();
+    let mut ranks: Vec<usize> = candidates.iter().map(|candidate| candidate.fixed_rank().unwrap_or(0)).collect();
     let share = |candidate: &Candidate| if let Rank::Budget(share) = candidate.rank { Some(share) } else { None };
     let Some(share) = candidates.iter().filter_map(share).reduce(f64::max) else { return ranks };
     let mut left = (share * weight_bytes as f64) as usize;
@@ -156,7 +160,7 @@ mod tests {
 
     fn candidate(rank: Rank, inputs: usize, spectrum: &[f64]) -> Candidate {
         let (site, modality) = (SiteId::HEAD, Modality::Vision);
-        Candidate { site, modality, rank, inputs, outputs: 10, spectrum: spectrum.to_vec() }
+        Candidate { site, modality, rank, inputs, outputs: 10, spectrum: spectrum.to_vec(), made: None }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Lesson<'_> {
         &self,
         runner: &Runner<'_>,
         working: &Working,
-        initial: ModalityVectors,
+        mut initial: ModalityVectors,
         watch: &mut Watch<'_>,
     ) -> Result<Option<(ModalityVectors, Option<LearningReport>)>> {
         let Some(block) = working.block().filter(|_| !initial.is_empty()) else { return Ok(Some((initial, None))) };
@@ -58,7 +58,7 @@ impl Lesson<'_> {
             sequences.iter().map(|(input, target, pass)| Sample { input, target, pass }).collect();
         let sites = self.sites();
         let start: BTreeMap<SiteId, Vectors> =
-            initial.into_iter().filter(|(site, _)| sites.contains_key(site)).collect();
+            initial.iter().filter(|(site, _)| sites.contains_key(*site)).map(|(s, v)| (*s, v.clone())).collect();
         let told = self.options(&start);
         let unit = self.unit;
         // The pool's threads compute; this one, which alone may call `watch`, is told of each step and answers.
@@ -88,7 +88,9 @@ impl Lesson<'_> {
         };
         // Tied vectors are one set for all linears.
         let tied = |(site, sets): (SiteId, Vec<Vectors>)| Some((site, sets.into_iter().next()?));
-        Ok(Some((learned.vectors.into_iter().filter_map(tied).collect(), Some(report))))
+        // A site that stays float keeps the vectors it began with.
+        initial.extend(learned.vectors.into_iter().filter_map(tied));
+        Ok(Some((initial, Some(report))))
     }
 
     fn options(&self, start: &BTreeMap<SiteId, Vectors>) -> Options {
@@ -96,7 +98,8 @@ impl Lesson<'_> {
             (SmoothingVectors::Uniform, _) => Form::Uniform,
             (SmoothingVectors::PerModality, LearningForm::Published) => Form::Published,
             (SmoothingVectors::PerModality, LearningForm::Deployed) => {
-                let ranks = start.keys().filter_map(|site| ratio(self.plan.site(*site)?));
+                let inputs = |vectors: &Vectors| vectors.values().map(Vec::len).max().unwrap_or(1);
+                let ranks = start.iter().filter_map(|(site, v)| ratio(self.plan.site(*site)?, inputs(v)));
                 Form::Deployed { rank_ratio: ranks.fold(0.0, f64::max).clamp(1e-3, 1.0) }
             }
         };
@@ -136,12 +139,11 @@ impl Lesson<'_> {
     }
 }
 
-/// The rank of a branch over the smaller side of its weight, about.
-fn ratio(plan: &SitePlan) -> Option<f64> {
+/// The rank of a branch over the inputs of its site, about.
+fn ratio(plan: &SitePlan, inputs: usize) -> Option<f64> {
     match plan.compensation? {
         Rank::Ratio(ratio) => Some(ratio),
-        // Of 256 inputs; where there are more, learning sees a larger branch than will be there.
-        Rank::Absolute(rank) => Some(rank as f64 / 256.0),
+        Rank::Absolute(rank) => Some(rank as f64 / inputs as f64),
         // A square weight of 4 bits has d²/2 bytes, each rank of its branch 2d.
         Rank::Budget(share) => Some(share / 4.0),
     }

@@ -132,3 +132,44 @@ pub(super) fn all_moments(seen: &SiteStatistics) -> Option<Hessian> {
     each.for_each(|moments| sum.merge(moments));
     Some(sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use mquant_model::nn::{Linear, Site, SiteId, Weight};
+
+    use super::*;
+
+    #[test]
+    fn no_other_common_factor_brings_the_shared_weight_closer() {
+        let (outputs, inputs) = (5, 4);
+        let value = |i: usize| (i * 37 % 19) as f32 / 9.0 - 1.0;
+        let weight = Matrix::from_f32((0..outputs * inputs).map(value).collect(), outputs, inputs);
+        let mut head = Site::float(SiteId::HEAD, None, [Linear::plain(Weight::Float(weight.clone()), None)]);
+        let rows: Vec<f32> = (0..40 * inputs).map(|i| value(7 * i + i / inputs)).collect();
+        let given = [0.3f32, 2.0, 0.9, 1.4];
+        // What the linears read of vision: its rows times the factors.
+        let read: Vec<f32> = rows.iter().enumerate().map(|(i, v)| v * given[i % inputs]).collect();
+        let mut sum = vec![0f32; inputs * inputs];
+        for row in read.chunks_exact(inputs) {
+            (0..inputs * inputs).for_each(|at| sum[at] += row[at / inputs] * row[at % inputs]);
+        }
+        let moments = Some(Hessian::from_sum(sum, inputs, 40).expect("a square"));
+        let vision = SeenRows { channels: vec![1.0; inputs], moments, ..SeenRows::default() };
+        let mut seen = SiteStatistics { modalities: BTreeMap::from([(Modality::Vision, vision)]), hessian: None };
+        let mut factors = BTreeMap::from([(Modality::Vision, given.to_vec())]);
+        let mut report = SiteReport::default();
+        balance(&SiteMut::of(&mut head), &mut factors, &mut seen, &mut report);
+        let beta = factors[&Modality::Vision][0] / given[0];
+        let error = |beta: f32| -> f64 {
+            let weight = weight.to_f32();
+            let of = |row: &[f32], output: usize| {
+                let terms = row.iter().zip(&given).zip(&weight[output * inputs..]);
+                terms.map(|((v, factor), w)| f64::from(v * w * (1.0 - factor * beta))).sum::<f64>().powi(2)
+            };
+            rows.chunks_exact(inputs).map(|row| (0..outputs).map(|output| of(row, output)).sum::<f64>()).sum()
+        };
+        assert!((0.3..1.7).contains(&beta) && (beta - 1.0).abs() > 0.05, "{beta}");
+        assert!([0.97, 1.03].iter().all(|other| error(beta) < error(beta * other)), "{beta}");
+        assert_eq!(seen.modalities[&Modality::Vision].channels, vec![beta; inputs]);
+    }
+}

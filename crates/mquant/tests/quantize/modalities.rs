@@ -126,3 +126,16 @@ fn learning_can_be_ended_and_goes_on() {
     let Outcome::Complete(summary) = whole else { panic!("not complete") };
     assert!(summary.resumed > 0);
 }
+
+#[test]
+fn a_site_that_stays_float_is_smoothed_as_it_began() {
+    let float = open(&at(DEMO_STRESS));
+    let text = format!(
+        "name = \"x\"\n{}[[step]]\ndo = \"quantize\"\nsites = [\"language.*.qkv\"]\nweight_bits = 4\ninput = \"per_token\"\n",
+        smooth("epochs = 1")
+    );
+    let recipe = Recipe::parse(&text, "x.toml").unwrap();
+    let made = Making::new(&float, &recipe, &samples(4)).made();
+    made.check();
+    assert!(made.summary.units.iter().filter(|unit| unit.learning.is_some()).count() == 5);
+}
